@@ -1,0 +1,2 @@
+//! ftpwarden
+fn main() {}
