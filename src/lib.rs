@@ -1,1 +1,3 @@
 //! ftpwarden
+pub mod ftp;
+pub mod policy;

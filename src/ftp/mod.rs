@@ -1,0 +1,12 @@
+//! The vocabulary of RFC 959, 2228, 2389, 2428 and 3659: lines, commands, replies, addresses.
+//!
+//! Pure: bytes in, values out. No socket, clock, file, log or metric is known here; nothing
+//! blocks, nothing panics on what a peer sends, and every buffer has a bound.
+
+pub mod address;
+pub mod command;
+pub mod feature;
+pub mod line;
+pub mod misbehaviour;
+pub mod reply;
+pub mod verb;
