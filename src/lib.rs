@@ -1,3 +1,6 @@
 //! ftpwarden
 pub mod ftp;
 pub mod policy;
+pub mod session;
+pub mod settings;
+pub mod telemetry;

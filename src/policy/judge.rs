@@ -20,6 +20,17 @@ pub enum System {
     Windows,
 }
 
+/// How a server's paths are read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Dialect {
+    /// `system`.
+    pub system: System,
+    /// `symlinks`: whether a `..` behind a name is undecidable.
+    pub symlinks: bool,
+    /// `path_bytes`: the longest absolute path.
+    pub path_bytes: usize,
+}
+
 /// What a decision depends on, beside the policy.
 #[derive(Clone, Copy, Debug)]
 pub struct Query<'a> {
@@ -46,6 +57,17 @@ pub struct Judge {
 }
 
 impl Judge {
+    /// A judge of a listener's and an upstream's policies.
+    pub fn new(
+        _listener: std::sync::Arc<super::Policy>,
+        _upstream: std::sync::Arc<super::Policy>,
+        _observed: Option<std::sync::Arc<super::Policy>>,
+        _dialect: Dialect,
+        _unsupported: Vec<Name>,
+    ) -> Self {
+        todo!()
+    }
+
     /// Judges `query`. Order: `never` and `unsupported` (502), the listener's policy, the
     /// upstream's. QUIT and NOOP are always permitted.
     pub fn decide(&self, _query: &Query<'_>) -> Judgement {

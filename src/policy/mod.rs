@@ -4,10 +4,12 @@
 //! nothing else; the time of day is an argument. Must not know sockets, files or how a
 //! configuration is written.
 
+pub mod compile;
 pub mod judge;
 pub mod spec;
 pub mod verdict;
 
-pub use judge::{Judge, Query};
+pub use compile::{Policy, PolicySet, RuleInfo, compile};
+pub use judge::{Dialect, Judge, Query, System};
 pub use spec::{PolicySpec, Problem};
 pub use verdict::{Judgement, Permit, Reply, Verdict};
