@@ -1,4 +1,5 @@
 //! ftpwarden
+pub mod admin;
 pub mod ftp;
 pub mod policy;
 pub mod session;
