@@ -1,4 +1,6 @@
 //! ftpwarden
+pub mod cli;
+pub mod config;
 pub mod ftp;
 pub mod policy;
 pub mod session;

@@ -13,6 +13,9 @@ use super::verb::{self, Argument, Group, Row, SiteRow, Verb};
 /// The shortest and the longest verb, in bytes.
 const VERB_BYTES: std::ops::RangeInclusive<usize> = 2..=12;
 
+/// What a TLS record with a handshake in it begins with.
+pub(super) const TLS_RECORD: [u8; 2] = [0x16, 0x03];
+
 /// The verb of a command: one of the table, or a well-formed one that the table does not have.
 #[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Name {
@@ -88,7 +91,7 @@ impl Command {
             .unwrap_or(line.len());
         let spelling = line.slice(..end);
         let name = Name::parse(&spelling);
-        if !matches!(name, Some(Name::Known(_))) && is_cross_protocol(line) {
+        if is_cross_protocol(line) {
             return Err(ClientFault::CrossProtocol);
         }
         if line.contains(&0) {
@@ -294,8 +297,9 @@ fn put_doubled(line: &mut BytesMut, bytes: &[u8]) {
     }
 }
 
-/// Whether a line whose verb is not in the table is one of HTTP, TLS, SSH, SMTP or RTSP.
-fn is_cross_protocol(line: &[u8]) -> bool {
+/// Whether a line is one of HTTP, TLS, SSH, SMTP or RTSP: only when its verb is not in the table,
+/// for `STOR notes on HTTP/1.1` names a file.
+pub(super) fn is_cross_protocol(line: &[u8]) -> bool {
     const VERBS: [&[u8]; 13] = [
         b"GET",
         b"POST",
@@ -312,14 +316,15 @@ fn is_cross_protocol(line: &[u8]) -> bool {
         b"RTSP",
     ];
     let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
+    if Verb::parse(verb).is_some() {
+        return false;
+    }
     VERBS.iter().any(|other| other.eq_ignore_ascii_case(verb))
         || line.starts_with(b"SSH-")
-        || line.starts_with(&[0x16, 0x03])
+        || line.starts_with(&TLS_RECORD)
         || line
-            .len()
-            .checked_sub(8)
-            .and_then(|start| line.get(start..))
-            .is_some_and(|tail| tail.starts_with(b"HTTP/1."))
+            .last_chunk::<8>()
+            .is_some_and(|tail| tail.starts_with(b"HTTP/") || tail.starts_with(b"RTSP/"))
 }
 
 impl fmt::Debug for Command {

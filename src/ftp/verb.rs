@@ -439,6 +439,7 @@ impl Verb {
 
     /// The verb that this one counts as for policy: XMKD is MKD. Pure-FTPd's CHMOD, which stands
     /// for a subcommand, is left as it is: see [`Row::alias`].
+    #[must_use]
     pub const fn canonical(self) -> Self {
         match self.row().alias {
             Some(Alias::Verb(verb)) => verb,
