@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Framing and Telnet decoding, one behaviour a test.
 
 use proptest::collection::vec;
@@ -487,3 +488,6 @@ proptest! {
         }
     }
 }
+=======
+
+>>>>>>> config

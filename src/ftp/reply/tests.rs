@@ -1,3 +1,4 @@
+<<<<<<< HEAD
 //! Reply grammar, one behaviour a test.
 
 use proptest::collection::vec;
@@ -384,3 +385,6 @@ proptest! {
         directory(&line);
     }
 }
+=======
+
+>>>>>>> config
