@@ -16,12 +16,9 @@ mod tests;
 /// The shortest and the longest verb, in bytes.
 const VERB_BYTES: std::ops::RangeInclusive<usize> = 2..=12;
 
-<<<<<<< HEAD
 /// The SITE parameter of z/OS that makes a transfer submit a job or run a query.
 const FILETYPE: &[u8] = b"FILETYPE";
 
-=======
->>>>>>> config
 /// What a TLS record with a handshake in it begins with.
 pub(super) const TLS_RECORD: [u8; 2] = [0x16, 0x03];
 
@@ -102,15 +99,6 @@ impl Command {
     /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
     /// that is no secret, and for a TAB at a subcommand.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
-<<<<<<< HEAD
-=======
-        let end = line
-            .iter()
-            .position(|byte| *byte == b' ')
-            .unwrap_or(line.len());
-        let spelling = line.slice(..end);
-        let name = Name::parse(&spelling);
->>>>>>> config
         if is_cross_protocol(line) {
             return Err(ClientFault::CrossProtocol);
         }
