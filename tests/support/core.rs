@@ -13,7 +13,7 @@ use super::world::{Listens, Places, Seen, World};
 
 /// How the bytes of a send arrive.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Segments {
+pub(crate) enum Segments {
     /// One at a time.
     Bytes,
     /// As the file has them.
@@ -33,7 +33,7 @@ struct Stage {
 }
 
 /// The tables of a script.
-pub fn tables(script: &Script) -> Tables {
+pub(crate) fn tables(script: &Script) -> Tables {
     let lines = |name: &str| script.table(name).into_iter().map(str::to_owned).collect();
     Tables {
         policy: lines("policy"),
@@ -49,7 +49,7 @@ pub fn tables(script: &Script) -> Tables {
 ///
 /// # Errors
 /// What differs, and at which line.
-pub fn run(script: &Script, segments: Segments) -> Result<(), String> {
+pub(crate) fn run(script: &Script, segments: Segments) -> Result<(), String> {
     let source = tables(script).source("192.0.2.1:21", "10.0.0.5:21");
     let loaded = rules::load(&source)?;
     let (profile, judge) = rules::of_session(&loaded);

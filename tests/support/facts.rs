@@ -6,7 +6,7 @@ use ftpwarden::policy::verdict::RuleId;
 use ftpwarden::session::{Fact, Leg};
 
 /// What `fact` says, in the words of metrics and logs.
-pub fn describe(fact: &Fact, policies: &PolicySet) -> String {
+pub(crate) fn describe(fact: &Fact, policies: &PolicySet) -> String {
     let name = |name: &Name| format!("{name:?}");
     let text = |bytes: Option<&[u8]>| {
         bytes.map_or_else(|| "-".into(), |bytes| bytes.escape_ascii().to_string())

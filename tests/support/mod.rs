@@ -1,7 +1,7 @@
 //! What conversations and laws have in common.
 
-pub mod core;
-pub mod facts;
-pub mod rules;
-pub mod script;
-pub mod world;
+pub(crate) mod core;
+pub(crate) mod facts;
+pub(crate) mod rules;
+pub(crate) mod script;
+pub(crate) mod world;

@@ -2,32 +2,31 @@
 
 use std::sync::Arc;
 
-use bytes::Bytes;
 use ftpwarden::config::diagnostic::Style;
 use ftpwarden::config::{self, Loaded};
 use ftpwarden::policy::{Dialect, Judge};
-use ftpwarden::session::{Limits, Profile};
+use ftpwarden::session::Profile;
 
 /// The lines of the tables that a test may say something in.
 #[derive(Clone, Debug, Default)]
-pub struct Tables {
+pub(crate) struct Tables {
     /// `[policies.case]`, or the name of a built-in policy.
-    pub policy: Vec<String>,
+    pub(crate) policy: Vec<String>,
     /// `[listeners.main]`, behind `bind` and `upstream`.
-    pub listener: Vec<String>,
+    pub(crate) listener: Vec<String>,
     /// `[upstreams.legacy]`, behind `address`.
-    pub upstream: Vec<String>,
+    pub(crate) upstream: Vec<String>,
     /// `[limits]`.
-    pub limits: Vec<String>,
+    pub(crate) limits: Vec<String>,
     /// `[audit]`, behind `path`.
-    pub audit: Vec<String>,
+    pub(crate) audit: Vec<String>,
     /// Whole tables.
-    pub toml: Vec<String>,
+    pub(crate) toml: Vec<String>,
 }
 
 impl Tables {
     /// The file, for a gateway that listens at `bind` in front of `address`.
-    pub fn source(&self, bind: &str, address: &str) -> String {
+    pub(crate) fn source(&self, bind: &str, address: &str) -> String {
         let (name, policy) = match self.policy.as_slice() {
             [] => ("permissive", String::new()),
             [name] if !name.contains('=') => (name.as_str(), String::new()),
@@ -54,7 +53,7 @@ impl Tables {
 ///
 /// # Errors
 /// The report that an operator would see.
-pub fn load(source: &str) -> Result<Loaded, String> {
+pub(crate) fn load(source: &str) -> Result<Loaded, String> {
     config::parse(source, "case.toml")
         .map_err(|error| format!("{}\n{source}", error.report(Style::Plain)))
 }
@@ -63,7 +62,7 @@ pub fn load(source: &str) -> Result<Loaded, String> {
 ///
 /// # Panics
 /// The configuration has another listener, upstream or policy than it says.
-pub fn of_session(loaded: &Loaded) -> (Profile, Judge) {
+pub(crate) fn of_session(loaded: &Loaded) -> (Profile, Judge) {
     let listener = &loaded.settings.listeners["main"];
     let upstream = &loaded.settings.upstreams["legacy"];
     let profile = Profile {
@@ -86,7 +85,7 @@ pub fn of_session(loaded: &Loaded) -> (Profile, Judge) {
 ///
 /// # Panics
 /// As of [`of_session`].
-pub fn judge(loaded: &Loaded) -> Judge {
+pub(crate) fn judge(loaded: &Loaded) -> Judge {
     let listener = &loaded.settings.listeners["main"];
     let upstream = &loaded.settings.upstreams["legacy"];
     let policy = |name: &str| Arc::clone(loaded.policies.get(name).unwrap());

@@ -39,7 +39,7 @@ use ftpwarden::session::{End, Leg};
 
 /// A value that is known only when the conversation runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Slot {
+pub(crate) enum Slot {
     /// `{offer}`: where the gateway waits for the client, as six numbers.
     Offer,
     /// `{offer port}`: its port.
@@ -83,7 +83,7 @@ impl Slot {
 
 /// A part of a text.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Piece {
+pub(crate) enum Piece {
     /// These bytes.
     Bytes(Vec<u8>),
     /// What is known later.
@@ -91,11 +91,11 @@ pub enum Piece {
 }
 
 /// Bytes with slots in them.
-pub type Text = Vec<Piece>;
+pub(crate) type Text = Vec<Piece>;
 
 /// What is done with, or seen of, a data connection.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum DataStep {
+pub(crate) enum DataStep {
     /// The side dials the gateway's offer.
     Open,
     /// It dials, and nobody listens.
@@ -124,7 +124,7 @@ pub enum DataStep {
 
 /// What happens to the gateway as a whole.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum ShellStep {
+pub(crate) enum ShellStep {
     /// It is stopping.
     Drain,
     /// It stops now.
@@ -135,7 +135,7 @@ pub enum ShellStep {
 
 /// One line of a conversation.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Step {
+pub(crate) enum Step {
     /// A side sends on its control connection.
     Send {
         /// Who.
@@ -173,16 +173,16 @@ pub enum Step {
 
 /// A step and where it stands.
 #[derive(Clone, Debug)]
-pub struct Line {
+pub(crate) struct Line {
     /// Its line in the file, from 1.
-    pub number: usize,
+    pub(crate) number: usize,
     /// What it says.
-    pub step: Step,
+    pub(crate) step: Step,
 }
 
 /// How far the dialogue has come when the file begins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum After {
+pub(crate) enum After {
     /// The client has just connected.
     Nothing,
     /// The server's greeting was read.
@@ -197,36 +197,36 @@ pub enum After {
 
 /// A whole conversation.
 #[derive(Clone, Debug)]
-pub struct Script {
+pub(crate) struct Script {
     /// The file, for messages.
-    pub name: String,
+    pub(crate) name: String,
     /// What it shows.
-    pub about: String,
+    pub(crate) about: String,
     /// The steps before the file's own.
-    pub after: After,
+    pub(crate) after: After,
     /// Lines of TOML by table: `policy`, `listener`, `upstream`, `limits`, `audit`, `toml`.
-    pub tables: Vec<(String, String)>,
+    pub(crate) tables: Vec<(String, String)>,
     /// Both sides speak IPv6, or one of them.
     pub client_v6: bool,
     /// The server does.
     pub server_v6: bool,
     /// The server cannot be reached.
-    pub unreachable: bool,
+    pub(crate) unreachable: bool,
     /// No port is free for a data connection.
-    pub exhausted: bool,
+    pub(crate) exhausted: bool,
     /// Why it cannot run over sockets.
-    pub pure_only: Option<String>,
+    pub(crate) pure_only: Option<String>,
     /// The steps.
-    pub lines: Vec<Line>,
+    pub(crate) lines: Vec<Line>,
 }
 
 /// What is wrong with a file.
 #[derive(Clone, Debug)]
-pub struct ScriptFault {
+pub(crate) struct ScriptFault {
     /// Where.
-    pub line: usize,
+    pub(crate) line: usize,
     /// What.
-    pub message: String,
+    pub(crate) message: String,
 }
 
 impl fmt::Display for ScriptFault {
@@ -240,7 +240,7 @@ impl Script {
     ///
     /// # Errors
     /// The first line that makes no sense.
-    pub fn parse(name: &str, source: &str) -> Result<Self, ScriptFault> {
+    pub(crate) fn parse(name: &str, source: &str) -> Result<Self, ScriptFault> {
         let mut script = Self {
             name: name.to_owned(),
             about: String::new(),
@@ -318,7 +318,7 @@ impl Script {
     }
 
     /// The lines of one table, and for `policy` the name that stands alone.
-    pub fn table(&self, name: &str) -> Vec<&str> {
+    pub(crate) fn table(&self, name: &str) -> Vec<&str> {
         self.tables
             .iter()
             .filter(|(key, _)| key == name)
@@ -504,7 +504,7 @@ fn push_bytes(pieces: &mut Text, bytes: &[u8]) {
 }
 
 /// The steps before a file's own.
-pub fn prologue(after: After) -> Vec<&'static str> {
+pub(crate) fn prologue(after: After) -> Vec<&'static str> {
     const GREETING: &[&str] = &["S> 220 Ready.", "c< 220 Ready."];
     const LOGIN: &[&str] = &[
         "C> USER ann",
@@ -541,7 +541,7 @@ pub fn prologue(after: After) -> Vec<&'static str> {
 ///
 /// # Panics
 /// It is not.
-pub fn known_step(line: &str) -> Step {
+pub(crate) fn known_step(line: &str) -> Step {
     let mut held = [Vec::new(), Vec::new()];
     step(line, &mut held).unwrap().unwrap()
 }

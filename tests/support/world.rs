@@ -22,7 +22,7 @@ const READ_BYTES: usize = 8192;
 
 /// What a peer sees, in its order.
 #[derive(Clone, Debug, Eq, PartialEq)]
-pub enum Seen {
+pub(crate) enum Seen {
     /// Bytes on its control connection.
     Control(Vec<u8>),
     /// The end of its control connection.
@@ -37,7 +37,7 @@ pub enum Seen {
 
 /// How a peer's own data listener behaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Listens {
+pub(crate) enum Listens {
     /// It takes connections.
     Accepts,
     /// It does not answer.
@@ -61,17 +61,17 @@ enum Data {
 
 /// One of the two sides.
 #[derive(Debug)]
-pub struct Peer {
+pub(crate) struct Peer {
     /// What it has seen and no test has looked at.
-    pub seen: VecDeque<Seen>,
+    pub(crate) seen: VecDeque<Seen>,
     /// Where its own data listener is, once it has one.
-    pub listener: Option<SocketAddr>,
+    pub(crate) listener: Option<SocketAddr>,
     /// How that behaves.
-    pub listens: Listens,
+    pub(crate) listens: Listens,
     /// The address that the gateway offered it last.
-    pub offered: Option<SocketAddr>,
+    pub(crate) offered: Option<SocketAddr>,
     /// It takes no data bytes.
-    pub stalls: bool,
+    pub(crate) stalls: bool,
     /// Its data connection.
     data: Data,
     /// Bytes that it sent on its control connection and that were not read.
@@ -113,15 +113,15 @@ impl Peer {
 
 /// Where everybody is.
 #[derive(Clone, Copy, Debug)]
-pub struct Places {
+pub(crate) struct Places {
     /// The client.
-    pub client: SocketAddr,
+    pub(crate) client: SocketAddr,
     /// The gateway, as the client dials it.
-    pub local: SocketAddr,
+    pub(crate) local: SocketAddr,
     /// The gateway, as the server sees it.
-    pub outside: SocketAddr,
+    pub(crate) outside: SocketAddr,
     /// The server.
-    pub server: SocketAddr,
+    pub(crate) server: SocketAddr,
 }
 
 impl Places {
@@ -129,7 +129,7 @@ impl Places {
     ///
     /// # Panics
     /// Never: the addresses are constants.
-    pub fn new(client_v6: bool, server_v6: bool) -> Self {
+    pub(crate) fn new(client_v6: bool, server_v6: bool) -> Self {
         let parse = |text: &str| text.parse().unwrap();
         Self {
             client: parse(if client_v6 {
@@ -167,25 +167,25 @@ struct Relay {
 
 /// A session and the world around it.
 #[derive(Debug)]
-pub struct World {
+pub(crate) struct World {
     /// The session.
-    pub session: Session,
+    pub(crate) session: Session,
     /// The client.
-    pub client: Peer,
+    pub(crate) client: Peer,
     /// The server.
-    pub server: Peer,
+    pub(crate) server: Peer,
     /// Every fact, in its order.
-    pub facts: Vec<Fact>,
+    pub(crate) facts: Vec<Fact>,
     /// Where everybody is.
-    pub places: Places,
+    pub(crate) places: Places,
     /// No port is free.
-    pub exhausted: bool,
+    pub(crate) exhausted: bool,
     /// The server cannot be reached.
-    pub unreachable: bool,
+    pub(crate) unreachable: bool,
     /// What went to the server because policy permitted it, line by line.
-    pub permitted: Vec<Bytes>,
+    pub(crate) permitted: Vec<Bytes>,
     /// What went there of the gateway's own.
-    pub own: Vec<OwnCommand>,
+    pub(crate) own: Vec<OwnCommand>,
     /// The time.
     now: Now,
     /// What the session is to be told next.
@@ -198,7 +198,7 @@ pub struct World {
 
 impl World {
     /// A client has just connected.
-    pub fn new(profile: Profile, judge: Judge, places: Places) -> Self {
+    pub(crate) fn new(profile: Profile, judge: Judge, places: Places) -> Self {
         let now = Now {
             elapsed: Duration::ZERO,
             unix_time: 1_800_000_000,
@@ -227,7 +227,7 @@ impl World {
     }
 
     /// One of the two sides.
-    pub const fn peer(&mut self, leg: Leg) -> &mut Peer {
+    pub(crate) const fn peer(&mut self, leg: Leg) -> &mut Peer {
         match leg {
             Leg::Client => &mut self.client,
             Leg::Server => &mut self.server,
@@ -235,17 +235,17 @@ impl World {
     }
 
     /// The time since the session's birth.
-    pub const fn elapsed(&self) -> Duration {
+    pub(crate) const fn elapsed(&self) -> Duration {
         self.now.elapsed
     }
 
     /// Whether the gateway holds anything of a data connection.
-    pub fn holds_data(&self) -> bool {
+    pub(crate) fn holds_data(&self) -> bool {
         self.client.data != Data::None || self.server.data != Data::None || self.relay.is_some()
     }
 
     /// Whether the gateway waits for a data connection of `leg`.
-    pub fn offers(&self, leg: Leg) -> bool {
+    pub(crate) fn offers(&self, leg: Leg) -> bool {
         let peer = match leg {
             Leg::Client => &self.client,
             Leg::Server => &self.server,
@@ -254,7 +254,7 @@ impl World {
     }
 
     /// Lets everything happen that has a reason to.
-    pub fn settle(&mut self) {
+    pub(crate) fn settle(&mut self) {
         loop {
             while let Some(action) = self.session.next_action() {
                 self.perform(action);
@@ -268,13 +268,13 @@ impl World {
     }
 
     /// A side sends on its control connection.
-    pub fn send(&mut self, leg: Leg, bytes: &[u8]) {
+    pub(crate) fn send(&mut self, leg: Leg, bytes: &[u8]) {
         self.peer(leg).unread.extend(bytes);
         self.settle();
     }
 
     /// A side ends its control connection.
-    pub fn end(&mut self, leg: Leg, end: End) {
+    pub(crate) fn end(&mut self, leg: Leg, end: End) {
         let peer = self.peer(leg);
         peer.ended = Some(end);
         if end == End::Reset {
@@ -284,13 +284,13 @@ impl World {
     }
 
     /// The session is told something.
-    pub fn tell(&mut self, told: Told) {
+    pub(crate) fn tell(&mut self, told: Told) {
         self.told.push_back(told);
         self.settle();
     }
 
     /// Time passes, with every deadline on the way.
-    pub fn wait(&mut self, time: Duration) {
+    pub(crate) fn wait(&mut self, time: Duration) {
         let until = self.now.elapsed + time;
         self.settle();
         while let Some(deadline) = self.session.deadline().filter(|at| *at <= until) {
@@ -303,7 +303,7 @@ impl World {
     }
 
     /// Makes a data listener of a side's own.
-    pub fn listen(&mut self, leg: Leg) -> SocketAddr {
+    pub(crate) fn listen(&mut self, leg: Leg) -> SocketAddr {
         let host = match leg {
             Leg::Client => self.places.client.ip(),
             Leg::Server => self.places.server.ip(),
@@ -316,7 +316,7 @@ impl World {
     }
 
     /// A side dials the gateway's offer; false where nobody listens.
-    pub fn dial(&mut self, leg: Leg) -> bool {
+    pub(crate) fn dial(&mut self, leg: Leg) -> bool {
         let peer = self.peer(leg);
         if peer.data != Data::Listening {
             return false;
@@ -327,7 +327,7 @@ impl World {
     }
 
     /// Somebody else dials the gateway's offer; false where nobody listens.
-    pub fn dial_as_stranger(&mut self, leg: Leg) -> bool {
+    pub(crate) fn dial_as_stranger(&mut self, leg: Leg) -> bool {
         let listens = self.peer(leg).data == Data::Listening;
         if listens {
             self.tell(Told::StrangerRefused(leg));
@@ -336,7 +336,7 @@ impl World {
     }
 
     /// A side sends on its data connection; false where there is none.
-    pub fn send_data(&mut self, leg: Leg, bytes: &[u8]) -> bool {
+    pub(crate) fn send_data(&mut self, leg: Leg, bytes: &[u8]) -> bool {
         let Data::Open(unread, None) = &mut self.peer(leg).data else {
             return false;
         };
@@ -346,7 +346,7 @@ impl World {
     }
 
     /// A side ends its data connection; false where there is none.
-    pub fn end_data(&mut self, leg: Leg, end: End) -> bool {
+    pub(crate) fn end_data(&mut self, leg: Leg, end: End) -> bool {
         let relays = self.relay.is_some();
         let Data::Open(unread, ended) = &mut self.peer(leg).data else {
             return false;
