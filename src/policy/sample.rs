@@ -9,9 +9,7 @@ use bytes::Bytes;
 
 use super::compile::{PolicySet, compile};
 use super::judge::{Dialect, Judge, Query, System};
-use super::spec::{
-    Consequence, Located, PolicySpec, Problem, RuleSpec, Severity, Span, Stance,
-};
+use super::spec::{Consequence, Located, PolicySpec, Problem, RuleSpec, Severity, Span, Stance};
 use super::verdict::{Judgement, Verdict};
 use crate::ftp::command::{Command, Name};
 

@@ -21,7 +21,11 @@ fn wildcards_match_what_a_shell_would() {
         ("[^a]x", vec!["bx"], vec!["ax"]),
         ("[]x]", vec!["]", "x"], vec!["y"]),
         ("[a-]", vec!["a", "-"], vec!["b"]),
-        ("{one,two}-x", vec!["one-x", "two-x"], vec!["three-x", "one"]),
+        (
+            "{one,two}-x",
+            vec!["one-x", "two-x"],
+            vec!["three-x", "one"],
+        ),
         ("{a,b{c,d}}", vec!["a", "bc", "bd"], vec!["b", "ac"]),
         ("{a,}b", vec!["ab", "b"], vec!["a"]),
         ("a,b", vec!["a,b"], vec!["a"]),
@@ -56,7 +60,10 @@ fn faults_are_told_apart() {
     assert_eq!(fault("{user}"), GlobFault::Placeholder("user".to_owned()));
     assert_eq!(fault(&"a".repeat(TEXT_MAX + 1)), GlobFault::TooLong);
     assert!(Glob::parse(&"a".repeat(TEXT_MAX)).is_ok());
-    assert_eq!(spell_out("x{home}", true).unwrap_err(), GlobFault::HomeInside);
+    assert_eq!(
+        spell_out("x{home}", true).unwrap_err(),
+        GlobFault::HomeInside
+    );
 }
 
 #[test]

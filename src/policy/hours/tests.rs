@@ -86,9 +86,24 @@ fn faults_say_what_is_wrong() {
     let fault = |text: &str| Hours::parse(text).unwrap_err();
     assert_eq!(fault(""), HoursFault::Form);
     assert_eq!(fault("Mon 07:00-19:00 x Europe/Berlin"), HoursFault::Form);
-    assert_eq!(fault("Mo-Fri 07:00-19:00 UTC"), HoursFault::Day("Mo".into()));
-    for time in ["7-9", "07:00", "25:00-26:00", "07:60-08:00", "07:00-07:00", "24:00-06:00", "07:0-08:00"] {
-        assert_eq!(fault(&format!("Mon {time} UTC")), HoursFault::Time(time.into()), "{time}");
+    assert_eq!(
+        fault("Mo-Fri 07:00-19:00 UTC"),
+        HoursFault::Day("Mo".into())
+    );
+    for time in [
+        "7-9",
+        "07:00",
+        "25:00-26:00",
+        "07:60-08:00",
+        "07:00-07:00",
+        "24:00-06:00",
+        "07:0-08:00",
+    ] {
+        assert_eq!(
+            fault(&format!("Mon {time} UTC")),
+            HoursFault::Time(time.into()),
+            "{time}"
+        );
     }
     assert_eq!(
         fault("Mon Europe/Berln"),

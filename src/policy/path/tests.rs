@@ -28,24 +28,49 @@ fn shown(place: &Place) -> String {
 
 /// A unix server's reading, with symbolic links, from `/a/b`.
 fn unix(argument: &str) -> String {
-    shown(&place(System::Unix, true, Some("/a/b"), argument.as_bytes()))
+    shown(&place(
+        System::Unix,
+        true,
+        Some("/a/b"),
+        argument.as_bytes(),
+    ))
 }
 
 /// A Windows server's reading, from `/a/b`.
 fn windows(argument: &str) -> String {
-    shown(&place(System::Windows, true, Some("/a/b"), argument.as_bytes()))
+    shown(&place(
+        System::Windows,
+        true,
+        Some("/a/b"),
+        argument.as_bytes(),
+    ))
 }
 
 /// A z/OS server's reading, from a directory.
 fn mvs(directory: &str, argument: &str) -> String {
-    shown(&place(System::Mvs, true, Some(directory), argument.as_bytes()))
+    shown(&place(
+        System::Mvs,
+        true,
+        Some(directory),
+        argument.as_bytes(),
+    ))
 }
 
 #[test]
 fn spellings_of_one_path_are_one_path() {
     for spelling in [
-        "/a/b/x", "x", "./x", "//a//b/x", "/a/./b/x", "/a/b/x/", "/a/b/x/.", "../b/x", "../../a/b/x",
-        "/../../a/b/x", "../../../../a/b/x", "./././x",
+        "/a/b/x",
+        "x",
+        "./x",
+        "//a//b/x",
+        "/a/./b/x",
+        "/a/b/x/",
+        "/a/b/x/.",
+        "../b/x",
+        "../../a/b/x",
+        "/../../a/b/x",
+        "../../../../a/b/x",
+        "./././x",
     ] {
         assert_eq!(unix(spelling), "/a/b/x", "{spelling}");
     }
@@ -62,7 +87,14 @@ fn a_parent_behind_a_name_is_unsure_where_there_are_links() {
     for argument in ["/x/../y", "x/..", "/a/b/../c", "../x/../y"] {
         assert_eq!(unix(argument), "unsure", "{argument}");
     }
-    let linkless = |argument: &str| shown(&place(System::Unix, false, Some("/a/b"), argument.as_bytes()));
+    let linkless = |argument: &str| {
+        shown(&place(
+            System::Unix,
+            false,
+            Some("/a/b"),
+            argument.as_bytes(),
+        ))
+    };
     assert_eq!(linkless("/x/../y"), "/y");
     assert_eq!(linkless("x/.."), "/a/b");
     assert_eq!(linkless("/x/y/../../../../z"), "/z");
@@ -70,7 +102,9 @@ fn a_parent_behind_a_name_is_unsure_where_there_are_links() {
 
 #[test]
 fn what_servers_expand_or_read_in_two_ways_is_unsure() {
-    for argument in ["~", "~/x", "~root/x", "'HLQ.X'", "a\tb", "a\u{7f}", "a\u{85}b", ""] {
+    for argument in [
+        "~", "~/x", "~root/x", "'HLQ.X'", "a\tb", "a\u{7f}", "a\u{85}b", "",
+    ] {
         assert_eq!(unix(argument), "unsure", "{argument:?}");
     }
     assert_eq!(unix("x/~"), "/a/b/x/~");
@@ -96,7 +130,14 @@ fn bytes_that_are_not_nfc_are_unsure() {
 
 #[test]
 fn without_a_usable_directory_only_absolute_paths_are_sure() {
-    for directory in [None, Some("a/b"), Some(""), Some("/a/../b"), Some("/a\tb"), Some("'A.B'")] {
+    for directory in [
+        None,
+        Some("a/b"),
+        Some(""),
+        Some("/a/../b"),
+        Some("/a\tb"),
+        Some("'A.B'"),
+    ] {
         assert_eq!(shown(&place(System::Unix, true, directory, b"x")), "unsure");
         assert_eq!(shown(&place(System::Unix, true, directory, b"/x")), "/x");
     }
@@ -123,7 +164,15 @@ fn wildcards_mean_what_they_may_expand_to() {
     assert_eq!(unix("/in/{4711}.xml"), "in /in");
     assert_eq!(unix("/in/.bash*"), "in /in");
     // These may be the directory above, or anything.
-    for argument in [".*", "/in/.?", "/in/{..}", "/in/[.][.]", "/in/{a,/etc/b}", "/in/*/../x", "/in/{.,x}{.,y}"] {
+    for argument in [
+        ".*",
+        "/in/.?",
+        "/in/{..}",
+        "/in/[.][.]",
+        "/in/{a,/etc/b}",
+        "/in/*/../x",
+        "/in/{.,x}{.,y}",
+    ] {
         assert_eq!(unix(argument), "unsure", "{argument}");
     }
 }
@@ -149,7 +198,17 @@ fn the_length_of_a_path_counts_its_directory() {
 
 #[test]
 fn windows_reads_backslashes_and_drops_trailing_dots() {
-    for spelling in ["/a/b/x", "x", "\\a\\b\\x", "/a\\b/x.", "x...", "x ", "x. .", ".\\x", "..\\b\\x"] {
+    for spelling in [
+        "/a/b/x",
+        "x",
+        "\\a\\b\\x",
+        "/a\\b/x.",
+        "x...",
+        "x ",
+        "x. .",
+        ".\\x",
+        "..\\b\\x",
+    ] {
         assert_eq!(windows(spelling), "/a/b/x", "{spelling}");
     }
     assert_eq!(windows("Dir\\File.TXT"), "/a/b/Dir/File.TXT");
@@ -158,9 +217,32 @@ fn windows_reads_backslashes_and_drops_trailing_dots() {
 #[test]
 fn windows_names_for_something_else_are_unsure() {
     for argument in [
-        "C:\\x", "x:stream", "x::$DATA", "PROGRA~1", "a~12.txt", "\\\\server\\share", "//server/share", "...",
-        ". .", ".. ", "NUL", "con.txt", "a/COM1", "lpt9.log", "com¹", "a<b", "a>b", "a\"b", "a|b", "~/x", "CONIN$",
-        "\u{212A}ey", "\u{17f}ite", "\u{ff0e}\u{ff0e}", "a\u{2215}b", "x/../y",
+        "C:\\x",
+        "x:stream",
+        "x::$DATA",
+        "PROGRA~1",
+        "a~12.txt",
+        "\\\\server\\share",
+        "//server/share",
+        "...",
+        ". .",
+        ".. ",
+        "NUL",
+        "con.txt",
+        "a/COM1",
+        "lpt9.log",
+        "com¹",
+        "a<b",
+        "a>b",
+        "a\"b",
+        "a|b",
+        "~/x",
+        "CONIN$",
+        "\u{212A}ey",
+        "\u{17f}ite",
+        "\u{ff0e}\u{ff0e}",
+        "a\u{2215}b",
+        "x/../y",
     ] {
         assert_eq!(windows(argument), "unsure", "{argument}");
     }
@@ -194,7 +276,19 @@ fn data_sets_are_quoted_or_behind_the_prefix() {
 #[test]
 fn names_that_are_no_data_sets_are_unsure() {
     for argument in [
-        "'A.B", "A'B", "toolongname", "1ABC", "A..B", "A.B(+1)", "A(0)", "A(B", "A(B)C", "''", "'*.X'", "a b", "../X",
+        "'A.B",
+        "A'B",
+        "toolongname",
+        "1ABC",
+        "A..B",
+        "A.B(+1)",
+        "A(0)",
+        "A(B",
+        "A(B)C",
+        "''",
+        "'*.X'",
+        "a b",
+        "../X",
         "A/B",
     ] {
         assert_eq!(mvs("'PROD.'", argument), "unsure", "{argument}");
@@ -225,8 +319,7 @@ fn a_judged_path_reads_back_as_itself() {
 #[test]
 fn the_filename_is_the_last_component_or_the_member() {
     let name = |system, text: &str| {
-        Path::judged(text.as_bytes(), system)
-            .and_then(|path| path.filename().map(str::to_owned))
+        Path::judged(text.as_bytes(), system).and_then(|path| path.filename().map(str::to_owned))
     };
     assert_eq!(name(System::Unix, "/a/b.txt").as_deref(), Some("b.txt"));
     assert_eq!(name(System::Unix, "/"), None);

@@ -23,7 +23,10 @@ fn slash(text: &str) -> Path {
 /// A data set, `A.B(M)`.
 fn data_set(text: &str) -> Path {
     let (set, member) = match text.find('(') {
-        Some(open) => (&text[..open], Some(&text[open..])),
+        Some(open) => {
+            let (set, member) = text.split_at(open);
+            (set, Some(member))
+        }
         None => (text, None),
     };
     Path::data_set(set.split('.'), member)
@@ -45,16 +48,36 @@ fn outcome(pattern: &str, place: &Place) -> Outcome {
 #[test]
 fn a_star_stays_in_one_component_and_two_span_any_number() {
     for (pattern, yes, no) in [
-        ("/in/*", vec!["/in/a", "/in/.a"], vec!["/in", "/in/a/b", "/inx/a", "/"]),
-        ("/in/**", vec!["/in", "/in/a", "/in/a/b/c"], vec!["/inx", "/", "/x/in"]),
+        (
+            "/in/*",
+            vec!["/in/a", "/in/.a"],
+            vec!["/in", "/in/a/b", "/inx/a", "/"],
+        ),
+        (
+            "/in/**",
+            vec!["/in", "/in/a", "/in/a/b/c"],
+            vec!["/inx", "/", "/x/in"],
+        ),
         ("/**", vec!["/", "/a", "/a/b"], vec![]),
         ("**", vec!["/", "/a", "/a/b"], vec![]),
         ("/", vec!["/"], vec!["/a"]),
         ("/**/x", vec!["/x", "/a/x", "/a/b/x"], vec!["/x/a", "/"]),
         ("**/*.exe", vec!["/a.exe", "/a/b/c.exe"], vec!["/a.exe/b"]),
-        ("/a/**/b/**/c", vec!["/a/b/c", "/a/x/b/y/z/c", "/a/b/b/c"], vec!["/a/c", "/a/b"]),
-        ("/in/*.{csv,txt}", vec!["/in/a.csv", "/in/a.txt"], vec!["/in/a.pdf"]),
-        ("/{in,out/now}/*", vec!["/in/a", "/out/now/a"], vec!["/out/a"]),
+        (
+            "/a/**/b/**/c",
+            vec!["/a/b/c", "/a/x/b/y/z/c", "/a/b/b/c"],
+            vec!["/a/c", "/a/b"],
+        ),
+        (
+            "/in/*.{csv,txt}",
+            vec!["/in/a.csv", "/in/a.txt"],
+            vec!["/in/a.pdf"],
+        ),
+        (
+            "/{in,out/now}/*",
+            vec!["/in/a", "/out/now/a"],
+            vec!["/out/a"],
+        ),
         ("/in/a?", vec!["/in/ab"], vec!["/in/a", "/in/a/"]),
         ("/in/", vec!["/in"], vec!["/in/a"]),
         ("/in/a**b", vec!["/in/axxb"], vec!["/in/a/b"]),
@@ -98,7 +121,11 @@ fn placeholders_are_compared_as_text() {
 #[test]
 fn a_placeholder_without_a_value_is_unsure() {
     let place = Place::Exact(slash("/in/x"));
-    let without = |pattern: &str| PathGlob::parse(pattern).unwrap().outcome(&place, fill(None, None));
+    let without = |pattern: &str| {
+        PathGlob::parse(pattern)
+            .unwrap()
+            .outcome(&place, fill(None, None))
+    };
     assert_eq!(without("/in/{user}"), Outcome::Unsure);
     assert_eq!(without("{home}/**"), Outcome::Unsure);
     assert_eq!(without("/in/*"), Outcome::Holds);
@@ -159,10 +186,26 @@ fn data_sets_have_qualifiers_and_members() {
         PathGlob::parse(pattern).unwrap().outcome(&place, fill) == Outcome::Holds
     };
     for (pattern, yes, no) in [
-        ("PROD.EDI.**", vec!["PROD.EDI", "PROD.EDI.A.B", "PROD.EDI(M)"], vec!["PROD", "PROD.EDIX"]),
-        ("PROD.*", vec!["PROD.A"], vec!["PROD", "PROD.A.B", "PROD(M)"]),
-        ("PROD.LIB(MEM)", vec!["PROD.LIB(MEM)"], vec!["PROD.LIB", "PROD.LIB(X)", "PROD.LIB.MEM"]),
-        ("PROD.LIB(*)", vec!["PROD.LIB(MEM)"], vec!["PROD.LIB", "PROD.LIB.X"]),
+        (
+            "PROD.EDI.**",
+            vec!["PROD.EDI", "PROD.EDI.A.B", "PROD.EDI(M)"],
+            vec!["PROD", "PROD.EDIX"],
+        ),
+        (
+            "PROD.*",
+            vec!["PROD.A"],
+            vec!["PROD", "PROD.A.B", "PROD(M)"],
+        ),
+        (
+            "PROD.LIB(MEM)",
+            vec!["PROD.LIB(MEM)"],
+            vec!["PROD.LIB", "PROD.LIB(X)", "PROD.LIB.MEM"],
+        ),
+        (
+            "PROD.LIB(*)",
+            vec!["PROD.LIB(MEM)"],
+            vec!["PROD.LIB", "PROD.LIB.X"],
+        ),
         ("{user}.DATA.**", vec!["ACME.DATA.X"], vec!["OTHER.DATA.X"]),
         ("**", vec!["PROD.A"], vec![]),
         ("/u/**", vec![], vec!["U.A"]),
@@ -192,7 +235,10 @@ fn the_unix_side_of_zos_tells_letter_case_apart() {
 
 #[test]
 fn a_data_sets_pattern_elsewhere_lets_nothing_pass() {
-    assert_eq!(outcome("PROD.**", &Place::Exact(slash("/x"))), Outcome::Unsure);
+    assert_eq!(
+        outcome("PROD.**", &Place::Exact(slash("/x"))),
+        Outcome::Unsure
+    );
 }
 
 #[test]
@@ -210,11 +256,20 @@ fn faults_are_told_apart() {
     assert_eq!(fault("/a/../b"), PatternFault::Dots);
     assert_eq!(fault("/./b"), PatternFault::Dots);
     assert_eq!(fault("{home}x"), PatternFault::HomeGlued);
-    assert_eq!(fault("/in/{home}"), PatternFault::Glob(GlobFault::HomeInside));
-    assert_eq!(fault("/in/{usr}"), PatternFault::Glob(GlobFault::Placeholder("usr".into())));
+    assert_eq!(
+        fault("/in/{home}"),
+        PatternFault::Glob(GlobFault::HomeInside)
+    );
+    assert_eq!(
+        fault("/in/{usr}"),
+        PatternFault::Glob(GlobFault::Placeholder("usr".into()))
+    );
     assert_eq!(fault("A(B)C.D"), PatternFault::Member);
     assert_eq!(fault("A(B).D"), PatternFault::Member);
-    assert_eq!(fault(&"/a".repeat(PARTS_MAX + 1)), PatternFault::TooManyParts);
+    assert_eq!(
+        fault(&"/a".repeat(PARTS_MAX + 1)),
+        PatternFault::TooManyParts
+    );
     assert!(PathGlob::parse(&"/a".repeat(PARTS_MAX)).is_ok());
 }
 
