@@ -316,7 +316,7 @@ fn debug_shows_no_byte_of_a_line() {
     reader.push(b"PASS hunter2\r\nPASS hunter3\xFF\r\nPASS hun");
     let mut shown = format!("{reader:?}");
     while let Some(framed) = reader.next_line() {
-        shown += &format!("{framed:?} {reader:?}");
+        shown.extend([format!("{framed:?} {reader:?}")]);
     }
     assert!(!shown.contains("hun") && !shown.contains("104"), "{shown}");
 }
@@ -406,7 +406,7 @@ fn wire() -> impl Strategy<Value = Vec<u8>> {
         1 => Just(b"\xFF\xF4\xFF\xF2ABOR\r\n".to_vec()),
         1 => Just(vec![0x16, 0x03, 0x01]),
         1 => vec(any::<u8>(), 0..40),
-        1 => vec(b'A'..b'Z', 0..60),
+        1 => vec(b'A'..=b'Z', 0..60),
     ];
     vec(piece, 0..40).prop_map(|pieces| pieces.concat())
 }

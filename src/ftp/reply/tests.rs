@@ -5,44 +5,58 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A line as code, first, last, text.
-type Seen = (u16, bool, bool, Vec<u8>);
+/// What a reader returned.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Seen {
+    /// A line as code, first, last, text.
+    Line(u16, bool, bool, Vec<u8>),
+    Fault(ServerFault),
+}
 
-fn drain(reader: &mut ReplyReader) -> Vec<Result<Seen, ServerFault>> {
+impl Seen {
+    /// The bytes that the client gets.
+    fn text(&self) -> &[u8] {
+        match self {
+            Self::Line(_, _, _, text) => text,
+            Self::Fault(_) => &[],
+        }
+    }
+}
+
+fn drain(reader: &mut ReplyReader) -> Vec<Seen> {
     std::iter::from_fn(|| reader.next_line())
-        .map(|line| {
-            line.map(|line| {
-                (
-                    line.code.value(),
-                    line.first,
-                    line.last,
-                    line.bytes.to_vec(),
-                )
-            })
+        .map(|line| match line {
+            Ok(line) => Seen::Line(
+                line.code.value(),
+                line.first,
+                line.last,
+                line.bytes.to_vec(),
+            ),
+            Err(fault) => Seen::Fault(fault),
         })
         .collect()
 }
 
-fn read(bytes: impl AsRef<[u8]>) -> Vec<Result<Seen, ServerFault>> {
+fn read(bytes: impl AsRef<[u8]>) -> Vec<Seen> {
     let mut reader = ReplyReader::new(64 * 1024, 16 * 1024 * 1024);
     reader.push(bytes.as_ref());
     drain(&mut reader)
 }
 
-fn whole(code: u16, text: impl AsRef<[u8]>) -> Result<Seen, ServerFault> {
-    Ok((code, true, true, text.as_ref().to_vec()))
+fn whole(code: u16, text: impl AsRef<[u8]>) -> Seen {
+    Seen::Line(code, true, true, text.as_ref().to_vec())
 }
 
-fn first(code: u16, text: impl AsRef<[u8]>) -> Result<Seen, ServerFault> {
-    Ok((code, true, false, text.as_ref().to_vec()))
+fn first(code: u16, text: impl AsRef<[u8]>) -> Seen {
+    Seen::Line(code, true, false, text.as_ref().to_vec())
 }
 
-fn inner(code: u16, text: impl AsRef<[u8]>) -> Result<Seen, ServerFault> {
-    Ok((code, false, false, text.as_ref().to_vec()))
+fn inner(code: u16, text: impl AsRef<[u8]>) -> Seen {
+    Seen::Line(code, false, false, text.as_ref().to_vec())
 }
 
-fn last(code: u16, text: impl AsRef<[u8]>) -> Result<Seen, ServerFault> {
-    Ok((code, false, true, text.as_ref().to_vec()))
+fn last(code: u16, text: impl AsRef<[u8]>) -> Seen {
+    Seen::Line(code, false, true, text.as_ref().to_vec())
 }
 
 #[test]
@@ -88,7 +102,11 @@ fn what_is_no_reply_is_a_fault() {
         "+20 a\r\n",
         "2 0 a\r\n",
     ] {
-        assert_eq!(read(bytes), [Err(ServerFault::NotAReply)], "{bytes:?}");
+        assert_eq!(
+            read(bytes),
+            [Seen::Fault(ServerFault::NotAReply)],
+            "{bytes:?}"
+        );
     }
 }
 
@@ -151,10 +169,7 @@ fn inner_lines_are_relayed_byte_for_byte() {
     let inside = b" leading\r\n\r\n\n\xFF\xFC\x01x\r\n\xE9t\xE9\x1B[0m\r\n\tend\r\n";
     let bytes = [b"211-a\r\n", &inside[..], b"211 b\r\n"].concat();
     let lines = read(&bytes);
-    let relayed: Vec<u8> = lines
-        .iter()
-        .flat_map(|line| line.as_ref().unwrap().3.clone())
-        .collect();
+    let relayed: Vec<u8> = lines.iter().flat_map(|line| line.text().to_vec()).collect();
     assert_eq!(relayed, bytes);
     assert_eq!(lines.len(), 8);
 }
@@ -208,7 +223,11 @@ fn broken_telnet_before_the_code_is_no_reply() {
         b"\xFF220 a\r\n",
         b"\xFF\xFC\r\n",
     ] {
-        assert_eq!(read(bytes), [Err(ServerFault::NotAReply)], "{bytes:?}");
+        assert_eq!(
+            read(bytes),
+            [Seen::Fault(ServerFault::NotAReply)],
+            "{bytes:?}"
+        );
     }
 }
 
@@ -218,14 +237,17 @@ fn a_line_has_a_bound() {
     reader.push(b"220 5678\r\n220 56789\r\n220 x\r\n");
     assert_eq!(
         drain(&mut reader),
-        [whole(220, "220 5678\r\n"), Err(ServerFault::LineTooLong)]
+        [
+            whole(220, "220 5678\r\n"),
+            Seen::Fault(ServerFault::LineTooLong)
+        ]
     );
 
     let mut reader = ReplyReader::new(10, 1000);
     reader.push(b"220 56789");
     assert_eq!(drain(&mut reader), []);
     reader.push(b"0");
-    assert_eq!(drain(&mut reader), [Err(ServerFault::LineTooLong)]);
+    assert_eq!(drain(&mut reader), [Seen::Fault(ServerFault::LineTooLong)]);
 }
 
 #[test]
@@ -241,7 +263,7 @@ fn a_reply_has_a_bound() {
         [
             first(220, "220-a\r\n"),
             inner(220, "220-b\r\n"),
-            Err(ServerFault::ReplyTooLong)
+            Seen::Fault(ServerFault::ReplyTooLong)
         ]
     );
 }
@@ -250,7 +272,7 @@ fn a_reply_has_a_bound() {
 fn a_failed_reader_stays_silent_and_holds_nothing() {
     let mut reader = ReplyReader::new(100, 100);
     reader.push(b"what?\r\n220 a\r\n");
-    assert_eq!(drain(&mut reader), [Err(ServerFault::NotAReply)]);
+    assert_eq!(drain(&mut reader), [Seen::Fault(ServerFault::NotAReply)]);
     reader.push(b"220 a\r\n");
     assert_eq!(drain(&mut reader), []);
     assert!(!reader.in_reply());
@@ -366,14 +388,14 @@ proptest! {
     fn a_relayed_line_reads_the_same_again(bytes in wire()) {
         let mut reader = ReplyReader::new(40, 120);
         reader.push(&bytes);
-        let seen: Vec<Seen> = drain(&mut reader).into_iter().filter_map(Result::ok).collect();
-        let relayed: Vec<u8> = seen.iter().flat_map(|line| line.3.clone()).collect();
+        let mut seen = drain(&mut reader);
+        seen.retain(|seen| matches!(seen, Seen::Line(..)));
+        let relayed: Vec<u8> = seen.iter().flat_map(|line| line.text().to_vec()).collect();
         let mut again = ReplyReader::new(40, 120);
         again.push(&relayed);
-        let again: Vec<Seen> = drain(&mut again).into_iter().filter_map(Result::ok).collect();
-        prop_assert_eq!(&again, &seen);
+        prop_assert_eq!(&drain(&mut again), &seen);
         for line in seen {
-            let content = line.3.strip_suffix(b"\n").unwrap();
+            let content = line.text().strip_suffix(b"\n").unwrap();
             let content = content.strip_suffix(b"\r").unwrap_or(content);
             prop_assert!(!content.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)));
         }
