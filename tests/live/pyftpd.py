@@ -1,0 +1,33 @@
+"""pyftpdlib with one account, as a program.
+
+    pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME
+"""
+
+import logging
+import os
+import sys
+
+from pyftpdlib.authorizers import DummyAuthorizer
+from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.log import config_logging
+from pyftpdlib.servers import FTPServer
+
+
+def main() -> None:
+    address, port, uid, gid, user, password_file, home = sys.argv[1:]
+    with open(password_file, encoding="ascii") as file:
+        password = file.read()
+    config_logging(level=logging.DEBUG)
+    authorizer = DummyAuthorizer()
+    authorizer.add_user(user, password, home, perm="elradfmwMT")
+    FTPHandler.authorizer = authorizer
+    FTPHandler.auth_failed_timeout = 0.1
+    server = FTPServer((address, int(port)), FTPHandler)
+    os.setgroups([])
+    os.setgid(int(gid))
+    os.setuid(int(uid))
+    server.serve_forever()
+
+
+if __name__ == "__main__":
+    main()
