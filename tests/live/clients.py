@@ -122,6 +122,8 @@ class Client:
     cannot: dict[object, str] = {}
     # Names that it cannot be told, with the reason.
     odd_names_left_out: dict[str, str] = {}
+    # What it says when the server refuses the login.
+    login_refused = "530"
     # Whether its exit status tells that a step failed; scenarios look at the files in any case.
     tells_failure = True
 
@@ -349,6 +351,7 @@ class Lftp(Client):
 
 class Ncftp(Client):
     name = "ncftp"
+    login_refused = "Login incorrect"
     tells_failure = False
     _ipv4_only = "NcFTP 3.2 speaks IPv4 only"
     cannot = {
@@ -369,33 +372,33 @@ class Ncftp(Client):
         return ["ncftp", "-u", site.user, "-p", site.password, "-P", str(site.port), site.host]
 
     def _script(self, site: Site, steps: list[Step]) -> str:
-        opening = [f"set passive {'off' if site.is_active else 'on'}", "debug 2"]
+        opening = [f"set passive {'off' if site.is_active else 'on'}", "set auto-resume yes", "debug 2"]
         return "\n".join([*opening, *map(self._step, steps), "quit"]) + "\n"
 
     def _step(self, step: Step) -> str:
         match step:
             case ResumeUpload(local, remote, _):
-                return f"put -z {_quoted(local)} {_quoted(remote)}"
+                return f"put -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case Append(local, remote):
-                return f"put -A -z {_quoted(local)} {_quoted(remote)}"
+                return f"put -A -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case Upload(local, remote):
-                return f"put -f -z {_quoted(local)} {_quoted(remote)}"
+                return f"put -f -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case ResumeDownload(remote, local):
-                return f"get -z {_quoted(remote)} {_quoted(local)}"
+                return f"get -z {_ncftp_quoted(remote)} {_ncftp_quoted(local)}"
             case Download(remote, local):
-                return f"get -f -z {_quoted(remote)} {_quoted(local)}"
+                return f"get -f -z {_ncftp_quoted(remote)} {_ncftp_quoted(local)}"
             case List(remote):
-                return f"dir {_quoted(remote)}"
+                return f"dir {_ncftp_quoted(remote)}"
             case Names(remote):
-                return f"ls {_quoted(remote)}"
+                return f"ls {_ncftp_quoted(remote)}"
             case Rename(old, new):
-                return f"rename {_quoted(old)} {_quoted(new)}"
+                return f"rename {_ncftp_quoted(old)} {_ncftp_quoted(new)}"
             case Delete(remote):
-                return f"rm {_quoted(remote)}"
+                return f"rm {_ncftp_quoted(remote)}"
             case MakeDirectory(remote):
-                return f"mkdir {_quoted(remote)}"
+                return f"mkdir {_ncftp_quoted(remote)}"
             case RemoveDirectory(remote):
-                return f"rmdir {_quoted(remote)}"
+                return f"rmdir {_ncftp_quoted(remote)}"
             case Raw(line):
                 return f"quote {line}"
         raise AssertionError(step)
@@ -433,27 +436,27 @@ class Tnftp(Client):
     def _step(self, step: Step) -> str:
         match step:
             case ResumeUpload(local, remote, offset):
-                return f"restart {offset}\nput {_quoted(local)} {_quoted(remote)}"
+                return f"restart {offset}\nput {_escaped(local)} {_escaped(remote)}"
             case Append(local, remote):
-                return f"append {_quoted(local)} {_quoted(remote)}"
+                return f"append {_escaped(local)} {_escaped(remote)}"
             case Upload(local, remote):
-                return f"put {_quoted(local)} {_quoted(remote)}"
+                return f"put {_escaped(local)} {_escaped(remote)}"
             case ResumeDownload(remote, local):
-                return f"reget {_quoted(remote)} {_quoted(local)}"
+                return f"reget {_escaped(remote)} {_escaped(local)}"
             case Download(remote, local):
-                return f"get {_quoted(remote)} {_quoted(local)}"
+                return f"get {_escaped(remote)} {_escaped(local)}"
             case List(remote):
-                return f"dir {_quoted(remote)}"
+                return f"dir {_escaped(remote)}"
             case Names(remote):
-                return f"nlist {_quoted(remote)}"
+                return f"nlist {_escaped(remote)}"
             case Rename(old, new):
-                return f"rename {_quoted(old)} {_quoted(new)}"
+                return f"rename {_escaped(old)} {_escaped(new)}"
             case Delete(remote):
-                return f"delete {_quoted(remote)}"
+                return f"delete {_escaped(remote)}"
             case MakeDirectory(remote):
-                return f"mkdir {_quoted(remote)}"
+                return f"mkdir {_escaped(remote)}"
             case RemoveDirectory(remote):
-                return f"rmdir {_quoted(remote)}"
+                return f"rmdir {_escaped(remote)}"
             case Raw(line):
                 return f"quote {line}"
         raise AssertionError(step)
@@ -475,6 +478,17 @@ class Tnftp(Client):
 
 
 def _quoted(word: object) -> str:
-    """A word for the command lines of lftp, ncftp and tnftp, which share these rules."""
+    """A word for lftp."""
     text = str(word).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
+
+
+def _ncftp_quoted(word: object) -> str:
+    """A word for ncftp, which has quotes of both kinds and no escape within them."""
+    quote = "'" if '"' in str(word) else '"'
+    return f"{quote}{word}{quote}"
+
+
+def _escaped(word: object) -> str:
+    """A word for tnftp, where a backslash counts outside of quotes only."""
+    return "".join(f"\\{character}" if character in " \"'\\" else character for character in str(word))
