@@ -120,8 +120,6 @@ class Client:
 
     name: str
     cannot: dict[object, str] = {}
-    # Names that it cannot be told, with the reason.
-    odd_names_left_out: dict[str, str] = {}
     # What it says when the server refuses the login.
     login_refused = "530"
     # Whether its exit status tells that a step failed; scenarios look at the files in any case.
@@ -133,6 +131,10 @@ class Client:
 
     def session(self, site: Site, steps: list[Step], work: Path, deadline: float) -> Finished:
         """Carries out the steps, in one session where the program can."""
+        raise NotImplementedError
+
+    def abort_forms(self, site: Site, large: str, work: Path, deadline: float) -> Finished:
+        """Sends ABOR in all the forms that clients have been seen to send."""
         raise NotImplementedError
 
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
@@ -165,6 +167,7 @@ class Client:
 class Curl(Client):
     name = "curl"
     cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         "abort-upload": "curl has no way to break off an upload but to die",
     }
 
@@ -243,6 +246,7 @@ class Wget(Client):
         "data-eprt": "wget sends EPRT over IPv6 only",
         "no-epsv": "wget sends EPSV over IPv6 only",
         "no-eprt": "wget sends EPRT over IPv6 only",
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         "abort-download": "wget has no way to break off a download but to die",
         "abort-upload": _only_downloads,
     }
@@ -278,6 +282,7 @@ class Wget(Client):
 class Lftp(Client):
     name = "lftp"
     cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         Append: "lftp cannot append",
         "data-eprt": "lftp sends EPRT over IPv6 only",
         "no-eprt": "lftp sends EPRT over IPv6 only",
@@ -295,7 +300,8 @@ class Lftp(Client):
         settings = {
             "cmd:fail-exit": "yes",
             "cmd:move-background": "no",
-            "net:max-retries": "1",
+            "net:max-retries": "3",
+            "net:reconnect-interval-base": "1",
             "net:timeout": "15",
             "xfer:clobber": "yes",
             "ftp:passive-mode": "no" if site.is_active else "yes",
@@ -351,10 +357,11 @@ class Lftp(Client):
 
 class Ncftp(Client):
     name = "ncftp"
-    login_refused = "Login incorrect"
+    login_refused = "was not accepted for login"
     tells_failure = False
     _ipv4_only = "NcFTP 3.2 speaks IPv4 only"
     cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         "data-epsv": "NcFTP 3.2 has no EPSV",
         "data-eprt": "NcFTP 3.2 has no EPRT",
         "no-epsv": "NcFTP 3.2 has no EPSV",
@@ -380,7 +387,7 @@ class Ncftp(Client):
             case ResumeUpload(local, remote, _):
                 return f"put -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case Append(local, remote):
-                return f"put -A -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
+                return f"put -A -f -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case Upload(local, remote):
                 return f"put -f -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case ResumeDownload(remote, local):
@@ -421,6 +428,9 @@ class Ncftp(Client):
 class Tnftp(Client):
     name = "tnftp"
     tells_failure = False
+    cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
+    }
 
     def session(self, site: Site, steps: list[Step], work: Path, deadline: float) -> Finished:
         return self.run(self._command(site), work, deadline, self._script(site, steps))
