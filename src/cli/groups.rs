@@ -1,0 +1,68 @@
+//! `explain --groups`: every group and its members, from the verb table.
+//!
+//! Owns the print. Must not know which verbs there are.
+
+use std::io::{self, Write as _};
+
+use serde_json::{Map, Value, json};
+
+use super::Outcome;
+use crate::ftp::verb::{Forward, Group, SITE, Verb};
+
+/// Prints all groups.
+pub(super) fn groups(as_json: bool) -> io::Result<Outcome> {
+    let mut out = io::stdout().lock();
+    if as_json {
+        let all: Map<String, Value> = Group::ALL
+            .into_iter()
+            .map(|group| (format!("@{}", group.name()), json!(members(group))))
+            .collect();
+        writeln!(out, "{:#}", Value::Object(all))?;
+        return Ok(Outcome::Fine);
+    }
+    for group in Group::ALL {
+        writeln!(out, "@{}", group.name())?;
+        for member in members(group) {
+            writeln!(out, "    {member}")?;
+        }
+    }
+    writeln!(out, "\n* allowed only by its own name, whatever the group")?;
+    Ok(Outcome::Fine)
+}
+
+/// The groups that `group` spans, then its verbs, then its subcommands of SITE.
+fn members(group: Group) -> Vec<String> {
+    let spanned = group
+        .spans()
+        .iter()
+        .map(|spanned| format!("@{}", spanned.name()));
+    let verbs = Verb::ALL
+        .iter()
+        .map(|verb| verb.row())
+        .filter(|row| row.groups.contains(&group) && row.forward != Forward::Never)
+        .map(|row| marked(row.name.to_owned(), row.forward));
+    let subcommands = SITE
+        .iter()
+        .filter(|row| row.groups.contains(&group) && row.forward != Forward::Never)
+        .map(|row| marked(format!("SITE {}", row.name), row.forward));
+    let special: &[&str] = match group {
+        Group::Info => &["STAT without argument"],
+        Group::List => &["STAT with argument"],
+        Group::Modify => &["MDTM with a time"],
+        _ => &[],
+    };
+    let special = special.iter().map(|text| (*text).to_owned());
+    spanned
+        .chain(verbs.filter(|name| name != "STAT"))
+        .chain(special)
+        .chain(subcommands)
+        .collect()
+}
+
+/// The name with a star where a group does not allow it.
+fn marked(name: String, forward: Forward) -> String {
+    match forward {
+        Forward::Named => format!("{name} *"),
+        Forward::Gateway | Forward::Never | Forward::Yes => name,
+    }
+}

@@ -1,0 +1,37 @@
+//! The terminal: whether it has colour, and sentences for people on it.
+//!
+//! Owns NO_COLOR. Must not know what is being said.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use crate::config::diagnostic::Style;
+
+/// The style of standard error.
+pub(super) fn stderr_style() -> Style {
+    style(std::io::stderr().is_terminal())
+}
+
+/// The style of standard output.
+pub(super) fn stdout_style() -> Style {
+    style(std::io::stdout().is_terminal())
+}
+
+/// Colour only on a terminal, and never with NO_COLOR.
+fn style(is_terminal: bool) -> Style {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    if is_terminal && !refused {
+        Style::Coloured
+    } else {
+        Style::Plain
+    }
+}
+
+/// Writes a sentence to standard error. Where that is closed there is nobody to tell.
+pub(super) fn complain(sentence: &str) {
+    let _closed = writeln!(std::io::stderr(), "ftpwarden: {sentence}");
+}
+
+/// Writes a report to standard error.
+pub(super) fn report(text: &str) {
+    let _closed = std::io::stderr().write_all(text.as_bytes());
+}
