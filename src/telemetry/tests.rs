@@ -124,121 +124,50 @@ pub(super) fn value(telemetry: &Telemetry, name: &str, labels: &[(&str, &str)]) 
     })
 }
 
+/// Checks lines of the form `name label=value … = value`, where names are without their prefix.
+pub(super) fn check(telemetry: &Telemetry, table: &str) {
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (series, expected) = line.rsplit_once(" = ").unwrap();
+        let mut words = series.split(' ');
+        let name = format!("ftpwarden_{}", words.next().unwrap());
+        let labels: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
+        let found = value(telemetry, &name, &labels);
+        assert_eq!(found, Some(expected.parse().unwrap()), "{line}");
+    }
+}
+
 /// The client that is turned away.
 const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66));
 
 #[test]
 fn what_the_configuration_names_is_there_at_zero() {
     let telemetry = telemetry(&settings(None));
-    let zero: &[(&str, &[(&str, &str)])] = &[
-        (
-            "ftpwarden_replies_total",
-            &[("listener", "main"), ("code", "502"), ("origin", "gateway")],
-        ),
-        (
-            "ftpwarden_replies_total",
-            &[("listener", "main"), ("code", "242"), ("origin", "gateway")],
-        ),
-        (
-            "ftpwarden_replies_total",
-            &[("listener", "main"), ("code", "550"), ("origin", "server")],
-        ),
-        (
-            "ftpwarden_server_replies_total",
-            &[("upstream", "legacy"), ("code", "421")],
-        ),
-        (
-            "ftpwarden_commands_total",
-            &[
-                ("listener", "main"),
-                ("command", "SITE"),
-                ("outcome", "denied"),
-            ],
-        ),
-        (
-            "ftpwarden_commands_total",
-            &[
-                ("listener", "main"),
-                ("command", "other"),
-                ("outcome", "invalid"),
-            ],
-        ),
-        (
-            "ftpwarden_policy_decisions_total",
-            &[
-                ("policy", "partners"),
-                ("rule", "default"),
-                ("action", "deny"),
-                ("mode", "enforced"),
-            ],
-        ),
-        (
-            "ftpwarden_policy_decisions_total",
-            &[
-                ("policy", "next"),
-                ("rule", "default"),
-                ("action", "deny"),
-                ("mode", "observed"),
-            ],
-        ),
-        (
-            "ftpwarden_policy_decisions_total",
-            &[
-                ("policy", "permissive"),
-                ("rule", "default"),
-                ("action", "allow"),
-                ("mode", "enforced"),
-            ],
-        ),
-        ("ftpwarden_sessions", &[("listener", "main")]),
-        ("ftpwarden_sessions_total", &[("listener", "main")]),
-        (
-            "ftpwarden_sessions_rejected_total",
-            &[("listener", "main"), ("reason", "client_sessions")],
-        ),
-        (
-            "ftpwarden_logins_total",
-            &[("listener", "main"), ("result", "failure")],
-        ),
-        (
-            "ftpwarden_transfers_total",
-            &[
-                ("listener", "main"),
-                ("direction", "upload"),
-                ("result", "failed"),
-            ],
-        ),
-        (
-            "ftpwarden_transfer_bytes_total",
-            &[("listener", "main"), ("direction", "list")],
-        ),
-        (
-            "ftpwarden_command_duration_seconds_count",
-            &[("listener", "main")],
-        ),
-        (
-            "ftpwarden_data_connections_total",
-            &[("leg", "server"), ("mode", "epsv"), ("result", "timeout")],
-        ),
-        (
-            "ftpwarden_protocol_violations_total",
-            &[("leg", "client"), ("kind", "bare_cr")],
-        ),
-        (
-            "ftpwarden_upstream_connects_total",
-            &[("upstream", "legacy"), ("result", "refused")],
-        ),
-        ("ftpwarden_audit_events_dropped_total", &[]),
-    ];
-    for (name, labels) in zero {
-        assert_eq!(
-            value(&telemetry, name, labels),
-            Some(0.0),
-            "{name} {labels:?}"
-        );
-    }
-    let up = [("upstream", "legacy"), ("address", "10.0.0.5:21")];
-    assert_eq!(value(&telemetry, "ftpwarden_upstream_up", &up), Some(1.0));
+    check(
+        &telemetry,
+        "
+        replies_total listener=main code=502 origin=gateway = 0
+        replies_total listener=main code=242 origin=gateway = 0
+        replies_total listener=main code=550 origin=server = 0
+        server_replies_total upstream=legacy code=421 = 0
+        commands_total listener=main command=SITE outcome=denied = 0
+        commands_total listener=main command=other outcome=invalid = 0
+        policy_decisions_total policy=partners rule=default action=deny mode=enforced = 0
+        policy_decisions_total policy=permissive rule=default action=allow mode=enforced = 0
+        policy_decisions_total policy=next rule=default action=deny mode=observed = 0
+        sessions listener=main = 0
+        sessions_total listener=main = 0
+        sessions_rejected_total listener=main reason=client_sessions = 0
+        logins_total listener=main result=failure = 0
+        transfers_total listener=main direction=upload result=failed = 0
+        transfer_bytes_total listener=main direction=list = 0
+        command_duration_seconds_count listener=main = 0
+        data_connections_total leg=server mode=epsv result=timeout = 0
+        protocol_violations_total leg=client kind=bare_cr = 0
+        upstream_connects_total upstream=legacy result=refused = 0
+        upstream_up upstream=legacy address=10.0.0.5:21 = 1
+        audit_events_dropped_total = 0
+        ",
+    );
     // What is not in force has no series, in neither mode.
     for mode in ["enforced", "observed"] {
         let idle = [

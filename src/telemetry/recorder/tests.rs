@@ -12,7 +12,7 @@ use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, TransferOutcome};
 use crate::session::{CommandRecord, Direction, Fact, Leg, Origin, Outcome};
 use crate::settings::{Log, LogFormat, LogLevel};
-use crate::telemetry::tests::{session, settings, telemetry, value};
+use crate::telemetry::tests::{check, session, settings, telemetry, value};
 use crate::telemetry::{Telemetry, log};
 
 /// A secret that must turn up nowhere.
@@ -67,6 +67,11 @@ fn login(user: &'static [u8], outcome: LoginOutcome) -> Fact {
     }
 }
 
+/// A reply to a client.
+fn reply(code: u16, origin: Origin) -> Fact {
+    Fact::Reply { code, origin }
+}
+
 /// The events of an audit file.
 fn events(path: &std::path::Path, telemetry: &Telemetry) -> Vec<Value> {
     telemetry.flush();
@@ -82,30 +87,12 @@ fn facts_are_counted() {
     let telemetry = telemetry(&settings(None));
     let mut recorder = session(&telemetry);
     let facts = [
-        Fact::Reply {
-            code: 502,
-            origin: Origin::Gateway,
-        },
-        Fact::Reply {
-            code: 502,
-            origin: Origin::Gateway,
-        },
-        Fact::Reply {
-            code: 226,
-            origin: Origin::Server,
-        },
-        Fact::Reply {
-            code: 999,
-            origin: Origin::Server,
-        },
-        Fact::Reply {
-            code: 99,
-            origin: Origin::Server,
-        },
-        Fact::Reply {
-            code: 699,
-            origin: Origin::Server,
-        },
+        reply(502, Origin::Gateway),
+        reply(502, Origin::Gateway),
+        reply(226, Origin::Server),
+        reply(999, Origin::Server),
+        reply(99, Origin::Server),
+        reply(699, Origin::Server),
         Fact::ServerReply { code: 257 },
         Fact::Command(Box::new(record("SITE", Outcome::Denied, 502))),
         Fact::Command(Box::new(record("RCMD", Outcome::Forwarded, 200))),
@@ -128,135 +115,42 @@ fn facts_are_counted() {
     }
     recorder.greeted(Duration::from_millis(3));
 
-    let counts: &[(&str, &[(&str, &str)], f64)] = &[
-        (
-            "replies_total",
-            &[("listener", "main"), ("code", "502"), ("origin", "gateway")],
-            2.0,
-        ),
-        (
-            "replies_total",
-            &[("listener", "main"), ("code", "226"), ("origin", "server")],
-            1.0,
-        ),
-        (
-            "replies_total",
-            &[
-                ("listener", "main"),
-                ("code", "other"),
-                ("origin", "server"),
-            ],
-            2.0,
-        ),
-        (
-            "replies_total",
-            &[("listener", "main"), ("code", "699"), ("origin", "server")],
-            1.0,
-        ),
-        (
-            "server_replies_total",
-            &[("upstream", "legacy"), ("code", "257")],
-            1.0,
-        ),
-        (
-            "commands_total",
-            &[
-                ("listener", "main"),
-                ("command", "SITE"),
-                ("outcome", "denied"),
-            ],
-            1.0,
-        ),
-        (
-            "commands_total",
-            &[
-                ("listener", "main"),
-                ("command", "other"),
-                ("outcome", "forwarded"),
-            ],
-            1.0,
-        ),
-        (
-            "commands_total",
-            &[
-                ("listener", "main"),
-                ("command", "other"),
-                ("outcome", "invalid"),
-            ],
-            1.0,
-        ),
-        (
-            "command_duration_seconds_count",
-            &[("listener", "main")],
-            3.0,
-        ),
-        (
-            "command_duration_seconds_bucket",
-            &[("listener", "main"), ("le", "0.025")],
-            3.0,
-        ),
-        (
-            "command_duration_seconds_bucket",
-            &[("listener", "main"), ("le", "0.01")],
-            0.0,
-        ),
-        (
-            "data_connections_total",
-            &[("leg", "client"), ("mode", "pasv"), ("result", "opened")],
-            1.0,
-        ),
-        (
-            "protocol_violations_total",
-            &[("leg", "client"), ("kind", "bare_cr")],
-            1.0,
-        ),
-        (
-            "protocol_violations_total",
-            &[("leg", "server"), ("kind", "unsolicited")],
-            1.0,
-        ),
-        (
-            "logins_total",
-            &[("listener", "main"), ("result", "failure")],
-            1.0,
-        ),
-        (
-            "transfers_total",
-            &[
-                ("listener", "main"),
-                ("direction", "upload"),
-                ("result", "complete"),
-            ],
-            1.0,
-        ),
-        (
-            "transfer_bytes_total",
-            &[("listener", "main"), ("direction", "upload")],
-            100.0,
-        ),
-        (
-            "transfer_duration_seconds_count",
-            &[("listener", "main"), ("direction", "upload")],
-            1.0,
-        ),
-        (
-            "upstream_connect_duration_seconds_count",
-            &[("upstream", "legacy")],
-            1.0,
-        ),
-        ("sessions", &[("listener", "main")], 1.0),
-        ("sessions_total", &[("listener", "main")], 1.0),
-    ];
-    for (name, labels, count) in counts {
-        let found = value(&telemetry, &format!("ftpwarden_{name}"), labels);
-        assert_eq!(found, Some(*count), "{name} {labels:?}");
-    }
+    check(
+        &telemetry,
+        "
+        replies_total listener=main code=502 origin=gateway = 2
+        replies_total listener=main code=226 origin=server = 1
+        replies_total listener=main code=other origin=server = 2
+        replies_total listener=main code=699 origin=server = 1
+        server_replies_total upstream=legacy code=257 = 1
+        commands_total listener=main command=SITE outcome=denied = 1
+        commands_total listener=main command=other outcome=forwarded = 1
+        commands_total listener=main command=other outcome=invalid = 1
+        command_duration_seconds_count listener=main = 3
+        command_duration_seconds_bucket listener=main le=0.025 = 3
+        command_duration_seconds_bucket listener=main le=0.01 = 0
+        data_connections_total leg=client mode=pasv result=opened = 1
+        protocol_violations_total leg=client kind=bare_cr = 1
+        protocol_violations_total leg=server kind=unsolicited = 1
+        logins_total listener=main result=failure = 1
+        transfers_total listener=main direction=upload result=complete = 1
+        transfer_bytes_total listener=main direction=upload = 100
+        transfer_duration_seconds_count listener=main direction=upload = 1
+        upstream_connect_duration_seconds_count upstream=legacy = 1
+        sessions listener=main = 1
+        sessions_total listener=main = 1
+        ",
+    );
 
     drop(recorder);
-    let labels = [("listener", "main")];
-    assert_eq!(value(&telemetry, "ftpwarden_sessions", &labels), Some(0.0));
-    let lasted = "ftpwarden_session_duration_seconds_count";
-    assert_eq!(value(&telemetry, lasted, &labels), Some(1.0));
+    check(
+        &telemetry,
+        "
+        sessions listener=main = 0
+        sessions_total listener=main = 1
+        session_duration_seconds_count listener=main = 1
+        ",
+    );
 }
 
 #[test]
