@@ -24,11 +24,17 @@ enum Mode {
 
 /// A stream that a test opens and shuts.
 #[derive(Clone)]
-struct Gate(Arc<(Mutex<(Mode, Vec<u8>, usize)>, Condvar)>);
+struct Gate(Arc<(Mutex<State>, Condvar)>);
+
+/// What it does, what it took, and how often it was tried.
+type State = (Mode, Vec<u8>, usize);
 
 impl Gate {
     fn new(mode: Mode) -> Self {
-        Self(Arc::new((Mutex::new((mode, Vec::new(), 0)), Condvar::new())))
+        Self(Arc::new((
+            Mutex::new((mode, Vec::new(), 0)),
+            Condvar::new(),
+        )))
     }
 
     fn set(&self, mode: Mode) {
@@ -121,7 +127,9 @@ fn a_spool_that_goes_away_writes_what_it_has() {
     let waiting = shared.waiting.lock().unwrap();
     let (_waiting, outcome) = shared
         .written
-        .wait_timeout_while(waiting, PATIENCE, |()| shared.lines.load(Ordering::Acquire) > 0)
+        .wait_timeout_while(waiting, PATIENCE, |()| {
+            shared.lines.load(Ordering::Acquire) > 0
+        })
         .unwrap();
     assert!(!outcome.timed_out());
     assert_eq!(gate.text(), lines(0..10));
