@@ -50,6 +50,7 @@ pub(super) fn listener(
         );
         problems.also(&policy.span, "the policy that decides");
     }
+    let sessions = section.one("sessions", problems, value::count(SESSIONS));
     let listener = Listener {
         name: named.name.value.as_str().into(),
         bind: bind.iter().map(|address| address.value).collect(),
@@ -65,14 +66,13 @@ pub(super) fn listener(
         greeting: section
             .one("greeting", problems, value::greeting)
             .map(|found| found.value),
-        sessions: section
-            .one("sessions", problems, value::count(SESSIONS))
-            .map(|found| found.value),
+        sessions: sessions.as_ref().map(|found| found.value),
         passive_ports: passive_ports(&section, &bind, problems),
         passive_address: passive_address(&section, problems),
     };
     let complete = !bind.is_empty() && upstream.is_some();
     mentions.binds.extend(bind);
+    mentions.sessions.extend(sessions);
     mentions.to_upstreams.extend(upstream);
     mentions
         .to_policies

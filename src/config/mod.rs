@@ -170,7 +170,7 @@ pub fn parse(text: &str, name: &str) -> Result<Loaded, ConfigError> {
                     bytes: error.span().unwrap_or_default(),
                 },
                 message: error.message().trim_end().replace('\n', ", "),
-                help: None,
+                help: syntax_help(error.message()).map(str::to_owned),
                 also: None,
             };
             Err(ConfigError::Refused {
@@ -187,4 +187,13 @@ pub fn server_address(written: &str) -> Option<(Arc<str>, u16)> {
     value::parse_server_address(written)
         .or_else(|_| with_port())
         .ok()
+}
+
+/// What to write instead of what TOML does not take.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    let unquoted = ["float", "integer", "date", "time", "boolean"];
+    let slip = unquoted
+        .iter()
+        .any(|kind| message.starts_with(&format!("invalid {kind}")));
+    slip.then_some("text is written in quotes")
 }

@@ -16,6 +16,7 @@
 pub mod address;
 pub mod command;
 pub mod feature;
+mod foreign;
 pub mod line;
 pub mod misbehaviour;
 pub mod reply;

@@ -1,12 +1,26 @@
 //! All policies that speak on one session's commands, as one judge.
 //!
 //! Owns the order in which the gateway's own refusals, the listener's policy and the upstream's
-//! are asked.
+//! are asked, and the reply of a refusal. At most [`WILDCARDS_MAX`] wildcards go to a server in
+//! one listing.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
-use super::verdict::Judgement;
+use bytes::Bytes;
+
+use super::chain::{self, Decision, Policy, Ruling};
+use super::forms::{self, Form};
+use super::names::Key;
+use super::rule::{Asker, Near};
+use super::scene::Scene;
+use super::verdict::{Judgement, Permit, Reply, RuleId, Verdict};
 use crate::ftp::command::{Command, Name};
+use crate::ftp::verb::{Forward, Paths, Verb};
+
+/// The most wildcards and braces in one listing: servers have spent minutes on one line of them
+/// (CVE-2011-0762, CVE-2001-0249).
+const WILDCARDS_MAX: usize = 16;
 
 /// How a server reads paths and user names (`system`).
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -20,15 +34,26 @@ pub enum System {
     Windows,
 }
 
-/// How a server's paths are read.
+/// What a server makes of paths.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Dialect {
-    /// `system`.
+    /// How it reads them.
     pub system: System,
-    /// `symlinks`: whether a `..` behind a name is undecidable.
+    /// Whether it may have symbolic links, so that a `..` behind a name is undecidable.
     pub symlinks: bool,
-    /// `path_bytes`: the longest absolute path.
+    /// The longest absolute path that it is sent, in bytes.
     pub path_bytes: usize,
+}
+
+impl Default for Dialect {
+    /// Unix, with links, 4096 bytes.
+    fn default() -> Self {
+        Self {
+            system: System::Unix,
+            symlinks: true,
+            path_bytes: 4096,
+        }
+    }
 }
 
 /// What a decision depends on, beside the policy.
@@ -53,53 +78,289 @@ pub struct Query<'a> {
 /// All that judges the commands of a session.
 #[derive(Debug)]
 pub struct Judge {
-    _private: (),
+    /// The listener's policy.
+    listener: Arc<Policy>,
+    /// The upstream's policy, which must allow as well.
+    upstream: Arc<Policy>,
+    /// A policy that is asked and not obeyed.
+    observed: Option<Arc<Policy>>,
+    /// How the server reads paths.
+    dialect: Dialect,
+    /// Verbs that the server lacks.
+    unsupported: Vec<Name>,
 }
 
 impl Judge {
-    /// A judge of a listener's and an upstream's policies.
-    pub fn new(
-        _listener: std::sync::Arc<super::Policy>,
-        _upstream: std::sync::Arc<super::Policy>,
-        _observed: Option<std::sync::Arc<super::Policy>>,
-        _dialect: Dialect,
-        _unsupported: Vec<Name>,
+    /// A judge for sessions of one listener with servers of one upstream. The policies must be
+    /// of one [`super::PolicySet`], whose ids the judgements name.
+    pub const fn new(
+        listener: Arc<Policy>,
+        upstream: Arc<Policy>,
+        observed: Option<Arc<Policy>>,
+        dialect: Dialect,
+        unsupported: Vec<Name>,
     ) -> Self {
-        todo!()
+        Self {
+            listener,
+            upstream,
+            observed,
+            dialect,
+            unsupported,
+        }
     }
 
     /// Judges `query`. Order: `never` and `unsupported` (502), the listener's policy, the
     /// upstream's. QUIT and NOOP are always permitted.
-    pub fn decide(&self, _query: &Query<'_>) -> Judgement {
-        todo!()
+    pub fn decide(&self, query: &Query<'_>) -> Judgement {
+        let scene = Scene::new(query, self.dialect);
+        let path = scene
+            .path()
+            .map(|path| Bytes::copy_from_slice(path.as_str().as_bytes()));
+        if let Some(verdict) = self.unjudged(&scene) {
+            return Judgement {
+                verdict,
+                decided: None,
+                upstream: None,
+                observed: None,
+                path,
+            };
+        }
+        let listener = chain::decide(&self.listener, &scene, false);
+        let observed = self
+            .observed
+            .as_ref()
+            .map(|policy| chain::decide(policy, &scene, false).id);
+        let (verdict, upstream) = match verdict(&self.listener, &listener, &scene) {
+            Some(verdict) => (verdict, None),
+            None => self.beyond(&scene),
+        };
+        Judgement {
+            verdict,
+            decided: Some(listener.id),
+            upstream,
+            observed,
+            path,
+        }
+    }
+
+    /// What is decided before any policy is asked.
+    fn unjudged(&self, scene: &Scene<'_>) -> Option<Verdict> {
+        let command = scene.query.command;
+        if matches!(command.name.canonical(), Some(Verb::Quit | Verb::Noop)) {
+            return Some(forward(command));
+        }
+        if !self.can_carry(&command.name) {
+            return Some(Verdict::Deny(Reply::own(502)));
+        }
+        // Copying files by SITE before any login has been a hole (CVE-2015-3306).
+        if scene.subject.is_site() && scene.query.user.is_none() {
+            return Some(Verdict::Deny(Reply::own(502)));
+        }
+        // RFC 959 §3.4.2, §3.4.3: the end of a file is in the data, and the connection stays open
+        // for the next one, so the gateway could not tell where a transfer ends.
+        let is_mode = scene.subject.key == Key::Known(Verb::Mode);
+        if is_mode && matches!(scene.subject.first_letter(), Some(b'B' | b'C')) {
+            return Some(Verdict::Deny(Reply::own(504)));
+        }
+        None
+    }
+
+    /// What becomes of a command that the listener's policy lets pass.
+    fn beyond(&self, scene: &Scene<'_>) -> (Verdict, Option<RuleId>) {
+        let second = chain::decide(&self.upstream, scene, true);
+        if let Some(verdict) = verdict(&self.upstream, &second, scene) {
+            return (verdict, Some(second.id));
+        }
+        let command = scene.query.command;
+        let verdict = if scene.is_too_long() || has_too_many_wildcards(scene) {
+            Verdict::Deny(Reply::own(path_code(command)))
+        } else {
+            forward(command)
+        };
+        (verdict, Some(second.id))
+    }
+
+    /// Whether the gateway and the server have `name` at all.
+    fn can_carry(&self, name: &Name) -> bool {
+        let forward = match name {
+            Name::Known(verb) => verb.row().forward,
+            Name::Other(_) => Forward::Yes,
+        };
+        match forward {
+            // The gateway's own verbs are none of policy's business and never reach a server.
+            Forward::Gateway | Forward::Never => false,
+            // What the gateway can translate or answer itself, it still does.
+            Forward::Named | Forward::Yes => {
+                !self.is_unsupported(name)
+                    || matches!(name, Name::Known(Verb::Eprt | Verb::Epsv | Verb::Feat))
+            }
+        }
     }
 
     /// Whether the decision depends on the working directory (or the home directory), which is
-    /// then to be asked of the server first if `query` does not have it.
-    pub fn needs_directory(&self, _query: &Query<'_>) -> bool {
-        todo!()
+    /// then to be asked of the server first if `query` does not have it. Never before login.
+    pub fn needs_directory(&self, query: &Query<'_>) -> bool {
+        if query.user.is_none() {
+            return false;
+        }
+        let query = Query {
+            directory: None,
+            ..*query
+        };
+        let scene = Scene::new(&query, self.dialect);
+        if self.unjudged(&scene).is_some() {
+            return false;
+        }
+        let policies = [Some(&self.listener), Some(&self.upstream), self.observed.as_ref()];
+        for (policy, excused) in policies.into_iter().flatten().zip([false, true, false]) {
+            // RNTO will need to know where RNFR pointed, even if no rule asks at RNFR.
+            if scene.subject.key == Key::Known(Verb::Rnfr) && policy.looks_at_paths() {
+                scene.places();
+            }
+            chain::decide(policy, &scene, excused);
+            if scene.needed_directory() {
+                return true;
+            }
+        }
+        false
     }
 
     /// Whether any policy mentions `{home}`: it is to be learnt right after login.
     pub fn uses_home(&self) -> bool {
-        todo!()
+        self.listener.uses_home
+            || self.upstream.uses_home
+            || self
+                .observed
+                .as_ref()
+                .is_some_and(|policy| policy.uses_home)
     }
 
     /// Whether a command could be allowed for this user and client at this time, with some path
-    /// and argument. `word` is the subcommand or value. For FEAT and HELP.
+    /// and argument. `word` is the subcommand or value; of STAT any word means the listing, of
+    /// MDTM the form that sets the time. An answer that is no refusal counts. For FEAT and HELP.
     pub fn could_allow(
         &self,
-        _name: &Name,
-        _word: Option<&str>,
-        _user: Option<&[u8]>,
-        _client: IpAddr,
-        _unix_time: i64,
+        name: &Name,
+        word: Option<&str>,
+        user: Option<&[u8]>,
+        client: IpAddr,
+        unix_time: i64,
     ) -> bool {
-        todo!()
+        if matches!(name.canonical(), Some(Verb::Quit | Verb::Noop)) {
+            return true;
+        }
+        if !self.can_carry(name) {
+            return false;
+        }
+        let user = user.map(String::from_utf8_lossy);
+        let asker = Asker {
+            user: user.as_deref(),
+            client,
+            unix_time,
+            folded: self.dialect.system != System::Unix,
+        };
+        let forms = match name {
+            Name::Known(verb) => forms::of_verb(*verb, word, &self.listener.words),
+            Name::Other(name) => vec![forms::of_other(name)],
+        };
+        forms.iter().any(|form| {
+            let subject = form.subject(self.dialect.system);
+            let before_login = subject.is_site() && asker.user.is_none();
+            let carried = subject.key != Key::Known(Verb::Mode)
+                || !matches!(subject.first_letter(), Some(b'B' | b'C'));
+            !before_login
+                && carried
+                && chain::could(&self.listener, &subject, Some(&asker), false)
+                && chain::could(&self.upstream, &subject, Some(&asker), true)
+        })
     }
 
     /// Whether the server lacks `name` (`unsupported`).
-    pub fn is_unsupported(&self, _name: &Name) -> bool {
-        todo!()
+    pub fn is_unsupported(&self, name: &Name) -> bool {
+        self.unsupported.contains(name)
     }
 }
+
+/// The command's line, with its permit.
+fn forward(command: &Command) -> Verdict {
+    match command.encode() {
+        Some(line) => Verdict::Forward(Permit::new(line)),
+        // It would be two lines to some server.
+        None => Verdict::Deny(Reply::own(501)),
+    }
+}
+
+/// What `decision` means for the client; None if it lets the command pass.
+fn verdict(policy: &Policy, decision: &Decision<'_>, scene: &Scene<'_>) -> Option<Verdict> {
+    match decision.ruling {
+        Ruling::Allow => None,
+        Ruling::Answer(reply) => Some(Verdict::Answer(reply.clone())),
+        Ruling::Deny(Some(reply)) => Some(Verdict::Deny(reply.clone())),
+        Ruling::Deny(None) => Some(Verdict::Deny(refusal(policy, decision.near, scene))),
+        Ruling::Disconnect(reply) => Some(Verdict::Close(reply.clone())),
+    }
+}
+
+/// The reply of a refusal that has none of its own.
+fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
+    let command = scene.query.command;
+    let verb = command.judged();
+    if matches!(verb, Some(Verb::User | Verb::Pass | Verb::Acct)) {
+        return Reply {
+            code: 530,
+            text: "Login incorrect.".into(),
+        };
+    }
+    if let Some(verb @ (Verb::Type | Verb::Mode | Verb::Stru)) = verb {
+        // RFC 959 §4.2: the verb is there, this value is not.
+        let code = if allows_a_value(policy, verb, scene) {
+            504
+        } else {
+            502
+        };
+        return Reply::own(code);
+    }
+    let mandatory = command.row().is_some_and(|row| row.argument.is_mandatory());
+    match near {
+        None => Reply::own(502),
+        // Before login a server would say no more than this.
+        Some(_) if scene.query.user.is_none() => Reply::own(530),
+        Some(_) if mandatory && command.argument.is_none() => Reply::own(501),
+        Some(Near::Argument) => Reply::own(501),
+        Some(Near::Path) => Reply::own(path_code(command)),
+    }
+}
+
+/// Whether this user may set another value of `verb` at this time.
+fn allows_a_value(policy: &Policy, verb: Verb, scene: &Scene<'_>) -> bool {
+    let user = scene.user();
+    let asker = Asker {
+        user: user.as_deref(),
+        client: scene.query.client,
+        unix_time: scene.query.unix_time,
+        folded: scene.is_folded(),
+    };
+    forms::of_verb(verb, None, &policy.words)
+        .iter()
+        .any(|form: &Form<'_>| {
+            chain::could(policy, &form.subject(System::Unix), Some(&asker), false)
+        })
+}
+
+/// The code for a path that is refused: RFC 959 §5.4 has no 550 for these four.
+fn path_code(command: &Command) -> u16 {
+    match command.judged() {
+        Some(Verb::Appe | Verb::Rnto | Verb::Stor | Verb::Stou) => 553,
+        Some(_) | None => 550,
+    }
+}
+
+/// Whether it is a listing whose wildcards would cost the server too much.
+fn has_too_many_wildcards(scene: &Scene<'_>) -> bool {
+    let is_wild = |byte: &&u8| matches!(byte, b'*' | b'?' | b'[' | b'{');
+    scene.subject.paths == Paths::Listing
+        && scene.query.command.argument_bytes().iter().filter(is_wild).count() > WILDCARDS_MAX
+}
+
+#[cfg(test)]
+mod tests;

@@ -3,13 +3,35 @@
 //! Pure: a decision depends on the policy, the command and what the session knows, and on
 //! nothing else; the time of day is an argument. Must not know sockets, files or how a
 //! configuration is written.
+//!
+//! [`compile()`] turns what was written into a [`PolicySet`] or into problems; a [`Judge`] holds
+//! the policies that speak on one session and gives a [`Judgement`] per command. A rule's
+//! conditions are weighed in three values: what is not certain does not hold where it would let
+//! a command pass, and holds where it would refuse it.
 
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm
+)]
+
+mod chain;
 pub mod compile;
+mod extract;
+mod forms;
+mod glob;
+mod hours;
 pub mod judge;
+mod names;
+mod path;
+mod rule;
+mod scene;
 pub mod spec;
+mod suggest;
 pub mod verdict;
 
-pub use compile::{Policy, PolicySet, RuleInfo, compile};
+pub use chain::Policy;
+pub use compile::{PolicySet, RuleInfo, compile};
 pub use judge::{Dialect, Judge, Query, System};
 pub use spec::{PolicySpec, Problem};
-pub use verdict::{Judgement, Permit, Reply, Verdict};
+pub use verdict::{Action, Judgement, Permit, Reply, RuleId, Verdict};

@@ -33,6 +33,77 @@ pub struct Reply {
     pub text: std::sync::Arc<str>,
 }
 
+/// The longest text of a reply that an operator may write, in bytes.
+const TEXT_MAX: usize = 400;
+
+/// Why a reply was refused.
+#[derive(Clone, Copy, Debug, Eq, PartialEq, thiserror::Error)]
+pub(super) enum ReplyFault {
+    /// Not three digits, then a blank and a text or nothing.
+    #[error("it is not a code of three digits and a text")]
+    Form,
+    /// A control character, or too long a text.
+    #[error("its text has a control character or more than {TEXT_MAX} bytes")]
+    Text,
+}
+
+impl Reply {
+    /// The gateway's own words for `code` (RFC 959 §4.2).
+    pub(super) fn own(code: u16) -> Self {
+        Self {
+            code,
+            text: own_text(code).into(),
+        }
+    }
+
+    /// Reads `550 No.` or `550`, which is given the gateway's own words.
+    ///
+    /// # Errors
+    /// Any [`ReplyFault`].
+    pub(super) fn parse(written: &str) -> Result<Self, ReplyFault> {
+        let (digits, text) = written.split_at_checked(3).ok_or(ReplyFault::Form)?;
+        if !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+            return Err(ReplyFault::Form);
+        }
+        let code = digits.parse().map_err(|_| ReplyFault::Form)?;
+        if text.is_empty() {
+            return Ok(Self::own(code));
+        }
+        let text = text.strip_prefix(' ').ok_or(ReplyFault::Form)?.trim();
+        if text.is_empty() {
+            return Ok(Self::own(code));
+        }
+        if text.len() > TEXT_MAX || text.chars().any(char::is_control) {
+            return Err(ReplyFault::Text);
+        }
+        Ok(Self {
+            code,
+            text: text.into(),
+        })
+    }
+}
+
+/// The gateway's own words for a code; none of them echoes what a client sent.
+const fn own_text(code: u16) -> &'static str {
+    match code {
+        202 => "Command not implemented, superfluous at this site.",
+        421 => "Service not available, closing control connection.",
+        450 => "Requested file action not taken.",
+        500 => "Syntax error, command unrecognized.",
+        501 => "Syntax error in parameters or arguments.",
+        502 => "Command not implemented.",
+        503 => "Bad sequence of commands.",
+        504 => "Command not implemented for that parameter.",
+        530 => "Not logged in.",
+        550 => "Requested action not taken.",
+        553 => "Requested action not taken, file name not allowed.",
+        200..300 => "Command okay.",
+        300..400 => "Further information required.",
+        400..500 => "Requested action not taken, try again later.",
+        _ => "Requested action not taken.",
+    }
+}
+
 /// What is to be done with a command.
 #[derive(Debug)]
 pub enum Verdict {
@@ -98,3 +169,6 @@ pub struct Judgement {
     /// the first of two.
     pub path: Option<Bytes>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -189,7 +189,7 @@ pub enum Action {
         family: Family,
     },
     /// Move bytes between the two data connections, which are both there; answered once by
-    /// [`Told::RelayEnded`]. The sink is left open.
+    /// [`Told::RelayEnded`], also when [`Action::EndData`] cuts it. The sink is left open.
     Relay(Direction),
     /// Write reply bytes to the client.
     Reply(Bytes),
@@ -198,6 +198,8 @@ pub enum Action {
 /// How a relay ended, when it did by itself.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum RelayEnd {
+    /// [`Action::EndData`] cut it: some bytes may not have arrived.
+    Cut,
     /// The sink refused bytes: some that were read did not arrive.
     SinkBroke,
     /// The source ended in order and the sink has taken every byte.
@@ -282,7 +284,7 @@ pub enum Told {
 pub enum Origin {
     /// The gateway.
     Gateway,
-    /// The server; its numbers may have been rewritten (227, 229, FEAT, HELP).
+    /// The server; FEAT and HELP may have lost lines.
     Server,
 }
 

@@ -66,70 +66,63 @@ pub(in crate::config) fn keepalive(value: &DeValue<'_>) -> Read<Duration> {
 
 /// Numbers with units, longest unit first, each at most once.
 fn parse_duration(written: &str) -> Read<Duration> {
-    let bad = |message: String, help: &str| Misfit::new("config/bad-duration", message, help);
-    let units = "a duration is numbers with the units d, h, m, s and ms, longest first, \
+    let forms = "a duration is numbers with the units d, h, m, s and ms, longest first, \
                  such as `\"90s\"` or `\"1h30m\"`";
+    let bad = |message, help: &str| Err(Misfit::new("config/bad-duration", message, help));
+    let mut units = DURATION_UNITS.iter();
     let mut rest = written;
-    let mut millis = 0_u64;
-    let mut shortest = usize::MAX;
+    let mut millis = Some(0_u64);
     while !rest.is_empty() {
         let (digits, behind) = split_while(rest, |byte| byte.is_ascii_digit());
         let (unit, behind) = split_while(behind, |byte| byte.is_ascii_alphabetic());
-        if digits.is_empty() {
-            return Err(bad(format!("`{written}` is not a duration"), units));
-        }
         if unit.is_empty() && behind.is_empty() {
             let help = format!("write a unit behind it, such as `\"{written}s\"`");
-            return Err(bad(format!("`{digits}` has no unit"), &help));
+            return bad(format!("`{digits}` has no unit"), &help);
         }
-        let position = DURATION_UNITS.iter().position(|(name, _)| *name == unit);
-        let Some((position, (_, length))) =
-            position.and_then(|position| Some((position, DURATION_UNITS.get(position)?)))
-        else {
-            return Err(bad(format!("`{unit}` is no unit of a duration"), units));
+        if digits.is_empty() || unit.is_empty() {
+            return bad(format!("`{written}` is not a duration"), forms);
+        }
+        let Some((_, length)) = units.find(|(name, _)| *name == unit) else {
+            let is_unit = DURATION_UNITS.iter().any(|(name, _)| *name == unit);
+            return if is_unit {
+                bad(format!("the units of `{written}` are not in order"), forms)
+            } else {
+                bad(format!("`{unit}` is no unit of a duration"), forms)
+            };
         };
-        if shortest != usize::MAX && position <= shortest {
-            return Err(bad(
-                format!("the units of `{written}` are not in order"),
-                units,
-            ));
-        }
-        shortest = position;
-        millis = digits
+        let part = digits
             .parse::<u64>()
             .ok()
-            .and_then(|number| number.checked_mul(*length))
-            .and_then(|part| millis.checked_add(part))
-            .ok_or_else(|| {
-                bad(
-                    format!("`{written}` is too long"),
-                    "write at most `\"365d\"`",
-                )
-            })?;
+            .and_then(|number| number.checked_mul(*length));
+        millis = millis.and_then(|millis| millis.checked_add(part?));
         rest = behind;
     }
-    if written.is_empty() {
-        return Err(bad("an empty string is not a duration".to_owned(), units));
+    match millis {
+        _ if written.is_empty() => bad("an empty string is not a duration".to_owned(), forms),
+        Some(millis) => Ok(Duration::from_millis(millis)),
+        None => bad(
+            format!("`{written}` is too long"),
+            "write at most `\"365d\"`",
+        ),
     }
-    Ok(Duration::from_millis(millis))
 }
 
 /// The units of a size, in bytes.
 const SIZE_UNITS: [(&str, u64); 4] = [
-    ("B", 1),
     ("KiB", 1 << 10),
     ("MiB", 1 << 20),
     ("GiB", 1 << 30),
+    ("B", 1),
 ];
 
 /// A size in bytes within `range`: a number, or a string with a unit.
 pub(in crate::config) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Read<usize> {
     move |value| {
-        let bytes = match value {
-            DeValue::Integer(number) => integer(number)?,
-            _ => parse_size(text(value, "a size", "64KiB")?)?,
-        };
-        within(bytes, &range, "bytes")
+        if let DeValue::Integer(number) = value {
+            return integer(number, &range, "bytes");
+        }
+        let written = text(value, "a size", "64KiB")?;
+        within(Some(parse_size(written)?), &range, written, "bytes")
     }
 }
 
@@ -146,15 +139,12 @@ fn parse_size(written: &str) -> Read<u64> {
         let help = format!("write `{digits}` without quotes, or with a unit: `\"{digits}B\"`");
         return Err(bad(format!("`{digits}` has no unit"), help));
     }
-    let Some((_, bytes)) = SIZE_UNITS
-        .iter()
-        .find(|(name, _)| *name == unit.trim_start())
-    else {
-        let help = suggest::nearest(unit, SIZE_UNITS.map(|(name, _)| name)).map_or_else(
+    let Some((_, bytes)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {
+        let help = suggest::nearest(unit.trim(), SIZE_UNITS.map(|(name, _)| name)).map_or_else(
             || units.to_owned(),
             |near| format!("did you mean `\"{digits}{near}\"`?"),
         );
-        return Err(bad(format!("`{unit}` is no unit of a size"), help));
+        return Err(bad(format!("`{}` is no unit of a size", unit.trim()), help));
     };
     digits
         .parse::<u64>()
@@ -166,7 +156,7 @@ fn parse_size(written: &str) -> Read<u64> {
 /// A whole number within `range`.
 pub(in crate::config) fn count(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_>) -> Read<usize> {
     move |value| match value {
-        DeValue::Integer(number) => within(integer(number)?, &range, ""),
+        DeValue::Integer(number) => integer(number, &range, ""),
         _ => Err(Misfit::wrong_type(
             "a number",
             value,
@@ -175,32 +165,29 @@ pub(in crate::config) fn count(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'
     }
 }
 
-/// The value of an integer; a negative one is below every range.
-fn integer(number: &DeInteger<'_>) -> Read<u64> {
-    u64::from_str_radix(number.as_str(), number.radix()).map_err(|_| {
-        Misfit::new(
-            "config/out-of-range",
-            format!("{number} is out of range"),
-            "write a number above zero",
-        )
-    })
+/// The integer, if it lies within `range`.
+fn integer(number: &DeInteger<'_>, range: &RangeInclusive<u64>, unit: &str) -> Read<usize> {
+    let value = u64::from_str_radix(number.as_str(), number.radix());
+    within(value.ok(), range, &number.to_string(), unit)
 }
 
-/// `number`, if it lies within `range`.
-fn within(number: u64, range: &RangeInclusive<u64>, unit: &str) -> Read<usize> {
-    usize::try_from(number)
-        .ok()
-        .filter(|_| range.contains(&number))
+/// `number`, which was `written` so, if it lies within `range`.
+fn within(
+    number: Option<u64>,
+    range: &RangeInclusive<u64>,
+    written: &str,
+    unit: &str,
+) -> Read<usize> {
+    let found = number.filter(|number| range.contains(number));
+    found
+        .and_then(|number| usize::try_from(number).ok())
         .ok_or_else(|| {
-            let gap = if unit.is_empty() { "" } else { " " };
-            Misfit::new(
-                "config/out-of-range",
-                format!("{number} is out of range"),
-                format!(
-                    "write a number from {} to {}{gap}{unit}",
-                    range.start(),
-                    range.end()
-                ),
-            )
+            let help = format!(
+                "write a number from {} to {} {unit}",
+                range.start(),
+                range.end()
+            );
+            let message = format!("{written} is out of range");
+            Misfit::new("config/out-of-range", message, help.trim_end())
         })
 }

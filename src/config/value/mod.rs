@@ -106,7 +106,8 @@ pub(super) fn word<T: Copy>(words: &[(&str, T)]) -> impl Fn(&DeValue<'_>) -> Rea
                 Misfit::new(
                     "config/unknown-word",
                     format!("`{written}` is not {expected}"),
-                    suggest::help(written, names().collect::<Vec<_>>()),
+                    suggest::nearest(written, names())
+                        .map_or_else(String::new, |near| format!("did you mean `{near}`?")),
                 )
             })
     }

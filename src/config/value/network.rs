@@ -82,6 +82,13 @@ pub(in crate::config) fn parse_server_address(written: &str) -> Read<(Arc<str>, 
         let help = format!("write an IPv6 address in brackets and a port: `\"[{written}]:21\"`");
         return Err(bad(format!("`{written}` has no port"), help));
     }
+    if let Some((_, bare)) = written.split_once("://") {
+        let help = format!(
+            "write it without the scheme: `\"{}\"`",
+            bare.trim_end_matches('/')
+        );
+        return Err(bad(format!("`{written}` is a URL"), help));
+    }
     let (host, port) = written.rsplit_once(':').unwrap_or((written, ""));
     if !is_host(host) {
         let help = "write an IP address or a host name, a colon and a port, \

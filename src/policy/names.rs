@@ -1,0 +1,401 @@
+//! The names of commands in a policy: what each stands for, and which is the more specific.
+//!
+//! Owns the reading of `SITE CHMOD`, `SITE`, `@group` and `*` against a command. Must not know
+//! conditions or the order of rules. A command has at most [`WORDS_MAX`] words that are looked at.
+
+use super::judge::System;
+use crate::ftp::command::Command;
+use crate::ftp::verb::{self, Alias, Forward, Group, Paths, SiteRow, Verb};
+
+/// How many words of a SITE line are looked at; what lies behind them is no parameter that a
+/// server of z/OS takes in one line.
+const WORDS_MAX: usize = 64;
+
+/// The verb that policy judges.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(super) enum Key<'a> {
+    /// One of the table, aliases resolved.
+    Known(Verb),
+    /// Another well-formed one, in upper case.
+    Other(&'a str),
+}
+
+/// One name as a policy wrote it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) enum Pattern {
+    /// `*`, or a rule without `commands`.
+    All,
+    /// `@group`.
+    Group(Group),
+    /// A verb that the table does not have, in upper case.
+    Other(Box<str>),
+    /// A verb, aliases resolved.
+    Verb(Verb),
+    /// `VERB WORD`, the word in upper case.
+    Word(Verb, Box<str>),
+}
+
+/// How specific a name is; the greater wins between lists.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Rank {
+    /// `*`.
+    All,
+    /// `@group`.
+    Group,
+    /// `SITE`.
+    Verb,
+    /// `SITE CHMOD`.
+    Word,
+}
+
+/// What a name is read for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Sense {
+    /// To let the command pass: only what is certain counts, and SITE needs its name.
+    Grant,
+    /// To hand the decision to another policy: only what is certain counts.
+    Pass,
+    /// To keep the command from the server: what may be meant counts.
+    Refuse,
+}
+
+impl Sense {
+    /// Whether what is uncertain does not count.
+    pub(super) const fn needs_certainty(self) -> bool {
+        matches!(self, Self::Grant | Self::Pass)
+    }
+}
+
+/// Why a general name may not be enough to let a command pass.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(super) struct Wary {
+    /// The table says `named`: neither a group nor `*` nor a default grants it.
+    pub(super) named: bool,
+    /// The policy has path rules, and nobody can tell where this command's paths stand.
+    pub(super) traceless: bool,
+}
+
+impl Wary {
+    /// Whether a group, `*` or a default of `allow` may grant the command.
+    pub(super) const fn general_names_suffice(self) -> bool {
+        !self.named && !self.traceless
+    }
+}
+
+/// A word behind a verb.
+#[derive(Clone, Copy, Debug)]
+struct Word<'a> {
+    /// As written, up to the blank.
+    whole: &'a [u8],
+    /// What a lenient server may take for the word: up to the first byte that no name has.
+    head: &'a [u8],
+    /// Whether it is `NAME=VALUE` or `NAME(…)`, as z/OS has it.
+    assigns: bool,
+}
+
+/// What the names of a policy are read against: a command, or a form that a command may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Subject<'a> {
+    /// The verb.
+    pub(super) key: Key<'a>,
+    /// The argument of a verb whose words may be named, else empty.
+    pub(super) text: &'a [u8],
+    /// The plain groups of which it is a member; of SITE only `@site`.
+    pub(super) groups: &'static [Group],
+    /// Where its paths stand.
+    pub(super) paths: Paths,
+    /// How the server reads it.
+    pub(super) system: System,
+}
+
+impl<'a> Subject<'a> {
+    /// The subject of a client's command.
+    pub(super) fn of(command: &'a Command, system: System) -> Self {
+        let key = command
+            .judged()
+            .map_or_else(|| Key::Other(command.name.as_str()), Key::Known);
+        let subcommand = match command.row().and_then(|row| row.alias) {
+            Some(Alias::Subcommand(_, word)) => Some(word.as_bytes()),
+            Some(Alias::Verb(_)) | None => None,
+        };
+        let text = subcommand.unwrap_or_else(|| match key {
+            Key::Known(verb) if verb::takes_word(verb) => command.argument_bytes(),
+            Key::Known(_) | Key::Other(_) => &[],
+        });
+        let mut subject = Self {
+            key,
+            text,
+            groups: command.groups(),
+            paths: Paths::Opaque,
+            system,
+        };
+        subject.paths = match (key, command.row()) {
+            (Key::Known(Verb::Site), _) => subject.site_paths(),
+            // Without an argument STAT tells of the session, and of no directory.
+            (Key::Known(Verb::Stat), _) if command.argument.is_none() => Paths::None,
+            (Key::Known(_), Some(row)) => row.paths,
+            (Key::Known(_) | Key::Other(_), _) => Paths::Opaque,
+        };
+        subject
+    }
+
+    /// The subject of SITE with `text` behind it.
+    pub(super) fn site(text: &'a [u8], system: System) -> Self {
+        let mut subject = Self {
+            key: Key::Known(Verb::Site),
+            text,
+            groups: Verb::Site.row().groups,
+            paths: Paths::None,
+            system,
+        };
+        subject.paths = subject.site_paths();
+        subject
+    }
+
+    /// Whether it is SITE, with whatever subcommand.
+    pub(super) fn is_site(&self) -> bool {
+        self.key == Key::Known(Verb::Site)
+    }
+
+    /// The words that may be named; of other systems than z/OS only the first.
+    fn words(&self) -> impl Iterator<Item = Word<'a>> {
+        let several = self.is_site() && self.system == System::Mvs;
+        let letter = matches!(self.key, Key::Known(Verb::Type | Verb::Mode | Verb::Stru));
+        self.text
+            .trim_ascii_start()
+            .split(|byte| *byte == b' ')
+            .filter(|word| !word.is_empty())
+            .take(if several { WORDS_MAX } else { 1 })
+            .map(move |whole| Word::new(whole, letter))
+    }
+
+    /// The first word in the server's reading, for the values of MODE.
+    pub(super) fn first_letter(&self) -> Option<u8> {
+        let word = self.words().next()?;
+        word.head.first().map(u8::to_ascii_uppercase)
+    }
+
+    /// Whether each word is a parameter of its own: `SITE RECFM=FB LRECL=80` of z/OS, where a
+    /// known subcommand takes the rest as its argument.
+    fn is_spread(&self) -> bool {
+        self.system == System::Mvs
+            && self
+                .words()
+                .next()
+                .is_some_and(|word| word.assigns || word.row().is_none())
+    }
+
+    /// The words that a grant must name, all of them.
+    fn granted_words(&self) -> impl Iterator<Item = Word<'a>> {
+        let spread = self.is_spread();
+        self.words()
+            .enumerate()
+            .filter(move |(index, word)| *index == 0 || spread || (word.assigns && word.is_named()))
+            .map(|(_, word)| word)
+    }
+
+    /// Whether the table has it as `named`: a verb, or one of the words of SITE.
+    pub(super) fn is_named(&self) -> bool {
+        match self.key {
+            Key::Known(Verb::Site) => self.granted_words().any(|word| word.is_named()),
+            Key::Known(verb) => verb.row().forward == Forward::Named,
+            Key::Other(_) => false,
+        }
+    }
+
+    /// Whether it has paths, or may have, and nobody can tell where.
+    pub(super) fn is_traceless(&self) -> bool {
+        self.paths == Paths::Opaque
+    }
+
+    /// Where the paths of a SITE line stand.
+    fn site_paths(&self) -> Paths {
+        let Some(first) = self.words().next() else {
+            return Paths::None;
+        };
+        if !self.is_spread() {
+            return first.row().map_or(Paths::Opaque, |row| row.paths);
+        }
+        let pathless = self.words().all(|word| {
+            verb::site(word.head).is_some_and(|row| matches!(row.paths, Paths::None))
+        });
+        if pathless { Paths::None } else { Paths::Opaque }
+    }
+
+    /// Whether `group` takes it in, when that group is read to refuse or to pass on: with the
+    /// subcommands of SITE that do the same.
+    fn is_within(&self, group: Group) -> bool {
+        self.is_member(group)
+            || (self.is_site()
+                && self.words().any(|word| {
+                    verb::site(word.head)
+                        .is_some_and(|row| row.groups.iter().any(|own| group.takes_in(*own)))
+                }))
+    }
+
+    /// Whether it is a member of `group` by its own groups.
+    fn is_member(&self, group: Group) -> bool {
+        self.groups.iter().any(|own| group.takes_in(*own))
+    }
+}
+
+impl<'a> Word<'a> {
+    /// Reads one word; of TYPE, MODE and STRU (`letter`) the first letter is the value
+    /// (RFC 959 §5.3.2), and servers are known that look no further.
+    fn new(whole: &'a [u8], letter: bool) -> Self {
+        let start = whole
+            .iter()
+            .position(|byte| is_word_byte(*byte))
+            .unwrap_or(whole.len());
+        let rest = whole.get(start..).unwrap_or_default();
+        let end = rest
+            .iter()
+            .position(|byte| !is_word_byte(*byte))
+            .unwrap_or(rest.len());
+        let head = rest.get(..end).unwrap_or_default();
+        let assigns = start == 0 && matches!(rest.get(end), Some(b'=' | b'('));
+        let head = if letter {
+            head.get(..1).unwrap_or_default()
+        } else {
+            head
+        };
+        Self {
+            whole,
+            head,
+            assigns,
+        }
+    }
+
+    /// The row of this SITE subcommand, if the table has it.
+    fn row(&self) -> Option<&'static SiteRow> {
+        verb::site(self.whole)
+    }
+
+    /// Whether a lenient server may take it for a subcommand that must be named.
+    fn is_named(&self) -> bool {
+        verb::site(self.head).is_some_and(|row| row.forward == Forward::Named)
+    }
+
+    /// The spelling that a name must have to grant this word.
+    fn exact(&self, system: System) -> &'a [u8] {
+        if system == System::Mvs && self.assigns {
+            self.head
+        } else {
+            self.whole
+        }
+    }
+}
+
+/// Whether a word of a policy may have this byte.
+pub(super) const fn is_word_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
+}
+
+impl Pattern {
+    /// Whether this name may stand for some form of the verb `key`.
+    pub(super) fn concerns(&self, key: Key<'_>) -> bool {
+        match (self, key) {
+            (Self::All, _) => true,
+            (Self::Group(_), Key::Known(Verb::Site)) => true,
+            (Self::Group(group), Key::Known(Verb::Stat | Verb::Mdtm)) => {
+                // Their group depends on the argument: see `Command::groups`.
+                [Group::Info, Group::List, Group::Modify]
+                    .into_iter()
+                    .any(|own| group.takes_in(own))
+            }
+            (Self::Group(group), Key::Known(verb)) => {
+                verb.row().groups.iter().any(|own| group.takes_in(*own))
+            }
+            (Self::Other(name), Key::Other(other)) => **name == *other,
+            (Self::Verb(own) | Self::Word(own, _), Key::Known(verb)) => *own == verb,
+            (Self::Group(_) | Self::Verb(_) | Self::Word(..), Key::Other(_))
+            | (Self::Other(_), Key::Known(_)) => false,
+        }
+    }
+
+    /// Its rank.
+    const fn rank(&self) -> Rank {
+        match self {
+            Self::All => Rank::All,
+            Self::Group(_) => Rank::Group,
+            Self::Other(_) | Self::Verb(_) => Rank::Verb,
+            Self::Word(..) => Rank::Word,
+        }
+    }
+
+    /// Whether it stands for `subject`, words apart: those are read together.
+    fn covers(&self, subject: &Subject<'_>, sense: Sense, wary: Wary) -> bool {
+        let grant = sense == Sense::Grant;
+        match self {
+            Self::All => !grant || (wary.general_names_suffice() && !subject.is_site()),
+            Self::Group(group) if grant => {
+                wary.general_names_suffice() && subject.is_member(*group)
+            }
+            Self::Group(group) => subject.is_within(*group),
+            Self::Other(name) => subject.key == Key::Other(name),
+            // `SITE` alone does not name SITE EXEC.
+            Self::Verb(verb) => {
+                subject.key == Key::Known(*verb) && !(grant && wary.named && subject.is_site())
+            }
+            Self::Word(..) => false,
+        }
+    }
+}
+
+/// Names read together: the `commands` of a rule, or a list.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Names {
+    /// The names, as written.
+    patterns: Vec<Pattern>,
+}
+
+impl Names {
+    /// The names `patterns`.
+    pub(super) const fn new(patterns: Vec<Pattern>) -> Self {
+        Self { patterns }
+    }
+
+    /// Whether there are none.
+    pub(super) const fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+
+    /// The names.
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Pattern> {
+        self.patterns.iter()
+    }
+
+    /// The rank of the most specific name that stands for `subject`, None if none does.
+    pub(super) fn rank(&self, subject: &Subject<'_>, sense: Sense, wary: Wary) -> Option<Rank> {
+        if let Key::Known(verb) = subject.key
+            && verb::takes_word(verb)
+            && self.covers_words(verb, subject, sense)
+        {
+            return Some(Rank::Word);
+        }
+        self.patterns
+            .iter()
+            .filter(|pattern| pattern.covers(subject, sense, wary))
+            .map(Pattern::rank)
+            .max()
+    }
+
+    /// Whether names of the form `VERB WORD` stand for `subject`: any of its words to refuse,
+    /// all of them to let pass.
+    fn covers_words(&self, verb: Verb, subject: &Subject<'_>, sense: Sense) -> bool {
+        let has = |word: &[u8]| {
+            self.patterns.iter().any(|pattern| {
+                matches!(pattern, Pattern::Word(own, name)
+                    if *own == verb && name.as_bytes().eq_ignore_ascii_case(word))
+            })
+        };
+        if sense == Sense::Refuse {
+            return subject.words().any(|word| has(word.whole) || has(word.head));
+        }
+        let mut words = subject.granted_words().peekable();
+        words.peek().is_some() && words.all(|word| has(word.exact(subject.system)))
+    }
+}
+
+#[cfg(test)]
+mod tests;
