@@ -1,2 +1,7 @@
-//! ftpwarden
-fn main() {}
+//! The program: arguments in, exit code out.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    ftpwarden::cli::main()
+}

@@ -7,14 +7,21 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::foreign;
 use super::misbehaviour::ClientFault;
-use super::verb::{self, Argument, Group, Row, SiteRow, Verb};
+use super::verb::{self, Argument, Group, Paths, Row, SiteRow, Verb};
+
+#[cfg(test)]
+mod tests;
 
 /// The shortest and the longest verb, in bytes.
 const VERB_BYTES: std::ops::RangeInclusive<usize> = 2..=12;
 
+/// The SITE parameter of z/OS that makes a transfer submit a job or run a query.
+const FILETYPE: &[u8] = b"FILETYPE";
+
 /// The verb of a command: one of the table, or a well-formed one that the table does not have.
-#[derive(Clone, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum Name {
     /// A verb of the table, as the client named it: XMKD stays XMKD.
     Known(Verb),
@@ -61,6 +68,13 @@ impl Name {
     }
 }
 
+impl fmt::Debug for Name {
+    /// Writes a verb of the table, and no other: `PASShunter2` is well formed (law L4).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str(self.known().map_or("other", Verb::name))
+    }
+}
+
 /// A command that a client sent, well formed, with its argument in bytes.
 #[derive(Clone, Eq, PartialEq)]
 pub struct Command {
@@ -79,31 +93,37 @@ impl Command {
     /// # Errors
     /// [`ClientFault::BadVerb`] for anything that is not a verb followed by the end or one
     /// blank; [`ClientFault::CrossProtocol`] for a line of another protocol;
-    /// [`ClientFault::Nul`] for a NUL; [`ClientFault::ControlByte`] for another control byte
-    /// but TAB in an argument that is no secret.
+    /// [`ClientFault::Nul`] for a NUL; [`ClientFault::BareCr`] for a CR, and for an LF, which no
+    /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
+    /// that is no secret, and for a TAB at a subcommand.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
-        let end = line
-            .iter()
-            .position(|byte| *byte == b' ')
-            .unwrap_or(line.len());
-        let spelling = line.slice(..end);
-        let name = Name::parse(&spelling);
-        if !matches!(name, Some(Name::Known(_))) && is_cross_protocol(line) {
+        if foreign::is_foreign(line) {
             return Err(ClientFault::CrossProtocol);
         }
         if line.contains(&0) {
             return Err(ClientFault::Nul);
         }
-        let name = name.ok_or(ClientFault::BadVerb)?;
+        if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
+            return Err(ClientFault::BareCr);
+        }
+        let end = line
+            .iter()
+            .position(|byte| *byte == b' ')
+            .unwrap_or(line.len());
+        let spelling = line.slice(..end);
+        // ProFTPD takes TAB, VT and FF for the blank behind a verb: here they are part of it.
+        let name = Name::parse(&spelling).ok_or(ClientFault::BadVerb)?;
         let rest = line.slice(end.saturating_add(1).min(line.len())..);
-        let known = name.known();
-        let argument = match known.map(|verb| (verb, verb.row())) {
+        let argument = match name.known() {
             // RFC 959 gives PASS a mandatory argument, devices send it empty: `PASS ` stays so.
-            Some((Verb::Pass, _)) => (end < line.len()).then_some(rest),
-            Some((_, row)) if row.argument == Argument::None => {
+            Some(Verb::Pass) => (end < line.len()).then_some(rest),
+            Some(verb) if ignores_blanks(verb) => {
                 // Blanks behind a verb without argument run on four servers and fail on others.
-                let only_blanks = rest.iter().all(|byte| *byte == b' ');
-                (!only_blanks).then_some(rest)
+                let is_blank = rest.iter().all(|byte| matches!(byte, b' ' | b'\t'));
+                if is_blank && rest.contains(&b'\t') {
+                    return Err(ClientFault::BadVerb);
+                }
+                (!is_blank).then_some(rest)
             }
             Some(_) | None => (!rest.is_empty()).then_some(rest),
         };
@@ -123,11 +143,17 @@ impl Command {
         matches!(self.name, Name::Known(Verb::Pass | Verb::Acct))
     }
 
-    /// Whether the argument has a control byte other than TAB, which is legal in a name.
+    /// Whether the argument has a control byte other than TAB, which is legal in a name, or a TAB
+    /// at a subcommand, which some servers take for a blank: `SITE CHMOD<TAB>777 x` would be
+    /// CHMOD there, and another subcommand here.
     fn has_control_byte(&self) -> bool {
-        self.argument_bytes()
-            .iter()
-            .any(|byte| byte.is_ascii_control() && *byte != b'\t')
+        let argument = self.argument_bytes();
+        let takes_word = self.name.known().is_some_and(verb::takes_word);
+        let has_tab = |word: &[u8]| word.contains(&b'\t');
+        (takes_word && words(argument).next().is_some_and(has_tab))
+            || argument
+                .iter()
+                .any(|byte| byte.is_ascii_control() && *byte != b'\t')
     }
 
     /// The argument, empty where there is none.
@@ -142,7 +168,8 @@ impl Command {
 
     /// The first word of the argument of SITE, OPTS, TYPE, MODE and STRU, and of their aliases:
     /// skips leading blanks and is cut at the next blank; not folded. None for other verbs and
-    /// where there is no word. Pure-FTPd's CHMOD is SITE with the word `CHMOD`.
+    /// where there is no word. Pure-FTPd's CHMOD is SITE with the word `CHMOD`; what z/OS writes
+    /// as `SITE RECFM=FB` has the word `RECFM`, and `FILETYPE` wherever that stands.
     pub fn word(&self) -> Option<&[u8]> {
         let verb = self.name.known()?;
         if let Some(verb::Alias::Subcommand(_, word)) = verb.row().alias {
@@ -151,12 +178,37 @@ impl Command {
         if !verb::takes_word(verb) {
             return None;
         }
-        let rest = self.argument_bytes().trim_ascii_start();
-        let end = rest
-            .iter()
-            .position(|byte| *byte == b' ')
-            .unwrap_or(rest.len());
-        rest.get(..end).filter(|word| !word.is_empty())
+        let first = words(self.argument_bytes()).next()?;
+        if verb == Verb::Site {
+            Some(self.parameter().unwrap_or(first))
+        } else {
+            Some(first)
+        }
+    }
+
+    /// The name of SITE's first parameter, or FILETYPE.
+    ///
+    /// z/OS takes several parameters in one line and abbreviates them, and FILETYPE among them
+    /// submits jobs: it is never hidden behind a harmless one. A word with `=` is no parameter
+    /// where a path or a secret stands.
+    fn parameter(&self) -> Option<&[u8]> {
+        let first = words(self.argument_bytes()).next()?;
+        let name = first
+            .split(|byte| *byte == b'=')
+            .next()
+            .filter(|name| !name.is_empty())?;
+        let takes_other =
+            verb::site(name).is_some_and(|row| row.paths != Paths::None || row.secret);
+        if !takes_other && words(self.argument_bytes()).any(sets_file_type) {
+            return Some(FILETYPE);
+        }
+        Some(name)
+    }
+
+    /// Whether `word` is this command's, in any ASCII case.
+    fn is_word(&self, word: &[u8]) -> bool {
+        self.word()
+            .is_some_and(|own| own.eq_ignore_ascii_case(word))
     }
 
     /// The verb that policy judges: aliases resolved, Pure-FTPd's CHMOD as SITE.
@@ -168,22 +220,20 @@ impl Command {
         }
     }
 
-    /// What follows the verb, or behind the subcommand of SITE and OPTS: the value of a rule's
-    /// `argument`. Leading blanks behind the subcommand are skipped up to one word.
+    /// What follows the verb, or the subcommand of SITE and OPTS and the blanks behind it: the
+    /// value of a rule's `argument`.
     pub fn value(&self) -> &[u8] {
         let argument = self.argument_bytes();
         if !matches!(self.name, Name::Known(Verb::Site | Verb::Opts)) {
             return argument;
         }
         let start = argument.trim_ascii_start();
-        let word = start
-            .iter()
-            .position(|byte| *byte == b' ')
-            .unwrap_or(start.len());
-        start
-            .get(word..)
-            .map(<[u8]>::trim_ascii_start)
-            .unwrap_or_default()
+        let length = self.word().map_or(0, <[u8]>::len);
+        match start.split_at_checked(length) {
+            Some((word, value)) if self.is_word(word) => value.trim_ascii_start(),
+            // The subcommand is not the first word: nothing of the argument is left out.
+            Some(_) | None => start,
+        }
     }
 
     /// The row of the SITE subcommand, if it is one of the table.
@@ -197,15 +247,21 @@ impl Command {
     /// Whether MDTM is of the form that sets a time: fourteen digits, a blank and a name
     /// (Serv-U and its like).
     pub fn sets_time(&self) -> bool {
-        self.name == Name::Known(Verb::Mdtm)
-            && self
-                .argument_bytes()
-                .split_at_checked(14)
-                .is_some_and(|(time, rest)| {
-                    time.iter().all(u8::is_ascii_digit)
-                        && matches!(rest, [b' ', name, ..] if *name != b' ')
-                        || time.iter().all(u8::is_ascii_digit) && sets_time_with_zone(rest)
-                })
+        self.timed_path().is_some()
+    }
+
+    /// The path of an MDTM that sets a time: what follows the first blank behind it.
+    pub fn timed_path(&self) -> Option<&[u8]> {
+        if self.name != Name::Known(Verb::Mdtm) {
+            return None;
+        }
+        // Servers that skip more blanks than one see the same name: they count as well.
+        let rest = skip_time(self.argument_bytes().trim_ascii_start())?;
+        let (blank, path) = rest.split_first()?;
+        if !matches!(blank, b' ' | b'\t') {
+            return None;
+        }
+        (!path.trim_ascii().is_empty()).then_some(path)
     }
 
     /// The plain groups of this command, by what it does: STAT with an argument is a listing,
@@ -226,17 +282,20 @@ impl Command {
 
     /// The line that a server receives: the verb in the client's letter case, one blank and the
     /// argument if any, CR LF; TYPE, MODE and STRU in upper case; `FF` doubled for Telnet
-    /// (RFC 854). None when the argument holds CR, LF or NUL, which [`Command::parse`] excludes.
+    /// (RFC 854). None when the argument holds CR, LF or NUL or the spelling is not the name's,
+    /// which [`Command::parse`] excludes.
     pub fn encode(&self) -> Option<Bytes> {
         let argument = self.argument.as_deref();
-        if argument
-            .unwrap_or_default()
-            .iter()
-            .any(|byte| matches!(byte, b'\r' | b'\n' | 0))
+        let splits = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
+        if argument.is_some_and(splits)
+            || !self.spelling.iter().all(u8::is_ascii_alphanumeric)
+            || !self
+                .spelling
+                .eq_ignore_ascii_case(self.name.as_str().as_bytes())
         {
             return None;
         }
-        let canonical = matches!(self.name, Name::Known(Verb::Type | Verb::Mode | Verb::Stru));
+        let canonical = self.name.known().is_some_and(is_canonical);
         let length = self
             .spelling
             .len()
@@ -244,15 +303,12 @@ impl Command {
         let mut line = BytesMut::with_capacity(length.saturating_add(3));
         if canonical {
             line.put_slice(self.name.as_str().as_bytes());
+            put_canonical_value(&mut line, self.argument_bytes());
         } else {
             line.put_slice(&self.spelling);
-        }
-        if let Some(argument) = argument {
-            line.put_u8(b' ');
-            if canonical {
-                put_canonical_value(&mut line, argument);
-            } else {
-                put_doubled(&mut line, argument);
+            if let Some(argument) = argument {
+                line.put_u8(b' ');
+                put_doubled(&mut line, argument.iter().copied());
             }
         }
         line.put_slice(b"\r\n");
@@ -260,74 +316,76 @@ impl Command {
     }
 }
 
-/// Whether `rest`, behind fourteen digits, is a zone (`+60`, `-300`), a blank and a name.
-fn sets_time_with_zone(rest: &[u8]) -> bool {
-    let [b'+' | b'-', zone @ ..] = rest else {
-        return false;
-    };
-    let digits = zone.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    digits > 0 && matches!(zone.get(digits..), Some([b' ', name, ..]) if *name != b' ')
-}
-
-/// Appends words in upper case with one blank between them.
-fn put_canonical_value(line: &mut BytesMut, value: &[u8]) {
-    let mut first = true;
-    for word in value
+/// The words of `argument`, cut at blanks.
+fn words(argument: &[u8]) -> impl Iterator<Item = &[u8]> {
+    argument
         .split(|byte| *byte == b' ')
         .filter(|word| !word.is_empty())
-    {
-        if !first {
-            line.put_u8(b' ');
-        }
-        first = false;
-        line.extend(word.iter().map(u8::to_ascii_uppercase));
+}
+
+/// Whether `word` is z/OS's `FILEtype=x`, of which the small letters may be left out.
+fn sets_file_type(word: &[u8]) -> bool {
+    let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();
+    (4..word.len()).contains(&name.len())
+        && FILETYPE
+            .get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+}
+
+/// Whether blanks alone are no argument of `verb`: it has none, or it is sent in canonical form.
+fn ignores_blanks(verb: Verb) -> bool {
+    verb.row().argument == Argument::None || is_canonical(verb)
+}
+
+/// Whether the value of `verb` is sent in upper case with single blanks.
+const fn is_canonical(verb: Verb) -> bool {
+    matches!(verb, Verb::Type | Verb::Mode | Verb::Stru)
+}
+
+/// What follows a time of RFC 3659 §2.3, fraction included, and a zone (`+60`, `-300`) if any.
+fn skip_time(text: &[u8]) -> Option<&[u8]> {
+    let (time, rest) = text.split_at_checked(14)?;
+    if !time.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let rest = rest.strip_prefix(b".").map_or(rest, skip_digits);
+    match rest {
+        [b'+' | b'-', zone @ ..] => Some(skip_digits(zone)),
+        _ => Some(rest),
+    }
+}
+
+/// What follows the digits that `text` begins with.
+fn skip_digits(text: &[u8]) -> &[u8] {
+    let end = text.iter().position(|byte| !byte.is_ascii_digit());
+    end.and_then(|end| text.get(end..)).unwrap_or_default()
+}
+
+/// Appends the words of `value` in upper case, each behind one blank.
+fn put_canonical_value(line: &mut BytesMut, value: &[u8]) {
+    for word in words(value) {
+        line.put_u8(b' ');
+        put_doubled(line, word.iter().map(u8::to_ascii_uppercase));
     }
 }
 
 /// Appends `bytes` with each `FF` doubled.
-fn put_doubled(line: &mut BytesMut, bytes: &[u8]) {
+fn put_doubled(line: &mut BytesMut, bytes: impl Iterator<Item = u8>) {
     for byte in bytes {
-        line.put_u8(*byte);
-        if *byte == 0xFF {
+        line.put_u8(byte);
+        if byte == 0xFF {
             line.put_u8(0xFF);
         }
     }
 }
 
-/// Whether a line whose verb is not in the table is one of HTTP, TLS, SSH, SMTP or RTSP.
-fn is_cross_protocol(line: &[u8]) -> bool {
-    const VERBS: [&[u8]; 13] = [
-        b"GET",
-        b"POST",
-        b"PUT",
-        b"HEAD",
-        b"OPTIONS",
-        b"CONNECT",
-        b"DELETE",
-        b"PATCH",
-        b"TRACE",
-        b"PROPFIND",
-        b"EHLO",
-        b"HELO",
-        b"RTSP",
-    ];
-    let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-    VERBS.iter().any(|other| other.eq_ignore_ascii_case(verb))
-        || line.starts_with(b"SSH-")
-        || line.starts_with(&[0x16, 0x03])
-        || line
-            .len()
-            .checked_sub(8)
-            .and_then(|start| line.get(start..))
-            .is_some_and(|tail| tail.starts_with(b"HTTP/1."))
-}
-
 impl fmt::Debug for Command {
-    /// Writes the verb and the argument; secrets are three stars (law L4).
+    /// Writes the verb and the argument; secrets are three stars (law L4), and so is whatever
+    /// follows an unknown verb, which may be a mistyped PASS.
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.name.as_str())?;
+        write!(formatter, "{:?}", self.name)?;
         match &self.argument {
-            Some(_) if self.is_secret() => formatter.write_str(" ***"),
+            Some(_) if self.is_secret() || self.row().is_none() => formatter.write_str(" ***"),
             Some(argument) => write!(formatter, " {argument:?}"),
             None => Ok(()),
         }

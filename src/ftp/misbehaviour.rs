@@ -3,6 +3,9 @@
 //! Owns the vocabulary of peer faults and, for each, the answer to two questions: which reply,
 //! and does the session live. Must not know policy: a refusal is not a misbehaviour.
 
+#[cfg(test)]
+mod tests;
+
 /// A client's fault on its control connection.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum ClientFault {

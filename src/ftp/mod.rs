@@ -3,9 +3,16 @@
 //! Pure: bytes in, values out. No socket, clock, file, log or metric is known here; nothing
 //! blocks, nothing panics on what a peer sends, and every buffer has a bound.
 
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm
+)]
+
 pub mod address;
 pub mod command;
 pub mod feature;
+mod foreign;
 pub mod line;
 pub mod misbehaviour;
 pub mod reply;

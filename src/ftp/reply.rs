@@ -1,32 +1,67 @@
 //! A server's replies, line by line, and the replies that the gateway writes itself.
 //!
 //! Owns reply codes, the multi-line rule of RFC 959 §4.2 and its bounds. Must not know which
-//! command a reply answers.
+//! command a reply answers. Holds one line at most once the caller has taken what there is, and
+//! no buffer between replies.
 
-use bytes::Bytes;
+use std::fmt::Write;
+
+use bytes::{BufMut, Bytes, BytesMut};
 
 use super::misbehaviour::ServerFault;
+
+#[cfg(test)]
+mod tests;
+
+/// Telnet's IAC, which begins a command (RFC 854).
+const IAC: u8 = 0xFF;
+/// Telnet's SE, the first of the commands that are two bytes long, and the end of an SB.
+const SE: u8 = 0xF0;
+/// Telnet's GA, the last of the commands that are two bytes long.
+const GA: u8 = 0xF9;
+/// Telnet's SB, which begins a subnegotiation.
+const SB: u8 = 0xFA;
+/// Telnet's WILL, the first of WILL, WONT, DO, DONT.
+const WILL: u8 = 0xFB;
+/// Telnet's DONT.
+const DONT: u8 = 0xFE;
 
 /// A three-digit reply code, 100 to 699.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Code(u16);
 
 impl Code {
-    /// The code, if it is one.
-    pub fn new(_value: u16) -> Option<Self> {
-        todo!()
+    /// The code, if it is one; 6yz are protected replies (RFC 2228 §5.2).
+    pub const fn new(value: u16) -> Option<Self> {
+        match value {
+            100..=699 => Some(Self(value)),
+            0..100 | 700..=u16::MAX => None,
+        }
     }
+
     /// The number.
     pub const fn value(self) -> u16 {
         self.0
     }
+
     /// Its first digit: 1 preliminary, 2 done, 3 go on, 4 and 5 refused, 6 protected.
     pub const fn class(self) -> u16 {
         self.0 / 100
     }
+
     /// Whether another reply to the same command follows.
     pub const fn is_preliminary(self) -> bool {
         self.class() == 1
+    }
+
+    /// The code spelled by three digits.
+    fn parse(digits: [u8; 3]) -> Option<Self> {
+        let mut value: u16 = 0;
+        for digit in digits {
+            let digit = digit.checked_sub(b'0').filter(|digit| *digit < 10)?;
+            value = value.checked_mul(10)?.checked_add(u16::from(digit))?;
+        }
+        Self::new(value)
     }
 }
 
@@ -47,39 +82,209 @@ pub struct ReplyLine {
 /// Cuts a server's byte stream into reply lines.
 #[derive(Debug)]
 pub struct ReplyReader {
-    _private: (),
+    /// What came and was not taken.
+    held: BytesMut,
+    /// How many LF are held.
+    ends: usize,
+    /// The multi-line reply that is open, and how many bytes of it were taken.
+    open: Option<(Code, usize)>,
+    /// The longest line.
+    line_bytes: usize,
+    /// The longest reply.
+    reply_bytes: usize,
+    /// Whether an error was returned.
+    failed: bool,
 }
 
 impl ReplyReader {
-    /// A reader with the bounds `line_bytes` for a line and `reply_bytes` for a whole reply.
-    pub fn new(_line_bytes: usize, _reply_bytes: usize) -> Self {
-        todo!()
+    /// A reader with the bounds `line_bytes` for a line and `reply_bytes` for a whole reply, in
+    /// raw bytes with the ends of lines.
+    pub fn new(line_bytes: usize, reply_bytes: usize) -> Self {
+        Self {
+            held: BytesMut::new(),
+            ends: 0,
+            open: None,
+            line_bytes,
+            reply_bytes,
+            failed: false,
+        }
     }
+
     /// Takes bytes from the wire.
-    pub fn push(&mut self, _bytes: &[u8]) {
-        todo!()
+    pub fn push(&mut self, bytes: &[u8]) {
+        if self.failed {
+            return;
+        }
+        self.held.extend_from_slice(bytes);
+        let ends = bytes.split(|byte| *byte == b'\n').count();
+        self.ends = self.ends.saturating_add(ends.saturating_sub(1));
     }
+
     /// The next line of a reply, or None until more bytes come.
     ///
     /// # Errors
     /// [`ServerFault::NotAReply`], [`ServerFault::LineTooLong`], [`ServerFault::ReplyTooLong`];
-    /// the reader is then of no further use.
+    /// the reader is then of no further use, and returns None.
     pub fn next_line(&mut self) -> Option<Result<ReplyLine, ServerFault>> {
-        todo!()
+        let within = self.held.get(..self.line_bytes).unwrap_or(&self.held);
+        let end = if self.ends > 0 {
+            within.iter().position(|byte| *byte == b'\n')
+        } else {
+            None
+        };
+        let Some(end) = end else {
+            let is_too_long = !self.held.is_empty() && self.held.len() >= self.line_bytes;
+            return is_too_long.then(|| Err(self.fail(ServerFault::LineTooLong)));
+        };
+        let raw = self.held.split_to(end.saturating_add(1)).freeze();
+        self.ends = self.ends.saturating_sub(1);
+        if self.held.is_empty() {
+            // A server's leg is idle most of the time: it holds no buffer.
+            self.held = BytesMut::new();
+        }
+        Some(self.line(&raw).map_err(|fault| self.fail(fault)))
     }
-    /// Whether a reply has begun and not ended.
+
+    /// Whether a reply has begun and not ended: a byte of it has come that was not yet returned,
+    /// or its last line has not.
     pub fn in_reply(&self) -> bool {
-        todo!()
+        self.open.is_some() || !self.held.is_empty()
+    }
+
+    /// What `raw`, a line with its end, is in the reply that it belongs to.
+    ///
+    /// # Errors
+    /// [`ServerFault::NotAReply`], [`ServerFault::ReplyTooLong`].
+    fn line(&mut self, raw: &Bytes) -> Result<ReplyLine, ServerFault> {
+        let taken = self.open.map_or(0, |(_, taken)| taken);
+        let taken = taken.saturating_add(raw.len());
+        if taken > self.reply_bytes {
+            return Err(ServerFault::ReplyTooLong);
+        }
+        // ProFTPD and BSD answer a Telnet DO with `FF FC 01` right before the code.
+        let stripped = raw.slice_ref(skip_telnet(raw));
+        let head = Head::parse(&stripped);
+        let (code, first, last) = match (self.open, head) {
+            (None, None) => return Err(ServerFault::NotAReply),
+            (None, Some(head)) => (head.code, true, !head.continues),
+            // RFC 959 §4.2: "the last line will begin with the same code, followed immediately
+            // by Space <SP>"; between them anything may stand, other codes included.
+            (Some((code, _)), Some(head)) => (code, false, head.code == code && !head.continues),
+            (Some((code, _)), None) => (code, false, false),
+        };
+        self.open = (!last).then_some((code, taken));
+        let bytes = if first || last { &stripped } else { raw };
+        Ok(ReplyLine {
+            code,
+            first,
+            last,
+            bytes: clean(bytes),
+        })
+    }
+
+    /// Drops everything for good.
+    fn fail(&mut self, fault: ServerFault) -> ServerFault {
+        self.failed = true;
+        self.held = BytesMut::new();
+        self.ends = 0;
+        self.open = None;
+        fault
     }
 }
 
-/// A one-line reply in the gateway's own words: `code text` and CR LF.
-pub fn render(_code: u16, _text: &str) -> Bytes {
-    todo!()
+/// The beginning of a line that may begin or end a reply.
+struct Head {
+    /// The code.
+    code: Code,
+    /// Whether a hyphen follows it.
+    continues: bool,
+}
+
+impl Head {
+    /// The head of `line`: three digits, then a blank, a hyphen or the line's end, which some
+    /// servers put there when they have nothing to say.
+    fn parse(line: &[u8]) -> Option<Self> {
+        let (digits, rest) = line.split_first_chunk::<3>()?;
+        let continues = match rest {
+            [b'-', ..] => true,
+            [b' ', ..] | b"\r\n" | b"\n" => false,
+            _ => return None,
+        };
+        Code::parse(*digits).map(|code| Self { code, continues })
+    }
+}
+
+/// `line` without the Telnet commands that it begins with. A truncated one stays.
+fn skip_telnet(mut line: &[u8]) -> &[u8] {
+    loop {
+        line = match line {
+            [IAC, WILL..=DONT, _, rest @ ..] | [IAC, SE..=GA, rest @ ..] => rest,
+            [IAC, SB, rest @ ..] => {
+                let end = rest.windows(2).position(|pair| pair == [IAC, SE]);
+                match end.and_then(|end| rest.get(end.saturating_add(2)..)) {
+                    Some(rest) => rest,
+                    None => return line,
+                }
+            }
+            _ => return line,
+        };
+    }
+}
+
+/// `line` with NUL and every CR but the one of its end made `?`, so that a client cannot see a
+/// line where the gateway saw none.
+fn clean(line: &Bytes) -> Bytes {
+    let content = line.strip_suffix(b"\n").unwrap_or(line);
+    let content = content.strip_suffix(b"\r").unwrap_or(content);
+    if !content.iter().any(|byte| matches!(byte, b'\r' | 0)) {
+        return line.clone();
+    }
+    let mut cleaned = BytesMut::with_capacity(line.len());
+    cleaned.extend(content.iter().map(|byte| match byte {
+        b'\r' | 0 => b'?',
+        other => *other,
+    }));
+    cleaned.put_slice(line.get(content.len()..).unwrap_or_default());
+    cleaned.freeze()
+}
+
+/// A one-line reply in the gateway's own words: `code text` and CR LF. What could end the line
+/// early in `text` is made `?`.
+pub fn render(code: u16, text: &str) -> Bytes {
+    let mut line = String::with_capacity(text.len().saturating_add(6));
+    // Writing to a string does not fail.
+    let written = write!(line, "{code:03} ");
+    debug_assert!(written.is_ok(), "a string takes all that is written");
+    line.extend(text.chars().map(|character| match character {
+        '\r' | '\n' | '\0' => '?',
+        other => other,
+    }));
+    line.push_str("\r\n");
+    line.into()
 }
 
 /// The directory that a 257 states, as bytes: first quote to last, quotes undoubled; None where
 /// that is ambiguous or missing (RFC 959 appendix II).
-pub fn directory(_line: &[u8]) -> Option<Bytes> {
-    todo!()
+///
+/// Pure-FTPd does not double quotes: a lone one inside says that the text cannot be trusted.
+pub fn directory(line: &[u8]) -> Option<Bytes> {
+    let first = line.iter().position(|byte| *byte == b'"')?;
+    let last = line.iter().rposition(|byte| *byte == b'"')?;
+    let mut quoted = line.get(first.saturating_add(1)..last)?;
+    let mut directory = BytesMut::with_capacity(quoted.len());
+    loop {
+        quoted = match quoted {
+            [] => break,
+            [b'"', b'"', rest @ ..] => {
+                directory.put_u8(b'"');
+                rest
+            }
+            [b'"', ..] => return None,
+            [byte, rest @ ..] => {
+                directory.put_u8(*byte);
+                rest
+            }
+        };
+    }
+    (!directory.is_empty()).then(|| directory.freeze())
 }

@@ -6,130 +6,12 @@
 
 use std::fmt;
 
-/// A set of verbs that policy may name as `@group`.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub enum Group {
-    /// `@active`: PORT and EPRT.
-    Active,
-    /// `@delete`: DELE, RMD and what does the same.
-    Delete,
-    /// `@download`: RETR and what does the same.
-    Download,
-    /// `@info`: SYST, FEAT, HELP, OPTS and other questions about the server.
-    Info,
-    /// `@legacy`: SMNT, the mail verbs of RFC 765 and the like.
-    Legacy,
-    /// `@list`: listings, facts and checksums.
-    List,
-    /// `@login`: USER, PASS, ACCT, REIN, HOST.
-    Login,
-    /// `@mkdir`: MKD and what does the same.
-    Mkdir,
-    /// `@modify`: facts of an existing file.
-    Modify,
-    /// `@navigate`: CWD, CDUP, PWD.
-    Navigate,
-    /// `@passive`: PASV and EPSV.
-    Passive,
-    /// `@rename`: RNFR and RNTO.
-    Rename,
-    /// `@session`: umbrella for all that moves and changes no file.
-    Session,
-    /// `@site`: SITE with every subcommand.
-    Site,
-    /// `@upload`: STOR, STOU, APPE.
-    Upload,
-    /// `@write`: umbrella for all that changes the server's files.
-    Write,
-}
+pub use self::group::Group;
 
-impl Group {
-    /// Every group, in the order in which `explain --groups` prints them.
-    pub const ALL: [Self; 16] = [
-        Self::Login,
-        Self::Info,
-        Self::Navigate,
-        Self::Session,
-        Self::Active,
-        Self::Passive,
-        Self::List,
-        Self::Download,
-        Self::Upload,
-        Self::Modify,
-        Self::Rename,
-        Self::Delete,
-        Self::Mkdir,
-        Self::Write,
-        Self::Site,
-        Self::Legacy,
-    ];
+mod group;
 
-    /// The name that follows `@` in a policy.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Active => "active",
-            Self::Delete => "delete",
-            Self::Download => "download",
-            Self::Info => "info",
-            Self::Legacy => "legacy",
-            Self::List => "list",
-            Self::Login => "login",
-            Self::Mkdir => "mkdir",
-            Self::Modify => "modify",
-            Self::Navigate => "navigate",
-            Self::Passive => "passive",
-            Self::Rename => "rename",
-            Self::Session => "session",
-            Self::Site => "site",
-            Self::Upload => "upload",
-            Self::Write => "write",
-        }
-    }
-
-    /// The group called `name`, without its `@`.
-    pub fn parse(name: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|group| group.name() == name)
-    }
-
-    /// The groups that an umbrella spans beside its own members; empty for a plain group.
-    pub const fn spans(self) -> &'static [Self] {
-        match self {
-            Self::Session => &[
-                Self::Login,
-                Self::Info,
-                Self::Navigate,
-                Self::Active,
-                Self::Passive,
-            ],
-            Self::Write => &[
-                Self::Upload,
-                Self::Modify,
-                Self::Rename,
-                Self::Delete,
-                Self::Mkdir,
-            ],
-            Self::Active
-            | Self::Delete
-            | Self::Download
-            | Self::Info
-            | Self::Legacy
-            | Self::List
-            | Self::Login
-            | Self::Mkdir
-            | Self::Modify
-            | Self::Navigate
-            | Self::Passive
-            | Self::Rename
-            | Self::Site
-            | Self::Upload => &[],
-        }
-    }
-
-    /// Whether `member` is this group or one that it spans.
-    pub fn takes_in(self, member: Self) -> bool {
-        self == member || self.spans().contains(&member)
-    }
-}
+#[cfg(test)]
+mod tests;
 
 /// Whether the gateway can forward a verb, before any policy is asked.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -439,6 +321,7 @@ impl Verb {
 
     /// The verb that this one counts as for policy: XMKD is MKD. Pure-FTPd's CHMOD, which stands
     /// for a subcommand, is left as it is: see [`Row::alias`].
+    #[must_use]
     pub const fn canonical(self) -> Self {
         match self.row().alias {
             Some(Alias::Verb(verb)) => verb,
@@ -458,281 +341,60 @@ impl fmt::Debug for Verb {
     }
 }
 
-/// The SITE subcommands that the gateway knows.
-pub const SITE: &[SiteRow] = &[
-    SiteRow {
-        name: "HELP",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "CHMOD",
-        groups: &[Group::Site, Group::Modify],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::AfterWord,
-        secret: false,
-    },
-    SiteRow {
-        name: "CHGRP",
-        groups: &[Group::Site, Group::Modify],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::AfterWord,
-        secret: false,
-    },
-    SiteRow {
-        name: "CHOWN",
-        groups: &[Group::Site, Group::Modify],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::AfterWord,
-        secret: false,
-    },
-    SiteRow {
-        name: "UMASK",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "IDLE",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "EXEC",
-        groups: &[Group::Site],
-        forward: Forward::Named,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "UTIME",
-        groups: &[Group::Site, Group::Modify],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::Utime,
-        secret: false,
-    },
-    SiteRow {
-        name: "SYMLINK",
-        groups: &[Group::Site, Group::Upload],
-        forward: Forward::Named,
-        argument: Argument::Path,
-        paths: Paths::Pair,
-        secret: false,
-    },
-    SiteRow {
-        name: "MKDIR",
-        groups: &[Group::Site, Group::Mkdir],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::Whole,
-        secret: false,
-    },
-    SiteRow {
-        name: "RMDIR",
-        groups: &[Group::Site, Group::Delete],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::Whole,
-        secret: false,
-    },
-    SiteRow {
-        name: "CPFR",
-        groups: &[Group::Site, Group::Upload],
-        forward: Forward::Named,
-        argument: Argument::Path,
-        paths: Paths::Whole,
-        secret: false,
-    },
-    SiteRow {
-        name: "CPTO",
-        groups: &[Group::Site, Group::Upload],
-        forward: Forward::Named,
-        argument: Argument::Path,
-        paths: Paths::Whole,
-        secret: false,
-    },
-    SiteRow {
-        name: "COPY",
-        groups: &[Group::Site, Group::Upload],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::Pair,
-        secret: false,
-    },
-    SiteRow {
-        name: "ALIAS",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "QUOTA",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "WHO",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "GROUP",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "GPASS",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: true,
-    },
-    SiteRow {
-        name: "PSWD",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: true,
-    },
-    SiteRow {
-        name: "NEWER",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "MINFO",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "INDEX",
-        groups: &[Group::Site],
-        forward: Forward::Named,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "GROUPS",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "CDPATH",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "CHECKMETHOD",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "CHECKSUM",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Path,
-        paths: Paths::Whole,
-        secret: false,
-    },
-    SiteRow {
-        name: "DIRSTYLE",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "CKM",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "STATS",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "ZONE",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::None,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "MSG",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "FILETYPE",
-        groups: &[Group::Site],
-        forward: Forward::Named,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-    SiteRow {
-        name: "RECFM",
-        groups: &[Group::Site],
-        forward: Forward::Yes,
-        argument: Argument::Text,
-        paths: Paths::None,
-        secret: false,
-    },
-];
+/// Declares the table of SITE subcommands from the rows below.
+macro_rules! subcommands {
+    ($($name:literal, [$($group:ident),*], $forward:ident, $argument:ident, $paths:ident,
+       $secret:literal;)*) => {
+        /// The SITE subcommands that the gateway knows.
+        pub const SITE: &[SiteRow] = &[
+            $(SiteRow {
+                name: $name,
+                groups: &[$(Group::$group),*],
+                forward: Forward::$forward,
+                argument: Argument::$argument,
+                paths: Paths::$paths,
+                secret: $secret,
+            },)*
+        ];
+    };
+}
+
+subcommands! {
+    "HELP", [Site], Yes, None, None, false;
+    "CHMOD", [Site, Modify], Yes, Path, AfterWord, false;
+    "CHGRP", [Site, Modify], Yes, Path, AfterWord, false;
+    "CHOWN", [Site, Modify], Yes, Path, AfterWord, false;
+    "UMASK", [Site], Yes, Text, None, false;
+    "IDLE", [Site], Yes, Text, None, false;
+    "EXEC", [Site], Named, Text, None, false;
+    "UTIME", [Site, Modify], Yes, Path, Utime, false;
+    "SYMLINK", [Site, Upload], Named, Path, Pair, false;
+    "MKDIR", [Site, Mkdir], Yes, Path, Whole, false;
+    "RMDIR", [Site, Delete], Yes, Path, Whole, false;
+    "CPFR", [Site, Upload], Named, Path, Whole, false;
+    "CPTO", [Site, Upload], Named, Path, Whole, false;
+    "COPY", [Site, Upload], Yes, Path, Pair, false;
+    "ALIAS", [Site], Yes, Text, None, false;
+    "QUOTA", [Site], Yes, None, None, false;
+    "WHO", [Site], Yes, None, None, false;
+    "GROUP", [Site], Yes, Text, None, false;
+    "GPASS", [Site], Yes, Text, None, true;
+    "PSWD", [Site], Yes, Text, None, true;
+    "NEWER", [Site], Yes, Text, None, false;
+    "MINFO", [Site], Yes, Text, None, false;
+    "INDEX", [Site], Named, Text, None, false;
+    "GROUPS", [Site], Yes, None, None, false;
+    "CDPATH", [Site], Yes, None, None, false;
+    "CHECKMETHOD", [Site], Yes, Text, None, false;
+    "CHECKSUM", [Site], Yes, Path, Whole, false;
+    "DIRSTYLE", [Site], Yes, None, None, false;
+    "CKM", [Site], Yes, None, None, false;
+    "STATS", [Site], Yes, None, None, false;
+    "ZONE", [Site], Yes, None, None, false;
+    "MSG", [Site], Yes, Text, None, false;
+    "FILETYPE", [Site], Named, Text, None, false;
+    "RECFM", [Site], Yes, Text, None, false;
+}
 
 /// The row of the SITE subcommand spelled `word` in any ASCII case.
 pub fn site(word: &[u8]) -> Option<&'static SiteRow> {

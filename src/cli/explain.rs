@@ -1,0 +1,202 @@
+//! `explain`: what would happen, which rule decides, where it is written.
+//!
+//! Owns the choice of the listener, the reading of times, and both prints. Must not know how a
+//! command is decided: see [`super::rehearsal`].
+
+use jiff::Timestamp;
+use jiff::Zoned;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
+use serde_json::{Value, json};
+
+use super::args::Explain;
+use super::rehearsal::{Explanation, Situation, rehearse};
+use super::terminal::{self, printable};
+use super::{Answer, Outcome, groups, json};
+use crate::config::diagnostic::{Sources, Style};
+use crate::config::{self, Loaded, suggest};
+use crate::policy::RuleInfo;
+use crate::settings::Listener;
+
+/// Explains the commands.
+pub(super) fn explain(arguments: &Explain) -> Answer {
+    let Some(path) = arguments.config.as_deref().filter(|_| !arguments.groups) else {
+        return groups::groups(arguments.json);
+    };
+    let loaded = match config::load(path) {
+        Ok(loaded) => loaded,
+        Err(error) => return Answer::refused(&error),
+    };
+    let chosen = choose(&loaded, arguments.listener.as_deref())
+        .and_then(|listener| Ok((listener, moment(arguments.at.as_deref())?)));
+    let (listener, unix_time) = match chosen {
+        Ok(chosen) => chosen,
+        Err(sentence) => return Answer::wrong(Outcome::Usage, &sentence),
+    };
+    let situation = Situation {
+        user: arguments.user.clone(),
+        client: arguments.client,
+        directory: arguments.cwd.clone(),
+        unix_time,
+    };
+    let explanations = rehearse(&loaded, listener, &situation, &arguments.commands);
+    let sources = &loaded.sources;
+    let out = if arguments.json {
+        let all: Vec<Value> = explanations
+            .iter()
+            .map(|one| to_json(one, sources))
+            .collect();
+        format!(
+            "{:#}\n",
+            json!({ "listener": *listener.name, "commands": all })
+        )
+    } else {
+        let style = terminal::stdout_style();
+        explanations
+            .iter()
+            .map(|one| to_text(one, sources, style))
+            .collect()
+    };
+    let allowed = explanations.iter().all(Explanation::is_allowed);
+    let outcome = if allowed {
+        Outcome::Fine
+    } else {
+        Outcome::Refused
+    };
+    Answer {
+        outcome,
+        ..Answer::fine(out)
+    }
+}
+
+/// The listener that is asked about: the one that is named, else the only one.
+///
+/// # Errors
+/// A sentence that says which there are.
+fn choose<'a>(loaded: &'a Loaded, wanted: Option<&str>) -> Result<&'a Listener, String> {
+    let listeners = &loaded.settings.listeners;
+    let names: Vec<&str> = listeners.keys().map(AsRef::as_ref).collect();
+    let Some(wanted) = wanted else {
+        return match listeners.values().next() {
+            Some(only) if listeners.len() == 1 => Ok(only),
+            _ => {
+                let all = names.join(", ");
+                Err(format!(
+                    "which listener? write --listener with one of {all}"
+                ))
+            }
+        };
+    };
+    let found = listeners.get(wanted);
+    found.map(AsRef::as_ref).ok_or_else(|| {
+        let help = match suggest::nearest(wanted, names.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {}", names.join(", ")),
+        };
+        format!("there is no listener {wanted}; {help}")
+    })
+}
+
+/// The time that was asked for, in seconds since 1970, or the present one.
+///
+/// # Errors
+/// A sentence that says how a time is written.
+fn moment(written: Option<&str>) -> Result<i64, String> {
+    let Some(written) = written else {
+        return Ok(super::unix_time());
+    };
+    let timestamp = written.parse::<Timestamp>().ok();
+    let zoned = || written.parse::<Zoned>().ok().map(|zoned| zoned.timestamp());
+    let civil = || {
+        let civil = written.parse::<DateTime>().ok()?;
+        civil
+            .to_zoned(TimeZone::UTC)
+            .ok()
+            .map(|zoned| zoned.timestamp())
+    };
+    timestamp
+        .or_else(zoned)
+        .or_else(civil)
+        .map(Timestamp::as_second)
+        .ok_or_else(|| {
+            format!(
+                "{written:?} is not a time; write 2026-11-22T10:00:00Z or \
+             2026-11-22T10:00[Europe/Berlin]"
+            )
+        })
+}
+
+/// The word for what happens.
+const fn verdict(explanation: &Explanation) -> &'static str {
+    match explanation.action {
+        Some(action) => action.name(),
+        None => "invalid",
+    }
+}
+
+/// One command for people.
+fn to_text(one: &Explanation, sources: &Sources, style: Style) -> String {
+    let (on, off) = match style {
+        Style::Plain => ("", ""),
+        Style::Coloured if one.is_allowed() => ("\u{1b}[1;32m", "\u{1b}[0m"),
+        Style::Coloured => ("\u{1b}[1;31m", "\u{1b}[0m"),
+    };
+    let mut lines = vec![format!(
+        "{on}{}{off}: {}",
+        verdict(one),
+        printable(&one.command)
+    )];
+    lines.extend(
+        one.reply
+            .iter()
+            .map(|(code, said)| format!("  reply: {code} {said}")),
+    );
+    lines.push(match &one.decided {
+        Some(rule) => format!("  rule: {}", rule_to_text(rule, sources)),
+        None => "  rule: none, the gateway itself".to_owned(),
+    });
+    lines.extend(
+        one.path
+            .iter()
+            .map(|path| format!("  path: {}", printable(path))),
+    );
+    lines.extend(one.observed.iter().map(|rule| {
+        format!(
+            "  observed: {} by {}",
+            rule.action.name(),
+            rule_to_text(rule, sources)
+        )
+    }));
+    lines.join("\n") + "\n"
+}
+
+/// A rule, its place and the line that it stands on.
+fn rule_to_text(rule: &RuleInfo, sources: &Sources) -> String {
+    let named = format!("`{}` of policy `{}`", rule.rule, rule.policy);
+    match (sources.locate(&rule.span), sources.line(&rule.span)) {
+        (Some(place), Some(line)) => format!("{named} at {place}\n      | {}", line.trim()),
+        _ => named,
+    }
+}
+
+/// One command for scripts.
+fn to_json(one: &Explanation, sources: &Sources) -> Value {
+    let rule = |rule: &RuleInfo| {
+        json!({
+            "policy": *rule.policy,
+            "rule": *rule.rule,
+            "action": rule.action.name(),
+            "place": json::place(&rule.span, sources),
+        })
+    };
+    json!({
+        "command": one.command,
+        "verdict": verdict(one),
+        "allowed": one.is_allowed(),
+        "code": one.reply.as_ref().map(|(code, _)| code),
+        "reply": one.reply.as_ref().map(|(_, text)| text),
+        "decided": one.decided.as_ref().map(rule),
+        "observed": one.observed.as_ref().map(rule),
+        "path": one.path,
+    })
+}

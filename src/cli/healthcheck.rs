@@ -1,0 +1,69 @@
+//! `healthcheck`: one tiny HTTP request to the admin address of the configuration.
+//!
+//! Owns the request. Must not know what health is: the gateway answers that.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::time::Duration;
+
+use super::args::Healthcheck;
+use super::{Answer, Outcome};
+use crate::config;
+
+/// How long the gateway may take for each step.
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// The longest answer that is looked at, in bytes.
+const ANSWER_BYTES_MAX: u64 = 4096;
+
+/// Asks `/healthz`.
+pub(super) fn healthcheck(arguments: &Healthcheck) -> Answer {
+    let loaded = match config::load(&arguments.config) {
+        Ok(loaded) => loaded,
+        Err(error) => return Answer::refused(&error),
+    };
+    let Some(admin) = loaded.settings.admin else {
+        let sentence = "the configuration has no [admin] to ask";
+        return Answer::wrong(Outcome::Configuration, sentence);
+    };
+    let address = reachable(admin.bind);
+    match ask(address) {
+        Ok(status) if status.starts_with("HTTP/1.1 200") => {
+            Answer::fine(format!("{address} is alive\n"))
+        }
+        Ok(status) => {
+            let sentence = format!("{address} answered {status:?}");
+            Answer::wrong(Outcome::Failed, &sentence)
+        }
+        Err(error) => {
+            let sentence = format!("{address} cannot be asked: {error}");
+            Answer::wrong(Outcome::Failed, &sentence)
+        }
+    }
+}
+
+/// Where to dial for what is listened on at `bind`.
+fn reachable(bind: SocketAddr) -> SocketAddr {
+    let ip = match bind.ip() {
+        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
+        ip => ip,
+    };
+    SocketAddr::new(ip, bind.port())
+}
+
+/// The status line of the answer.
+///
+/// # Errors
+/// The address cannot be dialled, or does not answer in time.
+fn ask(address: SocketAddr) -> io::Result<String> {
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    stream.set_write_timeout(Some(TIMEOUT))?;
+    let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut answer = Vec::new();
+    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    let text = String::from_utf8_lossy(&answer);
+    Ok(text.lines().next().unwrap_or_default().to_owned())
+}

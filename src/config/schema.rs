@@ -1,0 +1,121 @@
+//! Every table and every key that a configuration may have.
+//!
+//! Owns the names alone: the reader refuses what is not here, and the reference and the manual
+//! are held equal to it. Must not know what a key means.
+
+/// One kind of table and its keys, in the order of the reference.
+#[derive(Debug, Eq, PartialEq)]
+pub struct Table {
+    /// Where it stands, with `NAME` for what the operator names.
+    pub path: &'static str,
+    /// Its keys; empty where they are names of the operator's.
+    pub keys: &'static [&'static str],
+}
+
+/// The file itself.
+pub const ROOT: Table = Table {
+    path: "",
+    keys: &[
+        "listeners",
+        "upstreams",
+        "policies",
+        "admin",
+        "log",
+        "audit",
+        "limits",
+    ],
+};
+
+/// `[listeners.NAME]`.
+pub const LISTENER: Table = Table {
+    path: "listeners.NAME",
+    keys: &[
+        "bind",
+        "upstream",
+        "policy",
+        "observe",
+        "greeting",
+        "sessions",
+        "passive_ports",
+        "passive_address",
+    ],
+};
+
+/// `[upstreams.NAME]`.
+pub const UPSTREAM: Table = Table {
+    path: "upstreams.NAME",
+    keys: &[
+        "address",
+        "policy",
+        "unsupported",
+        "source_address",
+        "data_addresses",
+        "active_ports",
+        "data_mode",
+        "system",
+        "symlinks",
+        "line_bytes",
+        "path_bytes",
+        "connect_timeout",
+    ],
+};
+
+/// `[policies.NAME]`.
+pub const POLICY: Table = Table {
+    path: "policies.NAME",
+    keys: &["extends", "default", "allow", "deny", "rules"],
+};
+
+/// One of `rules`.
+pub const RULE: Table = Table {
+    path: "policies.NAME.rules",
+    keys: &[
+        "name", "commands", "users", "clients", "hours", "paths", "filename", "argument", "action",
+        "policy", "reply",
+    ],
+};
+
+/// `[admin]`.
+pub const ADMIN: Table = Table {
+    path: "admin",
+    keys: &["bind"],
+};
+
+/// `[log]`.
+pub const LOG: Table = Table {
+    path: "log",
+    keys: &["level", "format"],
+};
+
+/// `[audit]`.
+pub const AUDIT: Table = Table {
+    path: "audit",
+    keys: &["path", "secret", "when_full"],
+};
+
+/// `[limits]`.
+pub const LIMITS: Table = Table {
+    path: "limits",
+    keys: &[
+        "sessions",
+        "sessions_per_client",
+        "greeting_timeout",
+        "login_timeout",
+        "command_timeout",
+        "reply_timeout",
+        "idle_timeout",
+        "data_connect_timeout",
+        "transfer_idle_timeout",
+        "drain_timeout",
+        "reply_line_bytes",
+        "reply_bytes",
+        "pipelined_commands",
+        "violations",
+        "keepalive",
+    ],
+};
+
+/// Every kind of table that has keys of its own, the file itself apart.
+pub const TABLES: [&Table; 8] = [
+    &LISTENER, &UPSTREAM, &POLICY, &RULE, &ADMIN, &LOG, &AUDIT, &LIMITS,
+];

@@ -1,0 +1,243 @@
+//! The tables of the configuration, read into settings.
+//!
+//! Owns which value each key takes and its default. Must not know how tables refer to each
+//! other: names are handed on with their places, as [`Mentions`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+
+use toml::de::DeTable;
+
+use super::listener::listener;
+use super::rules::policy;
+use super::schema;
+use super::section::{Problems, Section};
+use super::upstream::upstream;
+use super::value::{self, Misfit};
+use crate::policy::spec::{Located, PolicySpec, Span};
+use crate::session::Limits;
+use crate::settings::{
+    Admin, Audit, Listener, Log, LogFormat, LogLevel, ShellLimits, Upstream, WhenFull,
+};
+
+/// What tables say of each other, with the places where they say it.
+#[derive(Debug, Default)]
+pub(super) struct Mentions {
+    /// Every name of a listener.
+    pub(super) listeners: Vec<Located<String>>,
+    /// Every name of an upstream, of broken ones too.
+    pub(super) upstreams: Vec<Located<String>>,
+    /// Every address that is listened on.
+    pub(super) binds: Vec<Located<SocketAddr>>,
+    /// Upstreams that listeners name.
+    pub(super) to_upstreams: Vec<Located<String>>,
+    /// Policies that listeners and upstreams name.
+    pub(super) to_policies: Vec<Located<String>>,
+    /// How many sessions listeners may have.
+    pub(super) sessions: Vec<Located<usize>>,
+    /// Addresses of upstreams.
+    pub(super) servers: Vec<Located<(Arc<str>, u16)>>,
+}
+
+/// Everything that one file says.
+#[derive(Debug, Default)]
+pub(super) struct Document {
+    /// `[listeners]`; without those whose `bind` or `upstream` did not fit.
+    pub(super) listeners: BTreeMap<Arc<str>, Arc<Listener>>,
+    /// `[upstreams]`; without those whose `address` did not fit.
+    pub(super) upstreams: BTreeMap<Arc<str>, Arc<Upstream>>,
+    /// `[policies]`.
+    pub(super) policies: Vec<PolicySpec>,
+    /// `[admin]`.
+    pub(super) admin: Option<Admin>,
+    /// `[log]`.
+    pub(super) log: Option<Log>,
+    /// `[audit]`.
+    pub(super) audit: Option<Audit>,
+    /// The part of `[limits]` that the shell keeps.
+    pub(super) limits: ShellLimits,
+    /// The part of `[limits]` that each session keeps.
+    pub(super) session_limits: Limits,
+    /// What is to be looked at together.
+    pub(super) mentions: Mentions,
+}
+
+/// Reads a whole file.
+pub(super) fn document(root: &DeTable<'_>, problems: &mut Problems) -> Document {
+    let root = Section::open(root, &schema::ROOT, problems.span(0..0), problems);
+    let mut mentions = Mentions::default();
+    let mut document = Document::default();
+    for named in root.named("listeners", problems) {
+        mentions.listeners.push(named.name.clone());
+        if let Some(listener) = listener(&named, &mut mentions, problems) {
+            document
+                .listeners
+                .insert(Arc::clone(&listener.name), Arc::new(listener));
+        }
+    }
+    for named in root.named("upstreams", problems) {
+        mentions.upstreams.push(named.name.clone());
+        if let Some(upstream) = upstream(&named, &mut mentions, problems) {
+            document
+                .upstreams
+                .insert(Arc::clone(&upstream.name), Arc::new(upstream));
+        }
+    }
+    for named in root.named("policies", problems) {
+        document.policies.push(policy(&named, problems));
+    }
+    if let Some((place, table)) = root.table("admin", problems) {
+        document.admin = admin(table, place, &mut mentions, problems);
+    }
+    if let Some((place, table)) = root.table("log", problems) {
+        document.log = Some(log(table, place, problems));
+    }
+    if let Some((place, table)) = root.table("audit", problems) {
+        document.audit = audit(table, place, problems);
+    }
+    if let Some((place, table)) = root.table("limits", problems) {
+        limits(table, place, &mut document, problems);
+    }
+    document.mentions = mentions;
+    document
+}
+
+/// `[admin]`.
+fn admin(
+    table: &DeTable<'_>,
+    place: Span,
+    mentions: &mut Mentions,
+    problems: &mut Problems,
+) -> Option<Admin> {
+    let section = Section::open(table, &schema::ADMIN, place, problems);
+    let bind = section.required(
+        "bind",
+        "\"127.0.0.1:9121\"",
+        problems,
+        value::socket_address,
+    )?;
+    let admin = Admin { bind: bind.value };
+    mentions.binds.push(bind);
+    Some(admin)
+}
+
+/// `[log]`.
+fn log(table: &DeTable<'_>, place: Span, problems: &mut Problems) -> Log {
+    let section = Section::open(table, &schema::LOG, place, problems);
+    let levels = [
+        ("error", LogLevel::Error),
+        ("warn", LogLevel::Warn),
+        ("info", LogLevel::Info),
+        ("debug", LogLevel::Debug),
+        ("trace", LogLevel::Trace),
+    ];
+    let formats = [("text", LogFormat::Text), ("json", LogFormat::Json)];
+    Log {
+        level: or_default(section.one("level", problems, value::word(&levels))),
+        format: or_default(section.one("format", problems, value::word(&formats))),
+    }
+}
+
+/// `[audit]`.
+fn audit(table: &DeTable<'_>, place: Span, problems: &mut Problems) -> Option<Audit> {
+    let section = Section::open(table, &schema::AUDIT, place, problems);
+    let whens = [("drop", WhenFull::Drop), ("refuse", WhenFull::Refuse)];
+    let path = section.required("path", "\"-\"", problems, |value| {
+        let written = value::text(value, "a path", "/var/log/ftpwarden/audit.jsonl")?;
+        match written {
+            "" => Err(Misfit::new(
+                "config/bad-path",
+                "the path is empty",
+                "write a path, or `\"-\"` for standard output",
+            )),
+            "-" => Ok(None),
+            path => Ok(Some(path.into())),
+        }
+    });
+    let audit = Audit {
+        path: path.as_ref().and_then(|path| path.value.clone()),
+        secret: section
+            .list("secret", problems, value::secret)
+            .into_iter()
+            .map(|word| word.value)
+            .collect(),
+        when_full: or_default(section.one("when_full", problems, value::word(&whens))),
+    };
+    path.map(|_| audit)
+}
+
+/// `[limits]`, shared between the shell and the sessions.
+fn limits(table: &DeTable<'_>, place: Span, document: &mut Document, problems: &mut Problems) {
+    let section = Section::open(table, &schema::LIMITS, place, problems);
+    let shell = &mut document.limits;
+    let session = &mut document.session_limits;
+    let sessions = section.one("sessions", problems, value::count(SESSIONS));
+    set(&mut shell.sessions, sessions);
+    let per_client = section.one("sessions_per_client", problems, value::count(SESSIONS));
+    set(&mut shell.sessions_per_client, per_client);
+    for (key, timeout) in [
+        ("greeting_timeout", &mut session.greeting_timeout),
+        ("login_timeout", &mut session.login_timeout),
+        ("command_timeout", &mut session.command_timeout),
+        ("reply_timeout", &mut session.reply_timeout),
+        ("idle_timeout", &mut session.idle_timeout),
+        ("data_connect_timeout", &mut session.data_connect_timeout),
+        ("transfer_idle_timeout", &mut session.transfer_idle_timeout),
+        ("drain_timeout", &mut shell.drain_timeout),
+    ] {
+        set(timeout, section.one(key, problems, value::duration));
+    }
+    set(
+        &mut shell.keepalive,
+        section.one("keepalive", problems, value::keepalive),
+    );
+    let line = section.one("reply_line_bytes", problems, value::size(512..=16 << 20));
+    set(&mut session.reply_line_bytes, line.clone());
+    let reply = section.one("reply_bytes", problems, value::size(512..=1 << 30));
+    set(&mut session.reply_bytes, reply.clone());
+    if session.reply_line_bytes > session.reply_bytes
+        && let Some(written) = line.or(reply)
+    {
+        problems.error(
+            "config/out-of-range",
+            &written.span,
+            "a line of a reply would be longer than the whole reply",
+            "write `reply_bytes` at least as large as `reply_line_bytes`",
+        );
+    }
+    let pipelined = section.one("pipelined_commands", problems, value::count(1..=10_000));
+    set(&mut session.pipelined_commands, pipelined);
+    let violations = section.one("violations", problems, value::count(1..=1_000_000));
+    if let Some(number) = violations.and_then(|found| u32::try_from(found.value).ok()) {
+        session.violations = number;
+    }
+}
+
+/// Puts what was written in the place of the default.
+fn set<T>(place: &mut T, found: Option<Located<T>>) {
+    if let Some(found) = found {
+        *place = found.value;
+    }
+}
+
+/// The range of a number of sessions.
+pub(super) const SESSIONS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// Warns of ports below 1024, which clients and servers refuse to dial.
+pub(super) fn warn_of_low_ports(ports: &Located<RangeInclusive<u16>>, problems: &mut Problems) {
+    if *ports.value.start() < 1024 {
+        problems.warning(
+            "config/low-port",
+            &ports.span,
+            "the range has ports below 1024",
+            "peers refuse them for data connections (RFC 2577 §3): begin at 1024 or above",
+        );
+    }
+}
+
+/// The value, or its type's default.
+pub(super) fn or_default<T: Default>(found: Option<Located<T>>) -> T {
+    found.map(|found| found.value).unwrap_or_default()
+}

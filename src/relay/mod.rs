@@ -1,0 +1,196 @@
+//! Moves the bytes of one transfer, one way, and counts them.
+//!
+//! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
+//! splices. It never spawns, never sets a timer and holds at most one buffer or one pipe of bytes:
+//! a sink that takes nothing stops the source. Must not know FTP or why a transfer runs.
+
+#![cfg_attr(
+    test,
+    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
+)]
+
+mod copy;
+mod pool;
+mod splice;
+
+#[cfg(test)]
+mod tests;
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use copy::Copy;
+pub use pool::Pool;
+use splice::Splice;
+
+/// From this many bytes on a transfer is worth a pipe, or a large buffer.
+const LONG_BYTES: u64 = 256 * 1024;
+
+/// How many pieces are moved before the other events of a session have their turn.
+const BURST: usize = 16;
+
+/// How a relay ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Ending {
+    /// The sink refused bytes, or was reset.
+    SinkBroke,
+    /// The source ended in order and the sink has taken every byte.
+    Source,
+    /// The source was reset or failed.
+    SourceBroke,
+}
+
+/// What one step of an engine came to.
+enum Step {
+    /// The sink took this many bytes.
+    Moved(usize),
+    /// It is over.
+    Over(Ending),
+    /// The source cannot be spliced.
+    Unspliceable,
+}
+
+/// How bytes are moved.
+enum Engine {
+    /// Through a buffer.
+    Copy(Copy),
+    /// Through a pipe.
+    Splice(Splice),
+}
+
+impl Engine {
+    /// How many bytes were read and not yet written.
+    fn held(&self) -> usize {
+        match self {
+            Self::Copy(copy) => copy.held(),
+            Self::Splice(splice) => splice.held(),
+        }
+    }
+}
+
+/// One running relay.
+pub struct Relay {
+    /// Where bytes come from.
+    source: Arc<TcpStream>,
+    /// Where they go.
+    sink: Arc<TcpStream>,
+    /// Completes when the sink breaks, also while the source is idle.
+    sink_failure: Failure,
+    /// How.
+    engine: Engine,
+    /// Whether a long transfer may still change its engine.
+    upgradable: bool,
+    /// Where buffers and pipes come from.
+    pool: Arc<Pool>,
+    /// Bytes that the sink took.
+    moved: u64,
+    /// The same, for whoever watches.
+    counter: Arc<AtomicU64>,
+}
+
+impl Relay {
+    /// A relay from `source` to `sink` that adds what it moves to `counter`.
+    pub fn new(
+        source: Arc<TcpStream>,
+        sink: Arc<TcpStream>,
+        pool: Arc<Pool>,
+        counter: Arc<AtomicU64>,
+    ) -> Self {
+        Self {
+            sink_failure: Failure::of(Arc::clone(&sink)),
+            engine: Engine::Copy(Copy::new(&pool)),
+            upgradable: true,
+            source,
+            sink,
+            pool,
+            moved: 0,
+            counter,
+        }
+    }
+
+    /// Bytes that the sink took so far.
+    pub const fn moved(&self) -> u64 {
+        self.moved
+    }
+
+    /// Whether bytes were read that the sink has not taken.
+    pub fn holds_bytes(&self) -> bool {
+        self.engine.held() > 0
+    }
+
+    /// Moves what can be moved; ready when it is over. Not to be polled after that.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        for _ in 0..BURST {
+            match self.poll_step(context) {
+                Poll::Ready(Step::Moved(bytes)) => self.count(bytes),
+                Poll::Ready(Step::Over(ending)) => return Poll::Ready(ending),
+                Poll::Ready(Step::Unspliceable) => {
+                    self.engine = Engine::Copy(Copy::large(&self.pool));
+                }
+                Poll::Pending => {
+                    ready!(self.sink_failure.poll(context));
+                    return Poll::Ready(Ending::SinkBroke);
+                }
+            }
+        }
+        context.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// One step of whichever engine runs.
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+        match &mut self.engine {
+            Engine::Copy(copy) => copy.poll_step(&self.source, &self.sink, context),
+            Engine::Splice(splice) => splice.poll_step(&self.source, &self.sink, context),
+        }
+    }
+
+    /// Counts bytes that the sink took, and changes the engine when they have become many.
+    fn count(&mut self, bytes: usize) {
+        let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
+        self.moved = self.moved.saturating_add(bytes);
+        self.counter.fetch_add(bytes, Ordering::Relaxed);
+        if self.upgradable && self.moved >= LONG_BYTES && self.engine.held() == 0 {
+            self.upgradable = false;
+            self.engine = Splice::new(&self.pool)
+                .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
+        }
+    }
+}
+
+/// Completes when a connection breaks (RST, keepalive, an unreachable peer): never at a FIN, and
+/// without taking bytes or the error from the connection.
+pub struct Failure(Pin<Box<dyn Future<Output = ()> + Send>>);
+
+impl Failure {
+    /// Watches `stream`.
+    pub fn of(stream: Arc<TcpStream>) -> Self {
+        Self(Box::pin(async move {
+            while let Ok(state) = stream.ready(Interest::ERROR).await {
+                if state.is_error() {
+                    break;
+                }
+            }
+        }))
+    }
+
+    /// Ready when the connection is broken. Not to be polled after that.
+    pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().poll(context)
+    }
+}
+
+/// Whether an attempt is to be repeated: nothing was there after all, or a signal came.
+fn is_transient(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+    )
+}

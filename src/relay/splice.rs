@@ -1,0 +1,63 @@
+//! Fill a pipe from the source, empty it into the sink, again.
+
+use std::io;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+
+use super::pool::{PipeLease, Pool};
+use super::{Ending, Step, is_transient};
+
+/// A pipe and what it holds.
+pub(super) struct Splice {
+    /// The pipe.
+    lease: PipeLease,
+}
+
+impl Splice {
+    /// With a pipe of the pool's; None where there is none to be had.
+    pub(super) fn new(pool: &Arc<Pool>) -> Option<Self> {
+        pool.pipe().map(|lease| Self { lease })
+    }
+
+    /// How many bytes were taken from the source and not yet given to the sink.
+    pub(super) fn held(&self) -> usize {
+        self.lease.held()
+    }
+
+    /// Fills the pipe if it is empty, then empties it once.
+    pub(super) fn poll_step(
+        &mut self,
+        source: &TcpStream,
+        sink: &TcpStream,
+        context: &mut Context<'_>,
+    ) -> Poll<Step> {
+        while self.held() == 0 {
+            if ready!(source.poll_read_ready(context)).is_err() {
+                return Poll::Ready(Step::Over(Ending::SourceBroke));
+            }
+            match source.try_io(Interest::READABLE, || self.lease.fill(source)) {
+                Ok(0) => return Poll::Ready(Step::Over(Ending::Source)),
+                Ok(_) => {}
+                Err(error) if is_transient(&error) => {}
+                Err(error) if error.kind() == io::ErrorKind::InvalidInput => {
+                    return Poll::Ready(Step::Unspliceable);
+                }
+                Err(_) => return Poll::Ready(Step::Over(Ending::SourceBroke)),
+            }
+        }
+        loop {
+            if ready!(sink.poll_write_ready(context)).is_err() {
+                return Poll::Ready(Step::Over(Ending::SinkBroke));
+            }
+            match sink.try_io(Interest::WRITABLE, || self.lease.drain(sink)) {
+                Ok(0) => return Poll::Ready(Step::Over(Ending::SinkBroke)),
+                Ok(bytes) => return Poll::Ready(Step::Moved(bytes)),
+                Err(error) if is_transient(&error) => {}
+                Err(_) => return Poll::Ready(Step::Over(Ending::SinkBroke)),
+            }
+        }
+    }
+}

@@ -1,0 +1,227 @@
+//! Relays over loopback: every byte, and every way to end.
+
+use std::future::poll_fn;
+
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::sys::socket;
+
+/// Two ends of a connection over loopback.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (dialled.unwrap(), accepted.unwrap().0)
+}
+
+/// A relay and what stands at its ends.
+struct Bench {
+    /// Who writes.
+    writer: TcpStream,
+    /// Who reads.
+    reader: TcpStream,
+    /// Between them.
+    relay: Relay,
+    /// What it counts into.
+    counter: Arc<AtomicU64>,
+}
+
+impl Bench {
+    /// A relay between two connections.
+    async fn new() -> Self {
+        let (writer, source) = pair().await;
+        let (sink, reader) = pair().await;
+        let pool = Arc::default();
+        let counter = Arc::new(AtomicU64::new(0));
+        let relay = Relay::new(Arc::new(source), Arc::new(sink), pool, Arc::clone(&counter));
+        Self {
+            writer,
+            reader,
+            relay,
+            counter,
+        }
+    }
+
+    /// Whether the relay has changed to a pipe.
+    const fn splices(&self) -> bool {
+        matches!(self.relay.engine, Engine::Splice(_))
+    }
+}
+
+/// Bytes that differ from place to place.
+fn pattern(length: usize) -> Vec<u8> {
+    (0..length)
+        .map(|at| u8::try_from((at ^ (at >> 8) ^ (at >> 16)) & 0xFF).unwrap())
+        .collect()
+}
+
+/// Sends `length` bytes through a relay and checks that they arrive.
+async fn carries(length: usize, upgradable: bool) -> Bench {
+    let mut bench = Bench::new().await;
+    bench.relay.upgradable = upgradable;
+    let sent = pattern(length);
+    let mut received = vec![0; length];
+    let write = async {
+        bench.writer.write_all(&sent).await.unwrap();
+        bench.writer.shutdown().await.unwrap();
+    };
+    let read = async { bench.reader.read_exact(&mut received).await.unwrap() };
+    let relay = poll_fn(|context| bench.relay.poll(context));
+    let (ending, (), _) = tokio::join!(relay, write, read);
+    assert_eq!(ending, Ending::Source);
+    assert!(sent == received, "the bytes are not those that were sent");
+    let length = u64::try_from(length).unwrap();
+    assert_eq!(bench.relay.moved(), length);
+    assert_eq!(bench.counter.load(Ordering::Relaxed), length);
+    bench
+}
+
+#[tokio::test]
+async fn nothing_is_a_transfer_too() {
+    carries(0, true).await;
+}
+
+#[tokio::test]
+async fn a_short_transfer_needs_no_pipe() {
+    let bench = carries(100_000, true).await;
+    assert!(!bench.splices());
+}
+
+#[tokio::test]
+async fn a_long_transfer_is_spliced() {
+    let bench = carries(9_000_001, true).await;
+    assert!(bench.splices());
+}
+
+#[tokio::test]
+async fn a_long_transfer_can_be_copied() {
+    let bench = carries(9_000_001, false).await;
+    assert!(!bench.splices());
+}
+
+/// Moves enough for the engine of a long transfer, then leaves the relay idle.
+async fn warm(bench: &mut Bench, bytes: usize) {
+    let sent = pattern(bytes);
+    let mut received = vec![0; bytes];
+    let work = async {
+        tokio::join!(
+            async { bench.writer.write_all(&sent).await.unwrap() },
+            async { bench.reader.read_exact(&mut received).await.unwrap() },
+        )
+    };
+    tokio::select! {
+        ending = poll_fn(|context| bench.relay.poll(context)) => panic!("{ending:?}"),
+        _ = work => {}
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_reset_is_no_end_of_file() {
+    for bytes in [10, 600_000] {
+        let mut bench = Bench::new().await;
+        warm(&mut bench, bytes).await;
+        socket::arm_reset(&bench.writer).unwrap();
+        let Bench {
+            writer, mut relay, ..
+        } = bench;
+        drop(writer);
+        let ending = poll_fn(|context| relay.poll(context)).await;
+        assert_eq!(ending, Ending::SourceBroke);
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_is_reset_is_seen_while_the_source_is_idle() {
+    for bytes in [10, 600_000] {
+        let mut bench = Bench::new().await;
+        warm(&mut bench, bytes).await;
+        socket::arm_reset(&bench.reader).unwrap();
+        let Bench {
+            reader,
+            mut relay,
+            writer: _writer,
+            ..
+        } = bench;
+        drop(reader);
+        let ending = poll_fn(|context| relay.poll(context)).await;
+        assert_eq!(ending, Ending::SinkBroke);
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_half_closes_goes_on() {
+    for bytes in [10, 600_000] {
+        let mut bench = Bench::new().await;
+        warm(&mut bench, bytes).await;
+        bench.reader.shutdown().await.unwrap();
+        warm(&mut bench, bytes).await;
+        socket::arm_reset(&bench.reader).unwrap();
+        let Bench {
+            reader,
+            mut relay,
+            writer: _writer,
+            ..
+        } = bench;
+        drop(reader);
+        let ending = poll_fn(|context| relay.poll(context)).await;
+        assert_eq!(ending, Ending::SinkBroke, "a reset behind a FIN");
+    }
+}
+
+#[tokio::test]
+async fn a_sink_that_closes_while_bytes_come_breaks() {
+    let mut bench = Bench::new().await;
+    warm(&mut bench, 10).await;
+    let Bench {
+        reader,
+        mut relay,
+        mut writer,
+        ..
+    } = bench;
+    drop(reader);
+    let write = async {
+        let chunk = vec![7; 64 * 1024];
+        while writer.write_all(&chunk).await.is_ok() {}
+    };
+    let ending = tokio::select! {
+        ending = poll_fn(|context| relay.poll(context)) => ending,
+        () = write => panic!("the writer was stopped by the relay"),
+    };
+    assert_eq!(ending, Ending::SinkBroke);
+}
+
+#[tokio::test]
+async fn a_sink_that_reads_nothing_stops_the_source() {
+    let mut bench = Bench::new().await;
+    let chunk = vec![7; 64 * 1024];
+    let mut written = 0_u64;
+    while !bench.relay.holds_bytes() {
+        tokio::select! {
+            biased;
+            ending = poll_fn(|context| bench.relay.poll(context)) => panic!("{ending:?}"),
+            result = bench.writer.write(&chunk) => {
+                written += u64::try_from(result.unwrap()).unwrap();
+            }
+        }
+    }
+    assert!(written > bench.relay.moved());
+}
+
+#[tokio::test]
+async fn a_failure_is_no_fin_and_takes_nothing() {
+    let (mut ours, theirs) = pair().await;
+    let theirs = Arc::new(theirs);
+    let mut failure = Failure::of(Arc::clone(&theirs));
+    ours.write_all(b"kept").await.unwrap();
+    ours.shutdown().await.unwrap();
+    theirs.readable().await.unwrap();
+    let state = poll_fn(|context| Poll::Ready(failure.poll(context))).await;
+    assert!(state.is_pending());
+    socket::arm_reset(&ours).unwrap();
+    drop(ours);
+    poll_fn(|context| failure.poll(context)).await;
+    let mut buffer = [0; 8];
+    assert_eq!(theirs.try_read(&mut buffer).unwrap(), 4);
+}

@@ -1,0 +1,187 @@
+//! What a server's final replies change: who is logged in, where, and what is half done.
+//!
+//! State moves only on the reply to the verb that may cause it: a 230 to NOOP logs nobody in.
+
+use bytes::Bytes;
+
+use super::deadline::Timer;
+use super::{Fact, LoginOutcome, Session};
+use crate::ftp::command::{Command, Name};
+use crate::ftp::reply::{self, Code};
+use crate::ftp::verb::Verb;
+
+/// Who the client is to the server.
+#[derive(Debug, Default)]
+pub(super) struct Login {
+    /// The name of the last USER that the server, or the gateway in its place, answered.
+    pub(super) trying: Option<Bytes>,
+    /// That name was refused by policy: its PASS is refused as well.
+    pub(super) refused: bool,
+    /// The name that got in.
+    pub(super) user: Option<Bytes>,
+}
+
+/// What the server remembers between commands.
+#[derive(Debug, Default)]
+pub(super) struct Place {
+    /// The working directory as the server stated it.
+    pub(super) directory: Option<Bytes>,
+    /// The directory that it stated right after login.
+    pub(super) home: Option<Bytes>,
+    /// Home was asked for, whatever the answer.
+    pub(super) home_asked: bool,
+    /// A REST that the server has accepted and no transfer has used.
+    pub(super) restart: Option<u64>,
+    /// That offset belongs to a transfer which was refused: it must be taken back.
+    pub(super) restart_is_stale: bool,
+    /// A RNFR that the server has accepted: its normalised path, where that was certain.
+    pub(super) renaming: Option<Option<Bytes>>,
+    /// EPSV ALL was said (RFC 2428 §4).
+    pub(super) only_epsv: bool,
+}
+
+impl Session {
+    /// Takes in the final reply to `command`, which was forwarded.
+    pub(super) fn learn(
+        &mut self,
+        command: &Command,
+        path: Option<&Bytes>,
+        code: Code,
+        line: &[u8],
+    ) {
+        let done = code.class() == 2;
+        let Name::Known(verb) = &command.name else {
+            // A verb that the gateway does not know may have moved anything.
+            self.place.directory = None;
+            return;
+        };
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "no other verb changes what is known"
+        )]
+        match verb.canonical() {
+            Verb::User => self.learn_user(command, code),
+            Verb::Pass | Verb::Acct => self.learn_password(*verb, code),
+            Verb::Rein if done => {
+                self.void_user();
+                self.place = Place::default();
+            }
+            Verb::Pwd if code.value() == 257 => self.place.directory = reply::directory(line),
+            // A refused REST leaves the offset that was there before.
+            Verb::Rest if code.class() == 3 => {
+                self.place.restart_is_stale = false;
+                self.place.restart = offset(command);
+            }
+            Verb::Rnfr => self.place.renaming = (code.class() == 3).then(|| path.cloned()),
+            // The directory that one is in may be the one that was renamed or removed.
+            Verb::Cwd
+            | Verb::Cdup
+            | Verb::Rmd
+            | Verb::Rmda
+            | Verb::Rnto
+            | Verb::Site
+            | Verb::Chmod
+            | Verb::Smnt
+                if done =>
+            {
+                self.place.directory = None;
+            }
+            _ => {}
+        }
+    }
+
+    /// USER was answered. 331 voids the old identity on some servers and 230 on all; a refusal
+    /// leaves it.
+    fn learn_user(&mut self, command: &Command, code: Code) {
+        let name = Bytes::copy_from_slice(command.argument_bytes());
+        match code.class() {
+            2 => {
+                self.void_user();
+                self.login.trying = Some(name);
+                self.log_in();
+            }
+            3 => {
+                self.void_user();
+                self.login.trying = Some(name);
+            }
+            _ => self.note(Fact::Login {
+                user: name,
+                outcome: LoginOutcome::Failure,
+            }),
+        }
+    }
+
+    /// PASS or ACCT was answered (RFC 959 §5.4: 202 where no more was needed).
+    fn learn_password(&mut self, verb: Verb, code: Code) {
+        match code.class() {
+            2 if self.login.user.is_none() => self.log_in(),
+            4 | 5 if self.login.user.is_none() && verb == Verb::Pass && code.value() != 503 => {
+                let user = self.login.trying.clone().unwrap_or_default();
+                self.note(Fact::Login {
+                    user,
+                    outcome: LoginOutcome::Failure,
+                });
+            }
+            _ => {}
+        }
+    }
+
+    /// The server let the tried name in.
+    fn log_in(&mut self) {
+        let user = self.login.trying.clone().unwrap_or_default();
+        self.login.user = Some(user.clone());
+        self.place = Place {
+            only_epsv: self.place.only_epsv,
+            ..Place::default()
+        };
+        self.deadlines.disarm(Timer::Login);
+        self.note(Fact::Login {
+            user,
+            outcome: LoginOutcome::Success,
+        });
+    }
+
+    /// Nobody is logged in any more.
+    fn void_user(&mut self) {
+        if self.login.user.is_some() {
+            self.note(Fact::UserVoided);
+        }
+        let timeout = self.profile.limits.login_timeout;
+        self.deadlines
+            .arm_once(Timer::Login, self.now.elapsed, timeout);
+        self.login = Login::default();
+        self.place = Place {
+            only_epsv: self.place.only_epsv,
+            ..Place::default()
+        };
+    }
+
+    /// What a local refusal of `command` leaves half done at the server: nothing may remain.
+    pub(super) fn unlearn(&mut self, command: &Command) {
+        let Some(verb) = command.name.canonical() else {
+            return;
+        };
+        if matches!(verb, Verb::Rnfr | Verb::Rnto) {
+            self.place.renaming = None;
+        }
+        if verb.transfers() && self.place.restart.is_some() {
+            self.place.restart_is_stale = true;
+        }
+    }
+
+    /// A transfer verb reached the server and used up what was set for it.
+    pub(super) fn take_restart(&mut self) -> u64 {
+        self.place.restart_is_stale = false;
+        self.place.restart.take().unwrap_or(0)
+    }
+}
+
+/// The offset of a REST, one to nineteen digits up to 2^63 - 1: what every server reads alike.
+pub(super) fn offset(command: &Command) -> Option<u64> {
+    let digits = command.argument_bytes();
+    if digits.is_empty() || digits.len() > 19 || !digits.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    let value: u64 = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    i64::try_from(value).ok().map(|_| value)
+}

@@ -1,0 +1,582 @@
+//! The whole contract between a session and the shell around it.
+//!
+//! Owns the vocabulary: what the shell tells ([`Told`]), what the session wants done
+//! ([`Action`]) and what is worth counting ([`Fact`]). There is no action that writes arbitrary
+//! bytes to a server: only a [`Permit`]'s line or an [`OwnCommand`] goes there (law L1).
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use crate::ftp::address::{self, Family};
+use crate::ftp::command::Name;
+use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::policy::verdict::RuleId;
+use crate::policy::{Judge, Permit};
+
+/// The time, which is an input.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Now {
+    /// Monotonic: since an origin that stays the same for the session's life.
+    pub elapsed: Duration,
+    /// The time of day: seconds since 1970-01-01 UTC.
+    pub unix_time: i64,
+}
+
+/// One of the two sides of a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Leg {
+    /// Who dialled us.
+    Client,
+    /// The FTP server.
+    Server,
+}
+
+/// How a connection ends or has ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum End {
+    /// In order: FIN.
+    Fin,
+    /// Visibly broken: RST, an error, a timeout.
+    Reset,
+}
+
+/// Which way the bytes of a transfer go.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Direction {
+    /// Server to client: the bytes of a file.
+    Download,
+    /// Server to client: a listing.
+    List,
+    /// Client to server.
+    Upload,
+}
+
+impl Direction {
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Download => "download",
+            Self::List => "list",
+            Self::Upload => "upload",
+        }
+    }
+
+    /// The leg that the bytes come from.
+    pub const fn source(self) -> Leg {
+        match self {
+            Self::Download | Self::List => Leg::Server,
+            Self::Upload => Leg::Client,
+        }
+    }
+
+    /// The leg that the bytes go to.
+    pub const fn sink(self) -> Leg {
+        match self {
+            Self::Download | Self::List => Leg::Client,
+            Self::Upload => Leg::Server,
+        }
+    }
+}
+
+/// How the data connection towards the server is made (`data_mode`).
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum DataMode {
+    /// PORT or EPRT.
+    Active,
+    /// EPSV, and PASV where the server does not know it.
+    ExtendedPassive,
+    /// As the client does.
+    #[default]
+    Match,
+    /// PASV, and EPSV over IPv6.
+    Passive,
+}
+
+/// The commands that the gateway sends on its own: a closed list (law L1).
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum OwnCommand {
+    /// ABOR as RFC 959 §4.1.3 has it: Telnet IP, Synch with urgent data, then the line.
+    Abort,
+    /// EPRT with an address of the gateway's.
+    Eprt(SocketAddr),
+    /// EPSV.
+    Epsv,
+    /// PASV.
+    Pasv,
+    /// PORT with an IPv4 address of the gateway's.
+    Port(SocketAddr),
+    /// PWD, to learn the working directory.
+    Pwd,
+    /// REST 0, to take back an offset whose transfer was refused.
+    RestZero,
+}
+
+impl OwnCommand {
+    /// The line, with its CR LF. For [`OwnCommand::Abort`] only what follows the urgent bytes.
+    pub fn line(&self) -> Bytes {
+        match self {
+            Self::Abort => Bytes::from_static(b"ABOR\r\n"),
+            Self::Eprt(address) => address::render_eprt(*address),
+            Self::Epsv => Bytes::from_static(b"EPSV\r\n"),
+            Self::Pasv => Bytes::from_static(b"PASV\r\n"),
+            // An IPv6 address has no PORT form; EPRT says the same.
+            Self::Port(address) => {
+                address::render_port(*address).unwrap_or_else(|| address::render_eprt(*address))
+            }
+            Self::Pwd => Bytes::from_static(b"PWD\r\n"),
+            Self::RestZero => Bytes::from_static(b"REST 0\r\n"),
+        }
+    }
+
+    /// What must be sent before the line: all but the last byte as normal data, the last byte as
+    /// urgent data (Telnet `IAC IP IAC DM`, the DM following as normal data). None for all but
+    /// ABOR.
+    pub const fn urgent(&self) -> Option<&'static [u8]> {
+        match self {
+            // FF F4 in band, FF urgent, F2 in band: the form that every server measured takes.
+            Self::Abort => Some(&[0xFF, 0xF4, 0xFF, 0xF2]),
+            Self::Eprt(_)
+            | Self::Epsv
+            | Self::Pasv
+            | Self::Port(_)
+            | Self::Pwd
+            | Self::RestZero => None,
+        }
+    }
+}
+
+/// What the session wants done, in this order, before the next event is fed.
+#[derive(Debug)]
+pub enum Action {
+    /// Write one of the gateway's own commands to the server. ABOR goes out with
+    /// [`OwnCommand::urgent`] before it, its third byte as TCP urgent data.
+    Ask(OwnCommand),
+    /// Close a control connection once what was written to it is out. [`Leg::Server`] closes its
+    /// side only; when both are closed the session is over.
+    Close(Leg, End),
+    /// Dial the upstream; answered by [`Told::Connected`] or [`Told::ConnectFailed`].
+    Connect,
+    /// Dial a data connection; answered by [`Told::Dialled`] or [`Told::DialFailed`].
+    Dial {
+        /// Whose data connection it is.
+        leg: Leg,
+        /// Where to.
+        address: SocketAddr,
+    },
+    /// End the data connection of a leg, whatever its stage: FIN after all that was relayed, or
+    /// RST. Its listener, if any, goes too. Nothing is told of it.
+    EndData {
+        /// Whose.
+        leg: Leg,
+        /// How.
+        end: End,
+    },
+    /// Write a permitted line to the server.
+    Forward(Permit),
+    /// Tell how many bytes the running relay has moved: [`Told::Measured`].
+    Measure,
+    /// Something worth counting or logging.
+    Note(Fact),
+    /// Listen for a data connection; answered by [`Told::OfferReady`] or [`Told::OfferFailed`].
+    Offer {
+        /// Who will dial it.
+        leg: Leg,
+        /// Which family it must have.
+        family: Family,
+    },
+    /// Move bytes between the two data connections, which are both there; answered once by
+    /// [`Told::RelayEnded`], also when [`Action::EndData`] cuts it. The sink is left open.
+    Relay(Direction),
+    /// Write reply bytes to the client.
+    Reply(Bytes),
+}
+
+/// How a relay ended, when it did by itself.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum RelayEnd {
+    /// [`Action::EndData`] cut it: some bytes may not have arrived.
+    Cut,
+    /// The sink refused bytes: some that were read did not arrive.
+    SinkBroke,
+    /// The source ended in order and the sink has taken every byte.
+    Source,
+    /// The source was reset or failed.
+    SourceBroke,
+}
+
+/// Why the upstream could not be reached.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum ConnectFailure {
+    /// Its name could not be resolved.
+    Name,
+    /// Refused or unreachable.
+    Refused,
+    /// No answer within `connect_timeout`.
+    Timeout,
+}
+
+/// Why the shell ends a session.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum EndReason {
+    /// The drain timeout is over, or a second signal came.
+    Drain,
+    /// The audit file is full and `when_full = "refuse"`.
+    Audit,
+}
+
+/// What the shell tells a session.
+#[derive(Debug)]
+pub enum Told {
+    /// The upstream answered the dial.
+    Connected {
+        /// The server's address, as dialled.
+        server: SocketAddr,
+        /// The gateway's own address on that connection.
+        local: SocketAddr,
+    },
+    /// It did not.
+    ConnectFailed(ConnectFailure),
+    /// A data connection that is not being relayed was reset by its peer.
+    DataReset(Leg),
+    /// A dial for a data connection succeeded.
+    Dialled(Leg),
+    /// It failed, or nobody answered in time.
+    DialFailed(Leg),
+    /// The gateway is stopping: finish what runs, then say 421.
+    Drain,
+    /// Close now, saying 421.
+    End(EndReason),
+    /// The policies changed: this judge is in force before the next command.
+    JudgeChanged(Arc<Judge>),
+    /// The bytes that the running relay has moved.
+    Measured {
+        /// How many.
+        bytes: u64,
+    },
+    /// No port could be listened on.
+    OfferFailed(Leg),
+    /// A listener is there.
+    OfferReady {
+        /// Who will dial it.
+        leg: Leg,
+        /// The address to advertise.
+        address: SocketAddr,
+    },
+    /// The session's own peer dialled the listener, which is closed now.
+    PeerArrived(Leg),
+    /// The relay is over.
+    RelayEnded {
+        /// Bytes that the sink took.
+        bytes: u64,
+        /// How.
+        end: RelayEnd,
+    },
+    /// Somebody else dialled the listener and was reset.
+    StrangerRefused(Leg),
+}
+
+/// Who made a reply.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Origin {
+    /// The gateway.
+    Gateway,
+    /// The server; FEAT and HELP may have lost lines.
+    Server,
+}
+
+impl Origin {
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Gateway => "gateway",
+            Self::Server => "server",
+        }
+    }
+}
+
+/// What became of a command.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum Outcome {
+    /// The gateway answered, and it was no refusal.
+    Answered,
+    /// Policy, or the gateway's own limits, refused it.
+    Denied,
+    /// It, or a command of the gateway's in its place, went to the server.
+    Forwarded,
+    /// It was no command, or its argument was malformed.
+    Invalid,
+}
+
+impl Outcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Answered, Self::Denied, Self::Forwarded, Self::Invalid];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Answered => "answered",
+            Self::Denied => "denied",
+            Self::Forwarded => "forwarded",
+            Self::Invalid => "invalid",
+        }
+    }
+}
+
+/// All that is worth knowing of one command, once its final reply is out.
+#[derive(Clone)]
+pub struct CommandRecord {
+    /// The verb; None for a line that was no command.
+    pub name: Option<Name>,
+    /// The argument; None where there is none or where it is a secret.
+    pub argument: Option<Bytes>,
+    /// Whether there was an argument that is a secret (law L4).
+    pub secret: bool,
+    /// The working directory, where it is known.
+    pub directory: Option<Bytes>,
+    /// The normalised path that was judged.
+    pub path: Option<Bytes>,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// What decided.
+    pub decided: Option<RuleId>,
+    /// What the upstream's policy decided.
+    pub upstream: Option<RuleId>,
+    /// What the observed policy would have decided.
+    pub observed: Option<RuleId>,
+    /// The final reply's code; None where the session ended without one.
+    pub code: Option<u16>,
+    /// Who made the final reply.
+    pub origin: Origin,
+    /// From the command read to its final reply written.
+    pub took: Duration,
+    /// Whether it ran a transfer.
+    pub transferred: bool,
+}
+
+impl fmt::Debug for CommandRecord {
+    /// Everything but the argument.
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("CommandRecord")
+            .field("name", &self.name.as_ref().map(Name::as_str))
+            .field("outcome", &self.outcome)
+            .field("code", &self.code)
+            .field("origin", &self.origin)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How a transfer ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum TransferOutcome {
+    /// The client broke it off: ABOR, or its data connection closed early.
+    Aborted,
+    /// Every byte arrived and the server said so.
+    Complete,
+    /// Anything else.
+    Failed,
+}
+
+impl TransferOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Aborted, Self::Complete, Self::Failed];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Aborted => "aborted",
+            Self::Complete => "complete",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// How a data connection is made on one leg.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum DataForm {
+    /// EPRT.
+    Eprt,
+    /// EPSV.
+    Epsv,
+    /// PASV.
+    Pasv,
+    /// PORT.
+    Port,
+}
+
+impl DataForm {
+    /// Every form.
+    pub const ALL: [Self; 4] = [Self::Eprt, Self::Epsv, Self::Pasv, Self::Port];
+
+    /// The label value: the verb in small letters.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Eprt => "eprt",
+            Self::Epsv => "epsv",
+            Self::Pasv => "pasv",
+            Self::Port => "port",
+        }
+    }
+}
+
+/// What became of a data connection of one leg.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum DataOutcome {
+    /// It could not be dialled or listened for.
+    Failed,
+    /// It is there.
+    Opened,
+    /// Somebody else came, and was reset.
+    Stranger,
+    /// Nobody came in time.
+    Timeout,
+}
+
+impl DataOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 4] = [Self::Failed, Self::Opened, Self::Stranger, Self::Timeout];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Failed => "failed",
+            Self::Opened => "opened",
+            Self::Stranger => "stranger",
+            Self::Timeout => "timeout",
+        }
+    }
+}
+
+/// How a login ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum LoginOutcome {
+    /// Policy refused it.
+    Denied,
+    /// The server refused it.
+    Failure,
+    /// The server accepted it.
+    Success,
+}
+
+impl LoginOutcome {
+    /// Every outcome.
+    pub const ALL: [Self; 3] = [Self::Denied, Self::Failure, Self::Success];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Denied => "denied",
+            Self::Failure => "failure",
+            Self::Success => "success",
+        }
+    }
+}
+
+/// Why a session ended.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub enum CloseReason {
+    /// The client closed its control connection, or vanished.
+    ClientGone,
+    /// The gateway is stopping.
+    Drain,
+    /// A limit or timeout of the gateway's.
+    Limit,
+    /// Policy said `disconnect`.
+    Policy,
+    /// QUIT.
+    Quit,
+    /// The server closed its control connection, said 421, or vanished.
+    ServerGone,
+    /// A side broke the protocol beyond repair.
+    Violation,
+}
+
+impl CloseReason {
+    /// The word in logs and audit.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::ClientGone => "client_gone",
+            Self::Drain => "drain",
+            Self::Limit => "limit",
+            Self::Policy => "policy",
+            Self::Quit => "quit",
+            Self::ServerGone => "server_gone",
+            Self::Violation => "violation",
+        }
+    }
+}
+
+/// Something worth counting or logging.
+#[derive(Clone, Debug)]
+pub enum Fact {
+    /// A client broke the protocol; the verb is told if the line had one of the table.
+    ClientFault(ClientFault),
+    /// The session is ending.
+    Closing(CloseReason),
+    /// A command has had its final reply.
+    Command(Box<CommandRecord>),
+    /// A data connection came to be, or did not.
+    DataConnection {
+        /// Whose.
+        leg: Leg,
+        /// How it was to be made.
+        form: DataForm,
+        /// What became of it.
+        outcome: DataOutcome,
+    },
+    /// The server's greeting is there: the session is in service.
+    Greeted,
+    /// A login ended.
+    Login {
+        /// The name that was tried.
+        user: Bytes,
+        /// How.
+        outcome: LoginOutcome,
+    },
+    /// A reply was sent to the client, preliminary ones included.
+    Reply {
+        /// Its code.
+        code: u16,
+        /// Who made it.
+        origin: Origin,
+    },
+    /// A server broke the protocol.
+    ServerFault(ServerFault),
+    /// The server sent a reply, whatever became of it.
+    ServerReply {
+        /// Its code.
+        code: u16,
+    },
+    /// A transfer began: its verb was forwarded.
+    TransferBegan {
+        /// Which way.
+        direction: Direction,
+        /// The verb.
+        name: Name,
+        /// The normalised path, where there is one.
+        path: Option<Bytes>,
+        /// The offset of a REST before it.
+        offset: u64,
+    },
+    /// A transfer ended.
+    TransferEnded {
+        /// Which way.
+        direction: Direction,
+        /// The verb.
+        name: Name,
+        /// The normalised path, or the name that the server gave (STOU).
+        path: Option<Bytes>,
+        /// Bytes that the sink took.
+        bytes: u64,
+        /// From the verb forwarded to the transfer settled.
+        took: Duration,
+        /// How.
+        outcome: TransferOutcome,
+    },
+    /// The identity changed: a new USER voided it, or REIN did.
+    UserVoided,
+}

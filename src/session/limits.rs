@@ -1,0 +1,48 @@
+//! Every bound of a session, with its default.
+
+use std::time::Duration;
+
+/// The bounds that the session itself keeps (`[limits]`); none of them can be switched off.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct Limits {
+    /// From the dial to the end of the server's greeting.
+    pub greeting_timeout: Duration,
+    /// From the greeting to a successful login, in all.
+    pub login_timeout: Duration,
+    /// From a line's first byte to its last.
+    pub command_timeout: Duration,
+    /// From a command sent to its final reply, or to the next line of it; not while data moves.
+    pub reply_timeout: Duration,
+    /// Between commands; never while data moves.
+    pub idle_timeout: Duration,
+    /// From the transfer verb to both data connections; also from 227 to the client's dial.
+    pub data_connect_timeout: Duration,
+    /// Without a byte moved in a running transfer.
+    pub transfer_idle_timeout: Duration,
+    /// The longest line of a reply, in bytes.
+    pub reply_line_bytes: usize,
+    /// The longest reply, in bytes.
+    pub reply_bytes: usize,
+    /// Commands read and not yet answered.
+    pub pipelined_commands: usize,
+    /// Malformed or refused unknown lines in a session; a fifth of it before login.
+    pub violations: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            greeting_timeout: Duration::from_secs(30),
+            login_timeout: Duration::from_secs(60),
+            command_timeout: Duration::from_secs(30),
+            reply_timeout: Duration::from_secs(300),
+            idle_timeout: Duration::from_secs(900),
+            data_connect_timeout: Duration::from_secs(60),
+            transfer_idle_timeout: Duration::from_secs(300),
+            reply_line_bytes: 64 * 1024,
+            reply_bytes: 16 * 1024 * 1024,
+            pipelined_commands: 32,
+            violations: 50,
+        }
+    }
+}

@@ -1,0 +1,485 @@
+//! One FTP session between a client and a server, as a pure state machine.
+//!
+//! Owns the dialogue: which command is worked on, whose reply is awaited, what is known of the
+//! login, the directory and the data connections. No socket, clock, file, log or metric is known
+//! here: bytes and events go in, [`Action`]s come out, time is an argument and everything worth
+//! counting is a [`Fact`].
+
+#![warn(
+    clippy::arithmetic_side_effects,
+    clippy::as_conversions,
+    clippy::wildcard_enum_match_arm
+)]
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::ftp::reply::ReplyReader;
+use crate::policy::Judge;
+
+mod data;
+mod deadline;
+mod effect;
+pub mod event;
+pub mod limits;
+mod pipeline;
+mod server;
+mod state;
+#[cfg(test)]
+mod tests;
+mod transfer;
+mod truth;
+
+use data::DataPair;
+use deadline::{Deadlines, Timer};
+use effect::{Login, Place};
+pub use event::{
+    Action, CloseReason, CommandRecord, ConnectFailure, DataForm, DataMode, DataOutcome, Direction,
+    End, EndReason, Fact, Leg, LoginOutcome, Now, Origin, Outcome, OwnCommand, RelayEnd, Told,
+    TransferOutcome,
+};
+pub use limits::Limits;
+use pipeline::Pipeline;
+use server::{Abort, Incoming};
+use state::{Head, Phase};
+use transfer::Transfer;
+
+/// How often a line may be too long before the session ends: a client that sends such lines
+/// again and again probes for a server that runs their tails.
+const LONG_LINES: u32 = 3;
+
+/// Before login a session may break the protocol this many times less often than after it.
+const VIOLATIONS_BEFORE_LOGIN: u32 = 5;
+
+/// What a session is told of its listener and upstream when it is born.
+#[derive(Clone, Debug)]
+pub struct Profile {
+    /// What is said instead of the server's greeting: a whole reply with its CR LF.
+    pub greeting: Option<Bytes>,
+    /// Every bound.
+    pub limits: Limits,
+    /// How data connections towards the server are made.
+    pub data_mode: DataMode,
+    /// The longest line that the server is sent, CR LF included.
+    pub line_bytes: usize,
+    /// Further addresses of the server's data connections.
+    pub data_addresses: Vec<IpAddr>,
+    /// SITE subcommands whose argument is a secret, in upper case, beside the built-in ones.
+    pub secret_words: Vec<Arc<str>>,
+}
+
+/// One session: two legs and what is known of them.
+///
+/// **Feed** it with [`Session::receive`], [`Session::ended`], [`Session::tell`] and
+/// [`Session::expire`]; none of them returns an error: bad input becomes actions and a fact.
+/// After each feed **draw** [`Session::next_action`] until it returns None and carry the actions
+/// out in their order, then look at [`Session::deadline`] and [`Session::reads`]. One input,
+/// drain fully, next input. [`Now::elapsed`] must never go back.
+#[derive(Debug)]
+pub struct Session {
+    /// Its listener's and upstream's settings, as they were when it was born.
+    profile: Arc<Profile>,
+    /// Who judges its commands.
+    judge: Arc<Judge>,
+    /// The client's address.
+    client: SocketAddr,
+    /// The server's address, once dialled.
+    server: Option<SocketAddr>,
+    /// The time of the event that is being fed.
+    now: Now,
+    /// Which part of its life it is in.
+    phase: Phase,
+    /// What the shell is to do.
+    actions: VecDeque<Action>,
+    /// Reply bytes that are not yet an action: whole lines leave in one segment.
+    out: BytesMut,
+    /// The client's commands.
+    pipeline: Pipeline,
+    /// The server's replies.
+    replies: ReplyReader,
+    /// The reply whose lines are coming in.
+    incoming: Option<Incoming>,
+    /// Whether the client has been sent a reply's first line and not its last.
+    reply_open: bool,
+    /// The command that is being worked on.
+    head: Option<Box<Head>>,
+    /// An ABOR that was sent ahead of its turn.
+    abort: Abort,
+    /// Who the client is to the server.
+    login: Login,
+    /// What the server remembers between commands.
+    place: Place,
+    /// Both data connections.
+    data: DataPair,
+    /// What moves over them.
+    transfer: Option<Box<Transfer>>,
+    /// Bare STATs that were answered out of turn and wait for the byte count.
+    status_owed: Option<Box<Head>>,
+    /// Every timer.
+    deadlines: Deadlines,
+    /// Lines that were no command and unknown verbs that were refused.
+    violations: u32,
+    /// Lines that were too long.
+    long_lines: u32,
+    /// The client has closed its side in order.
+    client_ended: bool,
+    /// The gateway is stopping.
+    draining: bool,
+}
+
+impl Session {
+    /// A session of `client`, who reached the gateway at `local`. Its first action is
+    /// [`Action::Connect`].
+    pub fn new(
+        profile: Arc<Profile>,
+        judge: Arc<Judge>,
+        client: SocketAddr,
+        local: SocketAddr,
+        now: Now,
+    ) -> Self {
+        let limits = &profile.limits;
+        let mut deadlines = Deadlines::default();
+        deadlines.arm(Timer::Greeting, now.elapsed, limits.greeting_timeout);
+        let pipeline = Pipeline::new(profile.line_bytes, limits.pipelined_commands);
+        let replies = ReplyReader::new(limits.reply_line_bytes, limits.reply_bytes);
+        Self {
+            judge,
+            client: canonical(client),
+            server: None,
+            now,
+            phase: Phase::Connecting,
+            actions: VecDeque::from([Action::Connect]),
+            out: BytesMut::new(),
+            pipeline,
+            replies,
+            incoming: None,
+            reply_open: false,
+            head: None,
+            abort: Abort::Idle,
+            login: Login::default(),
+            place: Place::default(),
+            data: DataPair::new(canonical(local)),
+            transfer: None,
+            status_owed: None,
+            deadlines,
+            violations: 0,
+            long_lines: 0,
+            client_ended: false,
+            draining: false,
+            profile,
+        }
+    }
+
+    /// Bytes of a control connection.
+    pub fn receive(&mut self, leg: Leg, bytes: &[u8], now: Now) {
+        self.now = now;
+        if self.is_over() {
+            return;
+        }
+        match leg {
+            Leg::Client => {
+                let in_line = self.pipeline.in_line();
+                self.pipeline.push(bytes);
+                self.read_commands();
+                self.watch_line(in_line && !bytes.contains(&b'\n'));
+            }
+            Leg::Server => self.read_replies(bytes),
+        }
+        self.advance();
+    }
+
+    /// A control connection has ended: FIN, or broken.
+    pub fn ended(&mut self, leg: Leg, end: End, now: Now) {
+        self.now = now;
+        if self.is_over() {
+            return;
+        }
+        match (leg, end) {
+            (Leg::Client, End::Fin) => self.client_closed(),
+            (Leg::Client, End::Reset) => self.client_vanished(),
+            (Leg::Server, End::Fin | End::Reset) => self.server_vanished(),
+        }
+        self.advance();
+    }
+
+    /// Something that the shell did or saw.
+    pub fn tell(&mut self, told: Told, now: Now) {
+        self.now = now;
+        if self.is_over() {
+            return;
+        }
+        match told {
+            Told::Connected { server, local } => self.connected(server, local),
+            Told::ConnectFailed(_) => {
+                self.goodbye(
+                    CloseReason::ServerGone,
+                    "Service not available, the server cannot be reached.",
+                );
+            }
+            Told::DataReset(leg) => self.data_reset(leg),
+            Told::Dialled(leg) => self.data_opened(leg),
+            Told::DialFailed(leg) => self.data_failed(leg),
+            Told::Drain => self.draining = true,
+            Told::End(EndReason::Drain) => {
+                self.goodbye(
+                    CloseReason::Drain,
+                    "Service is stopping, closing control connection.",
+                );
+            }
+            Told::End(EndReason::Audit) => {
+                self.goodbye(
+                    CloseReason::Limit,
+                    "Service not available, closing control connection.",
+                );
+            }
+            Told::JudgeChanged(judge) => self.judge = judge,
+            Told::Measured { bytes } => self.measured(bytes),
+            Told::OfferFailed(leg) => self.offer_failed(leg),
+            Told::OfferReady { leg, address } => self.offer_ready(leg, address),
+            Told::PeerArrived(leg) => self.data_opened(leg),
+            Told::RelayEnded { bytes, end } => self.relay_ended(bytes, end),
+            Told::StrangerRefused(leg) => self.note_data(leg, DataOutcome::Stranger),
+        }
+        self.advance();
+    }
+
+    /// The deadline has come.
+    pub fn expire(&mut self, now: Now) {
+        self.now = now;
+        while !self.is_over() {
+            let Some(timer) = self.deadlines.take_due(now.elapsed) else {
+                break;
+            };
+            self.timed_out(timer);
+        }
+        self.advance();
+    }
+
+    /// The next thing to do; draw until None after each feed.
+    pub fn next_action(&mut self) -> Option<Action> {
+        self.flush();
+        let action = self.actions.pop_front();
+        if action.is_none() {
+            // An idle session holds no memory for what it does not do.
+            self.actions = VecDeque::new();
+        }
+        action
+    }
+
+    /// When [`Session::expire`] is to be called, on the scale of [`Now::elapsed`].
+    pub fn deadline(&self) -> Option<Duration> {
+        if self.is_over() {
+            None
+        } else {
+            self.deadlines.next()
+        }
+    }
+
+    /// Whether the shell may read from a leg's control connection now: the client's not while
+    /// its queue is full, the server's as soon as it is there.
+    pub fn reads(&self, leg: Leg) -> bool {
+        match leg {
+            Leg::Client => !self.is_over() && !self.client_ended && self.pipeline.has_room(),
+            Leg::Server => matches!(self.phase, Phase::Greeting | Phase::Serving),
+        }
+    }
+
+    /// Whether both control connections are closed: nothing more will happen.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Closed
+    }
+
+    /// The user who is logged in, raw.
+    pub fn user(&self) -> Option<&Bytes> {
+        self.login.user.as_ref()
+    }
+
+    /// The upstream answered the dial: its greeting comes next.
+    fn connected(&mut self, server: SocketAddr, local: SocketAddr) {
+        if self.phase == Phase::Connecting {
+            self.server = Some(canonical(server));
+            self.data.server_local = Some(canonical(local));
+            self.phase = Phase::Greeting;
+        }
+    }
+
+    /// The client closed its side in order: what it sent before is still done.
+    fn client_closed(&mut self) {
+        self.client_ended = true;
+        self.deadlines.disarm(Timer::Command);
+        // An upload whose control connection ends before its data does is not to be trusted.
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.is_unfinished_upload())
+        {
+            self.client_vanished();
+        }
+    }
+
+    /// The client's control connection broke.
+    fn client_vanished(&mut self) {
+        self.client_ended = true;
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| !transfer.is_clean())
+            && self.abort == Abort::Idle
+        {
+            self.push(Action::Ask(OwnCommand::Abort));
+            self.cut_transfer(true);
+        }
+        self.finish_unanswered();
+        self.close(CloseReason::ClientGone, End::Reset);
+    }
+
+    /// The server's control connection ended.
+    fn server_vanished(&mut self) {
+        if self.server_left_after_final() {
+            return;
+        }
+        self.fail_transfer_for_server();
+        if self.head_is_quit() {
+            self.answer_head(221, "Goodbye.", Outcome::Forwarded);
+            self.close(CloseReason::Quit, End::Fin);
+        } else {
+            self.goodbye(
+                CloseReason::ServerGone,
+                "Service not available, the server has closed the connection.",
+            );
+        }
+    }
+
+    /// Says 421, as the reply to the command in work if there is one, and closes.
+    fn goodbye(&mut self, reason: CloseReason, text: &'static str) {
+        if self.is_over() {
+            return;
+        }
+        if self.reply_open {
+            // A reply that cannot be finished is not made worse by a line of the gateway's.
+            self.finish_unanswered();
+        } else if self.head.is_some() {
+            self.answer_head(421, text, Outcome::Forwarded);
+        } else {
+            self.say(421, text);
+        }
+        self.close(reason, End::Fin);
+    }
+
+    /// Closes both legs and everything between them.
+    fn close(&mut self, reason: CloseReason, client: End) {
+        if self.is_over() {
+            return;
+        }
+        self.note(Fact::Closing(reason));
+        self.end_transfer_unsettled();
+        self.drop_data(End::Reset);
+        self.push(Action::Close(Leg::Server, End::Fin));
+        self.push(Action::Close(Leg::Client, client));
+        self.phase = Phase::Closed;
+        self.deadlines = Deadlines::default();
+    }
+
+    /// A timer ran out.
+    fn timed_out(&mut self, timer: Timer) {
+        match timer {
+            Timer::Command => {
+                self.goodbye(CloseReason::Limit, "Timeout: command line not finished.")
+            }
+            Timer::DataConnect => self.data_timed_out(),
+            Timer::Greeting => {
+                self.note(Fact::ServerFault(ServerFault::ReplyTimeout));
+                self.goodbye(
+                    CloseReason::ServerGone,
+                    "Service not available, the server does not answer.",
+                );
+            }
+            Timer::Idle => self.goodbye(CloseReason::Limit, "Timeout: no command for too long."),
+            Timer::Login => self.goodbye(CloseReason::Limit, "Timeout: login not finished."),
+            Timer::Refusal => self.answer_refused_password(),
+            Timer::Reply => {
+                self.note(Fact::ServerFault(ServerFault::ReplyTimeout));
+                self.fail_transfer_for_server();
+                self.goodbye(
+                    CloseReason::ServerGone,
+                    "Service not available, the server does not answer.",
+                );
+            }
+            Timer::Settle => self.settle_now(),
+            Timer::Stall => self.look_for_stall(),
+        }
+    }
+
+    /// Runs the command timer from a line's first byte to its last.
+    fn watch_line(&mut self, same_line: bool) {
+        if !self.pipeline.in_line() || !self.pipeline.has_room() {
+            self.deadlines.disarm(Timer::Command);
+        } else if same_line {
+            let timeout = self.profile.limits.command_timeout;
+            self.deadlines
+                .arm_once(Timer::Command, self.now.elapsed, timeout);
+        } else {
+            self.deadlines.arm(
+                Timer::Command,
+                self.now.elapsed,
+                self.profile.limits.command_timeout,
+            );
+        }
+    }
+
+    /// Counts a fault of the client's; ends the session at the bound.
+    fn count_fault(&mut self, fault: ClientFault) {
+        self.violations = self.violations.saturating_add(1);
+        if fault == ClientFault::LineTooLong {
+            self.long_lines = self.long_lines.saturating_add(1);
+        }
+        let bound = self.profile.limits.violations;
+        let bound = if self.login.user.is_some() {
+            bound
+        } else {
+            bound.checked_div(VIOLATIONS_BEFORE_LOGIN).unwrap_or(bound)
+        };
+        if self.violations > bound || self.long_lines > LONG_LINES {
+            self.goodbye(CloseReason::Violation, "Too many bad commands, closing.");
+        }
+    }
+
+    /// Something to be done, behind the replies that are already owed.
+    fn push(&mut self, action: Action) {
+        self.flush();
+        self.actions.push_back(action);
+    }
+
+    /// Something to be counted; its order among replies does not matter.
+    fn note(&mut self, fact: Fact) {
+        self.actions.push_back(Action::Note(fact));
+    }
+
+    /// Makes the collected reply bytes an action.
+    fn flush(&mut self) {
+        if !self.out.is_empty() {
+            let bytes = std::mem::take(&mut self.out).freeze();
+            self.actions.push_back(Action::Reply(bytes));
+        }
+    }
+
+    /// Writes a reply of the gateway's to the client.
+    fn say(&mut self, code: u16, text: &str) {
+        self.out
+            .extend_from_slice(&crate::ftp::reply::render(code, text));
+        self.note(Fact::Reply {
+            code,
+            origin: Origin::Gateway,
+        });
+    }
+}
+
+/// `address` with an IPv4-mapped address as IPv4.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

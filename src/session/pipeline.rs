@@ -1,0 +1,206 @@
+//! The bounded queue of a client's commands that wait for their turn.
+//!
+//! Only the head of the queue is worked on, so replies leave in the order of the commands
+//! (law L2). Must not know what a command does, ABOR's haste apart.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+use crate::ftp::command::{Command, Name};
+use crate::ftp::line::{Framed, LineReader};
+use crate::ftp::misbehaviour::ClientFault;
+use crate::ftp::verb::Verb;
+
+/// With the queue full, this many bytes more are read, and only searched for ABOR.
+const OVERFLOW_BYTES: usize = 64 * 1024;
+
+/// Empty lines in a row that are swallowed.
+const EMPTY_LINES: u32 = 16;
+
+/// A line of the client's in the queue.
+#[derive(Debug)]
+pub(super) enum Item {
+    /// A command.
+    Command(Command),
+    /// No command; the verb is told where the line begins with one of the table.
+    Fault(ClientFault, Option<Verb>),
+}
+
+/// An item and what is known of it.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// The line.
+    pub(super) item: Item,
+    /// When its end was read.
+    pub(super) read_at: Duration,
+    /// How many more of the same follow: a run of NOOPs is one entry.
+    repeats: u16,
+    /// An ABOR that was acted on when it was read: only its reply is still owed.
+    pub(super) acted: bool,
+}
+
+/// The queue, and the bytes behind it.
+#[derive(Debug)]
+pub(super) struct Pipeline {
+    /// Bytes that are not yet commands.
+    reader: LineReader,
+    /// Commands that wait.
+    queue: VecDeque<Entry>,
+    /// How many may wait.
+    bound: usize,
+    /// Empty lines since the last other one.
+    empty_lines: u32,
+    /// The next ABOR to be taken from `reader` was acted on already.
+    acted_ahead: bool,
+}
+
+impl Pipeline {
+    /// A queue of at most `bound` commands of at most `line_bytes` raw bytes.
+    pub(super) fn new(line_bytes: usize, bound: usize) -> Self {
+        Self {
+            reader: LineReader::new(line_bytes),
+            queue: VecDeque::new(),
+            bound,
+            empty_lines: 0,
+            acted_ahead: false,
+        }
+    }
+
+    /// Takes bytes from the wire.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        self.reader.push(bytes);
+    }
+
+    /// Makes the next line an entry, if there is one and room for it.
+    pub(super) fn pull(&mut self, now: Duration) -> bool {
+        if self.is_full() {
+            return false;
+        }
+        let Some(framed) = self.reader.next_line() else {
+            return false;
+        };
+        let item = match framed {
+            Framed::Line(line) => match Command::parse(&line) {
+                Ok(command) => Item::Command(command),
+                Err(fault) => Item::Fault(fault, verb_of(&line)),
+            },
+            Framed::Empty => {
+                self.empty_lines = self.empty_lines.saturating_add(1);
+                if self.empty_lines > EMPTY_LINES {
+                    self.queue
+                        .push_back(Entry::new(Item::Fault(ClientFault::EmptyLines, None), now));
+                }
+                return true;
+            }
+            Framed::Fault(fault, raw) => Item::Fault(fault, verb_of(&raw)),
+        };
+        self.empty_lines = 0;
+        if let (Some(last), true) = (self.queue.back_mut(), is_noop(&item)) {
+            if is_noop(&last.item) && last.repeats < u16::MAX {
+                last.repeats = last.repeats.saturating_add(1);
+                return true;
+            }
+        }
+        let mut entry = Entry::new(item, now);
+        if self.acted_ahead && entry.is(Verb::Abor) {
+            self.acted_ahead = false;
+            entry.acted = true;
+        }
+        self.queue.push_back(entry);
+        true
+    }
+
+    /// The entry whose turn it is.
+    pub(super) fn pop(&mut self) -> Option<Entry> {
+        let first = self.queue.front_mut()?;
+        if let (Some(repeats), Item::Command(command)) = (first.repeats.checked_sub(1), &first.item)
+        {
+            let again = Entry::new(Item::Command(command.clone()), first.read_at);
+            first.repeats = repeats;
+            return Some(again);
+        }
+        let entry = self.queue.pop_front();
+        if self.queue.is_empty() {
+            // An idle session holds no memory for what it does not do.
+            self.queue = VecDeque::new();
+        }
+        entry
+    }
+
+    /// The entry that was read last.
+    pub(super) fn last_mut(&mut self) -> Option<&mut Entry> {
+        self.queue.back_mut()
+    }
+
+    /// Takes the entry that was read last, if it is the only one and `verb` without argument.
+    pub(super) fn take_only(&mut self, verb: Verb) -> Option<Entry> {
+        let only = self.queue.len() == 1
+            && self.queue.front().is_some_and(|entry| {
+                entry.is(verb)
+                    && matches!(&entry.item, Item::Command(command) if command.argument.is_none())
+            });
+        if only { self.queue.pop_front() } else { None }
+    }
+
+    /// Whether no more commands are taken for now.
+    pub(super) fn is_full(&self) -> bool {
+        self.queue.len() >= self.bound
+    }
+
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.queue.is_empty()
+    }
+
+    /// Whether the client may be read.
+    pub(super) fn has_room(&self) -> bool {
+        !self.is_full() || self.reader.buffered() < OVERFLOW_BYTES
+    }
+
+    /// Whether a line has begun and not ended.
+    pub(super) fn in_line(&self) -> bool {
+        self.reader.in_line()
+    }
+
+    /// Whether an ABOR stands behind a full queue; it then counts as acted on.
+    pub(super) fn takes_abort_ahead(&mut self) -> bool {
+        if !self.is_full() || self.acted_ahead || !self.reader.finds_abort() {
+            return false;
+        }
+        self.acted_ahead = true;
+        true
+    }
+}
+
+impl Entry {
+    /// An entry read `now`.
+    const fn new(item: Item, now: Duration) -> Self {
+        Self {
+            item,
+            read_at: now,
+            repeats: 0,
+            acted: false,
+        }
+    }
+
+    /// Whether this is the command `verb`.
+    pub(super) fn is(&self, verb: Verb) -> bool {
+        matches!(&self.item, Item::Command(command) if command.name == Name::Known(verb))
+    }
+}
+
+/// Whether `item` is a NOOP without an argument.
+fn is_noop(item: &Item) -> bool {
+    matches!(item, Item::Command(command)
+        if command.name == Name::Known(Verb::Noop) && command.argument.is_none())
+}
+
+/// The verb of the table that a rejected line begins with: all of it that may be logged, since
+/// the rest may be a password (law L4).
+fn verb_of(line: &[u8]) -> Option<Verb> {
+    let end = line
+        .iter()
+        .position(|byte| !byte.is_ascii_alphanumeric())
+        .unwrap_or(line.len());
+    Verb::parse(line.get(..end)?)
+}

@@ -1,0 +1,435 @@
+//! The server's replies: to whom each belongs, and what happens when it is whole.
+//!
+//! A reply's owner is settled at its first line, from what is in flight at that moment, so a
+//! reply that nothing asked for can never be taken for the answer to a later command.
+
+use bytes::{Bytes, BytesMut};
+
+use super::deadline::Timer;
+use super::state::{Head, Phase, Stage};
+use super::transfer::FinalReply;
+use super::truth;
+use super::{CloseReason, End, Fact, Origin, Outcome, Session};
+use crate::ftp::misbehaviour::ServerFault;
+use crate::ftp::reply::{self, Code, ReplyLine};
+use crate::ftp::verb::Verb;
+
+/// The longest reply that is held back as a whole, in bytes.
+const HELD_BYTES: usize = 64 * 1024;
+
+/// Preliminary replies to one command; RFC 959 §4.2 has one.
+const PRELIMINARIES: u8 = 16;
+
+/// An ABOR that was sent while a transfer ran.
+#[derive(Debug, Eq, PartialEq)]
+pub(super) enum Abort {
+    /// The server has answered it: the code and the lines, for when its turn comes.
+    Answered(Code, Bytes),
+    /// None.
+    Idle,
+    /// The server has not answered it yet.
+    Sent,
+}
+
+/// Whose a reply is.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Owner {
+    /// The ABOR that was sent ahead.
+    Abort,
+    /// The client's command in work; its lines are relayed as they come.
+    Client,
+    /// Nobody's.
+    Nobody,
+    /// The hidden PWD.
+    Directory,
+    /// FEAT, to be made true.
+    Features,
+    /// A transfer's final reply, held until the transfer has settled.
+    Final,
+    /// The greeting, relayed.
+    Greeting,
+    /// The greeting, of which the client hears nothing.
+    HiddenGreeting,
+    /// HELP or SITE HELP, to be made true.
+    Help,
+    /// The hidden REST 0.
+    Restart,
+    /// A command that sets up a data connection.
+    Setup,
+}
+
+impl Owner {
+    /// Whether lines go to the client as they come.
+    const fn is_relayed(self) -> bool {
+        matches!(self, Self::Client | Self::Greeting)
+    }
+}
+
+/// A reply whose lines are coming in.
+#[derive(Debug)]
+pub(super) struct Incoming {
+    /// Its code.
+    code: Code,
+    /// Whose it is.
+    owner: Owner,
+    /// Its first line, for what it states.
+    first: Bytes,
+    /// All of it, where it is held.
+    held: BytesMut,
+}
+
+impl Session {
+    /// Takes bytes from the server.
+    pub(super) fn read_replies(&mut self, bytes: &[u8]) {
+        self.replies.push(bytes);
+        while !self.is_over() {
+            match self.replies.next_line() {
+                None => break,
+                Some(Ok(line)) => self.take_line(line),
+                Some(Err(fault)) => self.break_off(fault),
+            }
+        }
+    }
+
+    /// The server broke the protocol beyond repair.
+    fn break_off(&mut self, fault: ServerFault) {
+        let fault = match (self.phase, fault) {
+            (Phase::Greeting, ServerFault::NotAReply) => ServerFault::BadGreeting,
+            (_, fault) => fault,
+        };
+        self.note(Fact::ServerFault(fault));
+        self.fail_transfer_for_server();
+        self.goodbye(
+            CloseReason::Violation,
+            "Service not available, the server broke the protocol.",
+        );
+    }
+
+    /// Takes one line of a reply.
+    fn take_line(&mut self, line: ReplyLine) {
+        if line.first {
+            self.note(Fact::ServerReply {
+                code: line.code.value(),
+            });
+            let Some(owner) = self.owner(line.code) else {
+                self.break_off(ServerFault::BadGreeting);
+                return;
+            };
+            self.incoming = Some(Incoming {
+                code: line.code,
+                owner,
+                first: line.bytes.clone(),
+                held: BytesMut::new(),
+            });
+        }
+        let Some(mut incoming) = self.incoming.take() else {
+            return;
+        };
+        if incoming.owner.is_relayed() {
+            self.out.extend_from_slice(&line.bytes);
+            self.reply_open = !line.last;
+        } else if incoming.owner != Owner::Nobody {
+            if incoming.held.len().saturating_add(line.bytes.len()) > HELD_BYTES {
+                self.break_off(ServerFault::ReplyTooLong);
+                return;
+            }
+            incoming.held.extend_from_slice(&line.bytes);
+        }
+        if line.last {
+            self.take_reply(incoming);
+        } else {
+            self.incoming = Some(incoming);
+        }
+    }
+
+    /// Whose a reply with `code` is that begins now; None where it cannot be a greeting.
+    fn owner(&mut self, code: Code) -> Option<Owner> {
+        if self.phase == Phase::Greeting {
+            return match (code.class(), &self.profile.greeting) {
+                (3 | 6, _) => None,
+                (_, Some(_)) => Some(Owner::HiddenGreeting),
+                (_, None) => Some(Owner::Greeting),
+            };
+        }
+        let owner = self.awaited(code);
+        if owner.is_none() {
+            self.note(Fact::ServerFault(ServerFault::Unsolicited));
+        }
+        // 421 may come at any time (RFC 959 §5.4): it is the one that is passed on unasked.
+        Some(owner.unwrap_or(if code.value() == 421 {
+            Owner::Client
+        } else {
+            Owner::Nobody
+        }))
+    }
+
+    /// Whose reply is awaited.
+    fn awaited(&self, code: Code) -> Option<Owner> {
+        let abort = (self.abort == Abort::Sent).then_some(Owner::Abort);
+        let Some(head) = &self.head else { return abort };
+        match &head.stage {
+            Stage::Forwarded => Some(forwarded_owner(head, code)),
+            Stage::Judging | Stage::Refusing => abort,
+            Stage::Learning => Some(Owner::Directory),
+            Stage::Preparing(setup) => setup.awaits_reply().then_some(Owner::Setup),
+            Stage::TakingBack(_) => Some(Owner::Restart),
+            Stage::Transferring => match &self.transfer {
+                Some(transfer) if transfer.final_reply.is_none() => {
+                    Some(if code.is_preliminary() {
+                        Owner::Client
+                    } else {
+                        Owner::Final
+                    })
+                }
+                Some(_) | None => abort,
+            },
+        }
+    }
+
+    /// A reply is whole.
+    fn take_reply(&mut self, incoming: Incoming) {
+        let Incoming {
+            code,
+            owner,
+            first,
+            held,
+        } = incoming;
+        let held = held.freeze();
+        if code.value() == 421 && !matches!(owner, Owner::Greeting | Owner::HiddenGreeting) {
+            self.take_goodbye(owner, &held);
+            return;
+        }
+        if code.is_preliminary() && !self.count_preliminary() {
+            return;
+        }
+        match owner {
+            Owner::Abort if code.is_preliminary() => {}
+            Owner::Abort => self.abort = Abort::Answered(code, held),
+            Owner::Client => self.take_relayed(code, &first),
+            Owner::Directory if code.is_preliminary() => {}
+            Owner::Directory => {
+                self.deadlines.disarm(Timer::Reply);
+                let stated = (code.value() == 257)
+                    .then(|| reply::directory(&first))
+                    .flatten();
+                self.learnt(stated);
+            }
+            Owner::Features => self.take_features(code, held),
+            Owner::Final => self.take_final(FinalReply {
+                code,
+                lines: held,
+                first,
+            }),
+            Owner::Greeting => self.take_greeting(code),
+            Owner::Help => self.take_help(code, held),
+            Owner::HiddenGreeting => self.take_hidden_greeting(code),
+            Owner::Nobody => {}
+            Owner::Restart if code.is_preliminary() => {}
+            Owner::Restart => self.restart_taken_back(code),
+            Owner::Setup if code.is_preliminary() => {}
+            Owner::Setup => {
+                self.deadlines.disarm(Timer::Reply);
+                self.take_setup(code, held, &first);
+            }
+        }
+    }
+
+    /// Counts a preliminary reply; false where the server sends them without end.
+    fn count_preliminary(&mut self) -> bool {
+        let Some(head) = &mut self.head else {
+            return true;
+        };
+        head.preliminaries = head.preliminaries.saturating_add(1);
+        if head.preliminaries > PRELIMINARIES {
+            self.break_off(ServerFault::WrongCode);
+            return false;
+        }
+        true
+    }
+
+    /// The server said 421: whatever it answers, the session ends with it.
+    fn take_goodbye(&mut self, owner: Owner, held: &Bytes) {
+        self.cut_transfer(false);
+        self.drop_data(End::Reset);
+        if !owner.is_relayed() {
+            self.out.extend_from_slice(held);
+        }
+        self.note(Fact::Reply {
+            code: 421,
+            origin: Origin::Server,
+        });
+        if let Some(head) = self.head.take() {
+            self.record(*head, Some(421), Origin::Server, Outcome::Forwarded);
+        }
+        self.close(CloseReason::ServerGone, End::Fin);
+    }
+
+    /// The greeting was relayed.
+    fn take_greeting(&mut self, code: Code) {
+        self.note(Fact::Reply {
+            code: code.value(),
+            origin: Origin::Server,
+        });
+        match code.class() {
+            1 => {}
+            2 => self.serve(),
+            _ => self.close(CloseReason::ServerGone, End::Fin),
+        }
+    }
+
+    /// The greeting was kept back: the operator's stands for it.
+    fn take_hidden_greeting(&mut self, code: Code) {
+        match (code.class(), self.profile.greeting.clone()) {
+            (1, _) => {}
+            (2, Some(greeting)) => {
+                let code = greeting
+                    .get(..3)
+                    .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
+                    .unwrap_or(220);
+                self.out.extend_from_slice(&greeting);
+                self.note(Fact::Reply {
+                    code,
+                    origin: Origin::Gateway,
+                });
+                self.serve();
+            }
+            _ => self.goodbye(CloseReason::ServerGone, "Service not available."),
+        }
+    }
+
+    /// The session is in service.
+    fn serve(&mut self) {
+        self.phase = Phase::Serving;
+        self.deadlines.disarm(Timer::Greeting);
+        let timeout = self.profile.limits.login_timeout;
+        self.deadlines.arm(Timer::Login, self.now.elapsed, timeout);
+        self.note(Fact::Greeted);
+    }
+
+    /// A reply to the command in work was relayed to its last line.
+    fn take_relayed(&mut self, code: Code, first: &Bytes) {
+        self.note(Fact::Reply {
+            code: code.value(),
+            origin: Origin::Server,
+        });
+        if code.is_preliminary() {
+            self.transfer_promised(first);
+            return;
+        }
+        self.finish_forwarded(code, first);
+    }
+
+    /// A forwarded command has had its final reply.
+    fn finish_forwarded(&mut self, code: Code, first: &Bytes) {
+        self.deadlines.disarm(Timer::Reply);
+        let Some(head) = self.head.take() else { return };
+        self.learn(&head.command, head.path.as_ref(), code, first);
+        let quits = head.verb() == Some(Verb::Quit) && code.class() == 2;
+        self.record(
+            *head,
+            Some(code.value()),
+            Origin::Server,
+            Outcome::Forwarded,
+        );
+        if quits {
+            self.close(CloseReason::Quit, End::Fin);
+        }
+    }
+
+    /// Sends lines that were held as the reply to the command in work.
+    pub(super) fn finish_held(&mut self, code: u16, lines: &[u8], origin: Origin) {
+        self.deadlines.disarm(Timer::Reply);
+        self.out.extend_from_slice(lines);
+        self.note(Fact::Reply { code, origin });
+        if let Some(head) = self.head.take() {
+            self.record(*head, Some(code), origin, Outcome::Forwarded);
+        }
+    }
+
+    /// FEAT was answered: it is made to tell the session's truth (RFC 2389 §3.2).
+    fn take_features(&mut self, code: Code, held: Bytes) {
+        if code.class() == 2 {
+            let lines = truth::features(&held, |name, word| self.could_allow(name, word));
+            self.finish_held(code.value(), &lines, Origin::Server);
+        } else if let Some(lines) = truth::own_features(|name, word| self.could_allow(name, word)) {
+            self.finish_held(211, &lines, Origin::Gateway);
+        } else {
+            self.finish_held(code.value(), &held, Origin::Server);
+        }
+    }
+
+    /// FEAT of a server that is not to be sent it.
+    pub(super) fn answer_own_features(&mut self, head: Box<Head>) {
+        let lines = truth::own_features(|name, word| self.could_allow(name, word));
+        let lines = lines.unwrap_or_else(|| reply::render(211, "No features supported"));
+        self.out.extend_from_slice(&lines);
+        self.note(Fact::Reply {
+            code: 211,
+            origin: Origin::Gateway,
+        });
+        self.record(*head, Some(211), Origin::Gateway, Outcome::Answered);
+    }
+
+    /// HELP or SITE HELP was answered.
+    fn take_help(&mut self, code: Code, held: Bytes) {
+        let site = self.head.as_ref().is_some_and(|head| is_about_site(head));
+        let lines = if code.class() == 2 {
+            truth::help(&held, site, |name, word| self.could_allow(name, word))
+        } else {
+            held
+        };
+        self.finish_held(code.value(), &lines, Origin::Server);
+    }
+
+    /// ABOR's turn has come: its reply is there.
+    pub(super) fn answer_acted_abort(&mut self, head: Box<Head>) {
+        match std::mem::replace(&mut self.abort, Abort::Idle) {
+            Abort::Answered(code, lines) => {
+                self.out.extend_from_slice(&lines);
+                self.note(Fact::Reply {
+                    code: code.value(),
+                    origin: Origin::Server,
+                });
+                self.record(
+                    *head,
+                    Some(code.value()),
+                    Origin::Server,
+                    Outcome::Forwarded,
+                );
+            }
+            Abort::Idle | Abort::Sent => {
+                self.answer(head, 226, "Abort successful.", Outcome::Forwarded);
+            }
+        }
+    }
+}
+
+/// Whose the reply to a plainly forwarded command is.
+fn forwarded_owner(head: &Head, code: Code) -> Owner {
+    if code.is_preliminary() {
+        return Owner::Client;
+    }
+    match head.verb() {
+        Some(Verb::Feat) => Owner::Features,
+        Some(Verb::Help | Verb::Site) if is_help(head) => Owner::Help,
+        Some(_) | None => Owner::Client,
+    }
+}
+
+/// Whether the reply to `head` is a list of commands.
+fn is_help(head: &Head) -> bool {
+    head.verb() == Some(Verb::Help) && head.command.argument.is_none() || is_about_site(head)
+}
+
+/// Whether the reply to `head` is a list of SITE subcommands: HELP SITE, SITE HELP.
+fn is_about_site(head: &Head) -> bool {
+    let about: &[u8] = match head.verb() {
+        Some(Verb::Help) => b"SITE",
+        Some(Verb::Site) => b"HELP",
+        Some(_) | None => return false,
+    };
+    head.command
+        .argument_bytes()
+        .trim_ascii()
+        .eq_ignore_ascii_case(about)
+}

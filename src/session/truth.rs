@@ -1,0 +1,179 @@
+//! FEAT and HELP made to tell what the session may do.
+//!
+//! Owns the rewriting: what is refused whatever the path or argument goes, what the gateway does
+//! itself comes in, the rest stays byte for byte. Asks whether a command could be allowed, and
+//! knows nothing else of policy.
+
+use bytes::{Bytes, BytesMut};
+
+use crate::ftp::command::Name;
+use crate::ftp::feature::{self, Needs};
+use crate::ftp::reply;
+use crate::ftp::verb::{self, Verb};
+
+/// The data connection verbs that the gateway translates, whatever the server knows.
+const TRANSLATED: [Verb; 2] = [Verb::Eprt, Verb::Epsv];
+
+/// The subcommands of SITE that the gateway knows.
+pub(super) fn site_words() -> impl Iterator<Item = &'static str> {
+    verb::SITE.iter().map(|row| row.name)
+}
+
+/// The lines of `reply`, each with its end.
+fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
+    reply.split_inclusive(|byte| *byte == b'\n')
+}
+
+/// A FEAT reply as this session may see it (RFC 2389 §3.2).
+pub(super) fn features(reply: &[u8], could: impl Fn(&Name, Option<&str>) -> bool) -> Bytes {
+    let all: Vec<&[u8]> = lines(reply).collect();
+    let [first, inner @ .., last] = all.as_slice() else {
+        return own_features(could).unwrap_or_else(no_features);
+    };
+    let mut kept = BytesMut::from(*first);
+    let mut seen = Vec::new();
+    let mut any = false;
+    for line in inner {
+        let (label, needs) = feature::needs(line);
+        if label.is_empty() || !stays(line, &label, needs, &could) {
+            continue;
+        }
+        any = true;
+        seen.push(label.to_ascii_uppercase());
+        put_feature(&mut kept, line);
+    }
+    for verb in missing(&seen, &could) {
+        any = true;
+        put_feature(&mut kept, verb.name().as_bytes());
+    }
+    if !any {
+        return no_features();
+    }
+    kept.extend_from_slice(last);
+    kept.freeze()
+}
+
+/// The FEAT reply of a session whose server has none; None where the gateway has nothing to
+/// announce either.
+pub(super) fn own_features(could: impl Fn(&Name, Option<&str>) -> bool) -> Option<Bytes> {
+    let mut lines = BytesMut::from(&b"211-Features:\r\n"[..]);
+    let mut any = false;
+    for verb in missing(&[], &could) {
+        any = true;
+        put_feature(&mut lines, verb.name().as_bytes());
+    }
+    lines.extend_from_slice(b"211 End\r\n");
+    any.then(|| lines.freeze())
+}
+
+/// RFC 2389 §3.2: without a feature the reply has one line.
+fn no_features() -> Bytes {
+    reply::render(211, "No features supported")
+}
+
+/// The verbs that the gateway translates, the session may use and the server did not list.
+fn missing(
+    seen: &[Vec<u8>],
+    could: impl Fn(&Name, Option<&str>) -> bool,
+) -> impl Iterator<Item = Verb> {
+    TRANSLATED.into_iter().filter(move |verb| {
+        !seen.iter().any(|label| label == verb.name().as_bytes())
+            && could(&Name::Known(*verb), None)
+    })
+}
+
+/// Appends a feature line in the form that RFC 2389 gives it: one blank, then the feature. A
+/// line that has the form already is kept byte for byte.
+fn put_feature(reply: &mut BytesMut, line: &[u8]) {
+    if matches!(line, [b' ', second, ..] if !second.is_ascii_whitespace()) {
+        reply.extend_from_slice(line);
+        return;
+    }
+    let feature = line.strip_prefix(b"211-").unwrap_or(line).trim_ascii();
+    reply.extend_from_slice(b" ");
+    reply.extend_from_slice(feature);
+    reply.extend_from_slice(b"\r\n");
+}
+
+/// Whether a feature line is true for this session.
+fn stays(
+    line: &[u8],
+    label: &Bytes,
+    needs: Needs,
+    could: &impl Fn(&Name, Option<&str>) -> bool,
+) -> bool {
+    match needs {
+        Needs::Nothing => true,
+        Needs::Verbs(verbs) => verbs.iter().all(|verb| could(&Name::Known(*verb), None)),
+        Needs::SettingMdtm => {
+            could(&Name::Known(Verb::Mfmt), None) && could(&Name::Known(Verb::Mdtm), None)
+        }
+        Needs::Words(verb, words) => words
+            .iter()
+            .all(|word| could(&Name::Known(verb), Some(word))),
+        Needs::Site => feature::site_words(line).all(|word| {
+            std::str::from_utf8(word).is_ok_and(|word| could(&Name::Known(Verb::Site), Some(word)))
+        }),
+        Needs::Gateway | Needs::Never => false,
+        Needs::Unknown => Name::parse(label).is_some_and(|name| could(&name, None)),
+    }
+}
+
+/// A HELP reply as this session may see it. `site`: it lists subcommands of SITE.
+pub(super) fn help(reply: &[u8], site: bool, could: impl Fn(&Name, Option<&str>) -> bool) -> Bytes {
+    let all: Vec<&[u8]> = lines(reply).collect();
+    let last = all.len().saturating_sub(1);
+    let mut kept = BytesMut::new();
+    for (index, line) in all.iter().enumerate() {
+        let ends = index == 0 || index == last;
+        if !ends && feature::is_usage(line) {
+            let first = feature::help_words(line).into_iter().next();
+            let word = first.and_then(|range| line.get(range)).unwrap_or_default();
+            if may_list(word, site, &could) {
+                kept.extend_from_slice(line);
+            }
+            continue;
+        }
+        // The text of the first and the last line may be words of prose; only a line that is
+        // nothing but names is a list.
+        if ends && feature::is_usage(line) {
+            kept.extend_from_slice(line);
+            continue;
+        }
+        put_blanked(&mut kept, line, |word| may_list(word, site, &could));
+    }
+    kept.freeze()
+}
+
+/// Whether a word of a HELP reply names something that the session could use.
+fn may_list(word: &[u8], site: bool, could: &impl Fn(&Name, Option<&str>) -> bool) -> bool {
+    let word = word.strip_suffix(b"*").unwrap_or(word);
+    let Ok(text) = std::str::from_utf8(word) else {
+        return true;
+    };
+    if site {
+        return could(&Name::Known(Verb::Site), Some(text));
+    }
+    match Name::parse(word) {
+        // Pure-FTPd answers bare HELP with its SITE list.
+        Some(Name::Other(_)) if verb::site(word).is_some() => {
+            could(&Name::Known(Verb::Site), Some(text))
+        }
+        Some(Name::Known(Verb::Auth | Verb::Pbsz | Verb::Prot | Verb::Ccc)) => false,
+        Some(Name::Known(Verb::Quit | Verb::Noop | Verb::Nop)) | None => true,
+        Some(name) => could(&name, None),
+    }
+}
+
+/// Appends `line` with the refused names in it blanked to the same width: columns keep.
+fn put_blanked(reply: &mut BytesMut, line: &[u8], stays: impl Fn(&[u8]) -> bool) {
+    let start = reply.len();
+    reply.extend_from_slice(line);
+    for range in feature::help_words(line) {
+        let refused = line.get(range.clone()).is_some_and(|word| !stays(word));
+        let shifted = start.saturating_add(range.start)..start.saturating_add(range.end);
+        if let (true, Some(word)) = (refused, reply.get_mut(shifted)) {
+            word.fill(b' ');
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Sockets: listening, options, urgent data, and how they end.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::os::fd::AsFd;
+use std::time::Duration;
+
+use rustix::net::RecvFlags;
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
+
+/// How many unanswered keepalive probes mean that a peer is gone.
+const KEEPALIVE_RETRIES: u32 = 4;
+
+/// A listening, non-blocking socket. IPv6 sockets take IPv6 only, so that `0.0.0.0` and `[::]`
+/// can share a port.
+///
+/// # Errors
+/// The address cannot be bound, or the process is out of descriptors.
+pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    socket.set_reuse_address(true)?;
+    if address.is_ipv6() {
+        socket.set_only_v6(true)?;
+    }
+    socket.bind(&address.into())?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Switches off Nagle's delay and switches on keepalive: the first probe after `keepalive` of
+/// silence, the peer is given up after as long again.
+///
+/// `TCP_USER_TIMEOUT` stays unset: it would replace the count of probes, and a peer that is
+/// alive and does not read is the session's to judge.
+///
+/// # Errors
+/// The socket is gone.
+pub fn tune(socket: &impl AsFd, keepalive: Duration) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_tcp_nodelay(true)?;
+    let second = Duration::from_secs(1);
+    let probes = TcpKeepalive::new()
+        .with_time(keepalive.max(second))
+        .with_interval((keepalive / KEEPALIVE_RETRIES).max(second))
+        .with_retries(KEEPALIVE_RETRIES);
+    socket.set_tcp_keepalive(&probes)
+}
+
+/// Keeps urgent data in the stream, where the Telnet bytes of an ABOR belong.
+///
+/// # Errors
+/// The socket is gone.
+pub fn inline_urgent(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_out_of_band_inline(true)
+}
+
+/// Sends one byte as urgent data.
+///
+/// # Errors
+/// As of a write.
+pub fn send_urgent(socket: &impl AsFd, byte: u8) -> io::Result<usize> {
+    SockRef::from(socket).send_out_of_band(&[byte])
+}
+
+/// Reads what the kernel has at this moment, whatever the runtime knows of it.
+///
+/// # Errors
+/// As of a read; `WouldBlock` where there is nothing.
+pub fn receive_now(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
+    let (bytes, _) = rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT)?;
+    Ok(bytes)
+}
+
+/// From now on closing the socket resets the connection: also when the process dies.
+///
+/// # Errors
+/// The socket is gone.
+pub fn arm_reset(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
+/// Takes back [`arm_reset`] and sends FIN after all that was written.
+///
+/// # Errors
+/// The connection is broken already.
+pub fn finish(socket: &impl AsFd) -> io::Result<()> {
+    let socket = SockRef::from(socket);
+    socket.set_linger(None)?;
+    socket.shutdown(Shutdown::Write)
+}
+
+/// A descriptor that is held so that there is one to give when there are no others.
+#[derive(Debug)]
+pub struct Spare(Option<Socket>);
+
+impl Spare {
+    /// Takes one, if there is one.
+    pub fn take() -> Self {
+        Self(Socket::new(Domain::IPV4, Type::STREAM, None).ok())
+    }
+
+    /// Gives it up; returns whether there was one.
+    pub fn give(&mut self) -> bool {
+        self.0.take().is_some()
+    }
+}
+
+/// Whether an error of `accept` says that the process or the system is out of something that
+/// comes back with time; all others concern the one connection.
+pub fn is_exhausted(error: &io::Error) -> bool {
+    use rustix::io::Errno;
+    matches!(
+        Errno::from_io_error(error),
+        Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::TcpStream;
+
+    use super::*;
+
+    /// Two ends of a connection over loopback.
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        (dialled, accepted)
+    }
+
+    #[test]
+    fn both_families_share_a_port() {
+        let four = listen("0.0.0.0:0".parse().unwrap(), 8).unwrap();
+        let port = four.local_addr().unwrap().port();
+        let six = listen(format!("[::]:{port}").parse().unwrap(), 8).unwrap();
+        assert_eq!(six.local_addr().unwrap().port(), port);
+    }
+
+    #[test]
+    fn a_port_that_listens_is_not_bound_twice() {
+        let first = listen("127.0.0.1:0".parse().unwrap(), 8).unwrap();
+        let error = listen(first.local_addr().unwrap(), 8).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::AddrInUse);
+    }
+
+    #[test]
+    fn an_urgent_byte_stays_in_its_place() {
+        let (mut ours, mut theirs) = pair();
+        inline_urgent(&theirs).unwrap();
+        ours.write_all(b"\xFF\xF4").unwrap();
+        assert_eq!(send_urgent(&ours, 0xFF).unwrap(), 1);
+        ours.write_all(b"\xF2ABOR\r\n").unwrap();
+        drop(ours);
+        let mut read = Vec::new();
+        theirs.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"\xFF\xF4\xFF\xF2ABOR\r\n");
+    }
+
+    #[test]
+    fn an_armed_socket_resets_when_dropped() {
+        let (ours, mut theirs) = pair();
+        arm_reset(&ours).unwrap();
+        drop(ours);
+        let error = theirs.read(&mut [0; 8]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[test]
+    fn a_finished_socket_ends_in_order() {
+        let (mut ours, mut theirs) = pair();
+        arm_reset(&ours).unwrap();
+        ours.write_all(b"all").unwrap();
+        finish(&ours).unwrap();
+        drop(ours);
+        let mut read = Vec::new();
+        theirs.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"all");
+    }
+
+    #[test]
+    fn keepalive_is_set() {
+        let (ours, _theirs) = pair();
+        tune(&ours, Duration::from_mins(1)).unwrap();
+        let socket = SockRef::from(&ours);
+        assert!(socket.keepalive().unwrap());
+        assert!(socket.tcp_nodelay().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), 15);
+    }
+
+    #[test]
+    fn reading_now_does_not_wait() {
+        let (mut ours, theirs) = pair();
+        let mut buffer = [0; 8];
+        let error = receive_now(&theirs, &mut buffer).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        ours.write_all(b"ABOR").unwrap();
+        assert_eq!(receive_now(&theirs, &mut buffer).unwrap(), 4);
+    }
+}

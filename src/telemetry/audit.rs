@@ -1,0 +1,256 @@
+//! The audit file: one JSON object a line, for each command, transfer, login, and end.
+//!
+//! Owns the shape of events and their way to the file. The first three keys of every event are
+//! `ts`, `event` and `client_ip`, in this order, so that one pattern finds them. All that came
+//! from a peer is escaped; no secret gets here (law L4). A slow or full disk never stalls a
+//! session: see [`super::spool`].
+
+use std::borrow::Cow;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use metrics::Counter;
+use serde::{Serialize, Serializer};
+
+use super::clock;
+use super::spool::{Spool, Target};
+use crate::settings::{self, WhenFull};
+
+/// What every event begins with.
+#[derive(Debug, Serialize)]
+pub(super) struct Head<'a> {
+    /// When it happened.
+    #[serde(serialize_with = "stamp")]
+    pub(super) ts: Timestamp,
+    /// What it is.
+    pub(super) event: &'static str,
+    /// The client's address.
+    pub(super) client_ip: IpAddr,
+    /// The client's port.
+    pub(super) client_port: Option<u16>,
+    /// The session's id.
+    pub(super) session: Option<&'a str>,
+    /// The listener's name.
+    pub(super) listener: &'a str,
+    /// The upstream's name.
+    pub(super) upstream: Option<&'a str>,
+    /// The version of TLS on the client's leg.
+    pub(super) tls: Option<&'static str>,
+    /// Who is logged in, or tried to.
+    pub(super) user: Option<&'a str>,
+}
+
+/// A time as events have it.
+///
+/// # Errors
+/// The serializer's.
+fn stamp<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(&format_args!("{time:.3}"))
+}
+
+/// Seconds to the microsecond.
+pub(super) fn seconds(duration: Duration) -> f64 {
+    Duration::from_micros(u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)).as_secs_f64()
+}
+
+/// What a policy decided.
+#[derive(Debug, Default)]
+pub(super) struct Decision<'a> {
+    /// The policy.
+    pub(super) policy: Option<&'a str>,
+    /// The rule.
+    pub(super) rule: Option<&'a str>,
+    /// What it said.
+    pub(super) verdict: Option<&'static str>,
+}
+
+/// A command that has had its final reply.
+#[derive(Debug, Serialize)]
+pub(super) struct CommandEvent<'a> {
+    /// What every event begins with.
+    #[serde(flatten)]
+    pub(super) head: Head<'a>,
+    /// The verb in upper case; `other` where it may be a secret by mistake.
+    pub(super) verb: Option<&'a str>,
+    /// The argument; `***` for a secret.
+    pub(super) argument: Option<Cow<'a, str>>,
+    /// The working directory.
+    pub(super) directory: Option<Cow<'a, str>>,
+    /// The normalised path.
+    pub(super) path: Option<Cow<'a, str>>,
+    /// The listener's policy, what decided in it, and how.
+    pub(super) policy: Option<&'a str>,
+    /// See `policy`.
+    pub(super) rule: Option<&'a str>,
+    /// See `policy`.
+    pub(super) verdict: Option<&'static str>,
+    /// The upstream's policy, what decided in it, and how.
+    pub(super) upstream_policy: Option<&'a str>,
+    /// See `upstream_policy`.
+    pub(super) upstream_rule: Option<&'a str>,
+    /// See `upstream_policy`.
+    pub(super) upstream_verdict: Option<&'static str>,
+    /// The observed policy, what would have decided in it, and how.
+    pub(super) observed_policy: Option<&'a str>,
+    /// See `observed_policy`.
+    pub(super) observed_rule: Option<&'a str>,
+    /// See `observed_policy`.
+    pub(super) observed_verdict: Option<&'static str>,
+    /// What became of it.
+    pub(super) outcome: &'static str,
+    /// The final reply's code.
+    pub(super) code: Option<u16>,
+    /// Who made the final reply.
+    pub(super) origin: Option<&'static str>,
+    /// Seconds from the command to its final reply.
+    pub(super) duration: f64,
+}
+
+/// A transfer that ended.
+#[derive(Debug, Serialize)]
+pub(super) struct TransferEvent<'a> {
+    /// What every event begins with.
+    #[serde(flatten)]
+    pub(super) head: Head<'a>,
+    /// Which way.
+    pub(super) direction: &'static str,
+    /// The verb.
+    pub(super) verb: &'a str,
+    /// The path.
+    pub(super) path: Option<Cow<'a, str>>,
+    /// Bytes that arrived.
+    pub(super) bytes: u64,
+    /// How long it took.
+    pub(super) seconds: f64,
+    /// How it ended.
+    pub(super) result: &'static str,
+}
+
+/// A login that ended.
+#[derive(Debug, Serialize)]
+pub(super) struct LoginEvent<'a> {
+    /// What every event begins with; the user is who tried.
+    #[serde(flatten)]
+    pub(super) head: Head<'a>,
+    /// How it ended.
+    pub(super) result: &'static str,
+}
+
+/// The end of a session, or a connection that did not become one.
+#[derive(Debug, Serialize)]
+pub(super) struct EndEvent<'a> {
+    /// What every event begins with.
+    #[serde(flatten)]
+    pub(super) head: Head<'a>,
+    /// Why.
+    pub(super) reason: Option<&'static str>,
+    /// How long the session lasted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) duration: Option<f64>,
+}
+
+/// The audit file.
+#[derive(Debug)]
+pub(super) struct Audit {
+    /// Its way to the disk.
+    spool: Spool,
+    /// Whether commands are refused when events would be lost.
+    refuses: AtomicBool,
+}
+
+impl Audit {
+    /// Opens the audit file, or standard output; `lost` counts what does not get there.
+    ///
+    /// # Errors
+    /// The file cannot be opened, or the writer cannot be started.
+    pub(super) fn open(settings: &settings::Audit, lost: Counter) -> io::Result<Self> {
+        let target = match &settings.path {
+            Some(path) => Target::file(path)?,
+            None => Target::Stream(Box::new(io::stdout())),
+        };
+        let audit = Self {
+            spool: Spool::new("audit", target, lost)?,
+            refuses: AtomicBool::new(false),
+        };
+        audit.set_when_full(settings.when_full);
+        Ok(audit)
+    }
+
+    /// What happens when the writer cannot keep up.
+    pub(super) fn set_when_full(&self, when_full: WhenFull) {
+        let refuses = when_full == WhenFull::Refuse;
+        self.refuses.store(refuses, Ordering::Relaxed);
+        self.spool.keep(refuses);
+    }
+
+    /// Writes an event, or counts that it was lost.
+    pub(super) fn write(&self, event: &impl Serialize) {
+        // The events above are plain strings and numbers, which always have a JSON form.
+        if let Ok(mut line) = serde_json::to_vec(event) {
+            line.push(b'\n');
+            self.spool.push(line);
+        }
+    }
+
+    /// Whether new commands are to be refused.
+    pub(super) fn refuses_commands(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed) && self.spool.is_at_risk()
+    }
+
+    /// Opens the file again.
+    pub(super) fn reopen(&self) {
+        self.spool.reopen();
+    }
+
+    /// Waits until what was written so far is out.
+    pub(super) fn flush(&self, patience: Duration) -> bool {
+        self.spool.flush(patience)
+    }
+}
+
+/// An event's head for a session.
+pub(super) fn head<'a>(
+    event: &'static str,
+    client: SocketAddr,
+    session: &'a str,
+    listener: &'a str,
+    upstream: &'a str,
+    user: Option<&'a str>,
+) -> Head<'a> {
+    Head {
+        ts: clock::wall(),
+        event,
+        client_ip: client.ip().to_canonical(),
+        client_port: Some(client.port()),
+        session: Some(session),
+        listener,
+        upstream: Some(upstream),
+        tls: None,
+        user,
+    }
+}
+
+/// The same, for a connection that did not become a session.
+pub(super) fn rejected_head<'a>(
+    client: IpAddr,
+    listener: &'a str,
+    upstream: Option<&'a str>,
+) -> Head<'a> {
+    Head {
+        ts: clock::wall(),
+        event: "rejected",
+        client_ip: client.to_canonical(),
+        client_port: None,
+        session: None,
+        listener,
+        upstream,
+        tls: None,
+        user: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,267 @@
+//! Facts as numbers.
+//!
+//! Owns every metric's name, the recorder that keeps the values, and the tables of handles by
+//! which an event is counted without looking up a label. Must not know sockets, nor how the
+//! values leave the process. There is no global recorder: each [`Metrics`] is on its own.
+
+pub mod catalogue;
+mod codes;
+mod listener;
+mod policy;
+mod upstream;
+
+use std::sync::Arc;
+
+use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
+use metrics_exporter_prometheus::{
+    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
+};
+
+use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::session::Leg;
+use crate::session::event::{DataForm, DataOutcome};
+use crate::telemetry::clock;
+use catalogue::{CATALOGUE, Definition, Kind};
+pub(super) use listener::ListenerTable;
+pub(super) use policy::{Mode, PolicyTable};
+pub(super) use upstream::{CONNECTED, Dial, UpstreamTable};
+
+/// What the facade wants to know of who registers.
+const METADATA: Metadata<'static> = Metadata::new("ftpwarden", Level::INFO, None);
+
+/// Makes handles of the metrics of the catalogue.
+#[derive(Debug)]
+pub(super) struct Registrar {
+    /// Where the values are.
+    recorder: PrometheusRecorder,
+}
+
+impl Registrar {
+    /// The key of a metric with these label values, in the order of its definition.
+    fn key(definition: &'static Definition, values: &[SharedString]) -> Key {
+        debug_assert_eq!(definition.labels.len(), values.len(), "{}", definition.name);
+        let labels: Vec<Label> = definition
+            .labels
+            .iter()
+            .zip(values)
+            .map(|(name, value)| Label::new(*name, value.clone()))
+            .collect();
+        Key::from_parts(definition.name, labels)
+    }
+
+    /// A counter; the same one for the same values.
+    fn counter(&self, definition: &'static Definition, values: &[SharedString]) -> Counter {
+        debug_assert_eq!(definition.kind, Kind::Counter, "{}", definition.name);
+        self.recorder
+            .register_counter(&Self::key(definition, values), &METADATA)
+    }
+
+    /// A gauge.
+    fn gauge(&self, definition: &'static Definition, values: &[SharedString]) -> Gauge {
+        debug_assert_eq!(definition.kind, Kind::Gauge, "{}", definition.name);
+        self.recorder
+            .register_gauge(&Self::key(definition, values), &METADATA)
+    }
+
+    /// A histogram.
+    fn histogram(&self, definition: &'static Definition, values: &[SharedString]) -> Histogram {
+        debug_assert_eq!(definition.kind, Kind::Histogram, "{}", definition.name);
+        self.recorder
+            .register_histogram(&Self::key(definition, values), &METADATA)
+    }
+}
+
+/// What is counted for the whole process, and the recorder.
+#[derive(Debug)]
+pub(super) struct Metrics {
+    /// Makes more handles.
+    pub(super) registrar: Arc<Registrar>,
+    /// Audit events that were lost.
+    pub(super) audit_dropped: Counter,
+    /// Renders the values.
+    handle: PrometheusHandle,
+    /// The process's own numbers.
+    process: metrics_process::Collector,
+    /// By leg, mode and result.
+    data_connections: Row<Row<Row<Counter>>>,
+    /// By fault.
+    client_faults: Row<Counter>,
+    /// By fault.
+    server_faults: Row<Counter>,
+    /// Whether the last reload succeeded.
+    reload_successful: Gauge,
+    /// When the last one that did.
+    reload_timestamp: Gauge,
+}
+
+/// Things by the index of an enum's variant.
+type Row<T> = Box<[T]>;
+
+/// The label value of a leg.
+pub(super) const fn leg_name(leg: Leg) -> &'static str {
+    match leg {
+        Leg::Client => "client",
+        Leg::Server => "server",
+    }
+}
+
+/// A row of things, one for each of `all`, in the order of `index`.
+fn row<K: Copy, V>(all: &[K], index: fn(K) -> usize, mut make: impl FnMut(K) -> V) -> Row<V> {
+    let mut entries: Vec<(usize, V)> = all.iter().map(|key| (index(*key), make(*key))).collect();
+    entries.sort_by_key(|(index, _)| *index);
+    debug_assert!(
+        entries.iter().map(|(index, _)| *index).eq(0..all.len()),
+        "the list has each variant once"
+    );
+    entries.into_iter().map(|(_, value)| value).collect()
+}
+
+impl Metrics {
+    /// A recorder with every metric described and all that belongs to no listener at zero.
+    ///
+    /// # Errors
+    /// A histogram without buckets, which the catalogue does not have.
+    pub(super) fn new() -> Result<Self, BuildError> {
+        let mut builder = PrometheusBuilder::new();
+        for definition in CATALOGUE {
+            if definition.kind == Kind::Histogram {
+                builder = builder.set_buckets_for_metric(
+                    Matcher::Full(definition.name.to_owned()),
+                    definition.buckets,
+                )?;
+            }
+        }
+        let recorder = builder.build_recorder();
+        for definition in CATALOGUE {
+            let describe = match definition.kind {
+                Kind::Counter => PrometheusRecorder::describe_counter,
+                Kind::Gauge => PrometheusRecorder::describe_gauge,
+                Kind::Histogram => PrometheusRecorder::describe_histogram,
+            };
+            describe(
+                &recorder,
+                definition.name.into(),
+                Some(definition.unit),
+                definition.help.into(),
+            );
+        }
+        let process = metrics_process::Collector::default();
+        metrics::with_local_recorder(&recorder, || process.describe());
+        let handle = recorder.handle();
+        let registrar = Arc::new(Registrar { recorder });
+        registrar
+            .gauge(catalogue::BUILD_INFO, &[env!("CARGO_PKG_VERSION").into()])
+            .set(1.0);
+        let metrics = Self {
+            audit_dropped: registrar.counter(catalogue::AUDIT_EVENTS_DROPPED, &[]),
+            handle,
+            process,
+            data_connections: data_connections(&registrar),
+            client_faults: row(
+                &ClientFault::ALL,
+                |fault| fault as usize,
+                |fault| violations(&registrar, Leg::Client, fault.kind()),
+            ),
+            server_faults: row(
+                &ServerFault::ALL,
+                |fault| fault as usize,
+                |fault| violations(&registrar, Leg::Server, fault.kind()),
+            ),
+            reload_successful: registrar.gauge(catalogue::RELOAD_SUCCESSFUL, &[]),
+            reload_timestamp: registrar.gauge(catalogue::RELOAD_TIMESTAMP, &[]),
+            registrar,
+        };
+        metrics.reloaded(true);
+        Ok(metrics)
+    }
+
+    /// The values in the text format of Prometheus, version 0.0.4.
+    pub(super) fn render(&self) -> String {
+        metrics::with_local_recorder(&self.registrar.recorder, || self.process.collect());
+        self.handle.render()
+    }
+
+    /// Folds the observations of histograms into their buckets: without it they pile up.
+    pub(super) fn run_upkeep(&self) {
+        self.handle.run_upkeep();
+    }
+
+    /// A reload ended.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds since 1970 are far below what a double holds"
+    )]
+    pub(super) fn reloaded(&self, successful: bool) {
+        self.reload_successful.set(f64::from(u8::from(successful)));
+        if successful {
+            self.reload_timestamp.set(clock::wall().as_second() as f64);
+        }
+    }
+
+    /// A data connection came to be, or did not.
+    pub(super) fn data_connection(&self, leg: Leg, form: DataForm, outcome: DataOutcome) {
+        if let Some(counter) = self
+            .data_connections
+            .get(leg as usize)
+            .and_then(|forms| forms.get(form as usize))
+            .and_then(|outcomes| outcomes.get(outcome as usize))
+        {
+            counter.increment(1);
+        }
+    }
+
+    /// A client broke the protocol.
+    pub(super) fn client_fault(&self, fault: ClientFault) {
+        if let Some(counter) = self.client_faults.get(fault as usize) {
+            counter.increment(1);
+        }
+    }
+
+    /// A server broke the protocol.
+    pub(super) fn server_fault(&self, fault: ServerFault) {
+        if let Some(counter) = self.server_faults.get(fault as usize) {
+            counter.increment(1);
+        }
+    }
+}
+
+/// A counter of protocol violations.
+fn violations(registrar: &Registrar, leg: Leg, kind: &'static str) -> Counter {
+    registrar.counter(
+        catalogue::PROTOCOL_VIOLATIONS,
+        &[leg_name(leg).into(), kind.into()],
+    )
+}
+
+/// The counters of data connections.
+fn data_connections(registrar: &Registrar) -> Row<Row<Row<Counter>>> {
+    row(
+        &[Leg::Client, Leg::Server],
+        |leg| leg as usize,
+        |leg| {
+            row(
+                &DataForm::ALL,
+                |form| form as usize,
+                |form| {
+                    row(
+                        &DataOutcome::ALL,
+                        |outcome| outcome as usize,
+                        |outcome| {
+                            registrar.counter(
+                                catalogue::DATA_CONNECTIONS,
+                                &[
+                                    leg_name(leg).into(),
+                                    form.name().into(),
+                                    outcome.name().into(),
+                                ],
+                            )
+                        },
+                    )
+                },
+            )
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,116 @@
+//! The handles of a set of policies, and the words for what decided.
+//!
+//! Must not know how a policy decides.
+
+use std::sync::{Arc, OnceLock};
+
+use metrics::Counter;
+
+use super::{Registrar, catalogue};
+use crate::policy::RuleInfo;
+use crate::policy::verdict::Action;
+
+/// One way of deciding.
+#[derive(Debug)]
+pub(in crate::telemetry) struct RuleRow {
+    /// The policy that the listener or upstream names.
+    pub(in crate::telemetry) policy: Arc<str>,
+    /// The rule's label.
+    pub(in crate::telemetry) rule: Arc<str>,
+    /// What it does.
+    pub(in crate::telemetry) action: Action,
+    /// Decisions that were obeyed.
+    enforced: OnceLock<Counter>,
+    /// Decisions that were only observed.
+    observed: OnceLock<Counter>,
+}
+
+/// Whether a decision was obeyed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(in crate::telemetry) enum Mode {
+    /// It was.
+    Enforced,
+    /// It was only observed.
+    Observed,
+}
+
+impl Mode {
+    /// The label value.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Enforced => "enforced",
+            Self::Observed => "observed",
+        }
+    }
+}
+
+/// All that is counted for a set of policies.
+#[derive(Debug)]
+pub(in crate::telemetry) struct PolicyTable {
+    /// In the order of rule ids.
+    rules: Box<[RuleRow]>,
+    /// Makes the counters.
+    registrar: Arc<Registrar>,
+}
+
+impl PolicyTable {
+    /// The table of these rules; those for which `in_force` says so are created at zero.
+    pub(in crate::telemetry) fn new(
+        registrar: &Arc<Registrar>,
+        rules: &[RuleInfo],
+        in_force: impl Fn(&str, Mode) -> bool,
+    ) -> Self {
+        let table = Self {
+            rules: rules
+                .iter()
+                .map(|info| RuleRow {
+                    policy: Arc::clone(&info.policy),
+                    rule: Arc::clone(&info.rule),
+                    action: info.action,
+                    enforced: OnceLock::new(),
+                    observed: OnceLock::new(),
+                })
+                .collect(),
+            registrar: Arc::clone(registrar),
+        };
+        for row in &table.rules {
+            for mode in [Mode::Enforced, Mode::Observed] {
+                if in_force(&row.policy, mode) {
+                    table.counter(row, mode);
+                }
+            }
+        }
+        table
+    }
+
+    /// The counter of a rule.
+    fn counter<'a>(&self, row: &'a RuleRow, mode: Mode) -> &'a Counter {
+        let slot = match mode {
+            Mode::Enforced => &row.enforced,
+            Mode::Observed => &row.observed,
+        };
+        slot.get_or_init(|| {
+            self.registrar.counter(
+                catalogue::POLICY_DECISIONS,
+                &[
+                    Arc::clone(&row.policy).into(),
+                    Arc::clone(&row.rule).into(),
+                    row.action.name().into(),
+                    mode.name().into(),
+                ],
+            )
+        })
+    }
+
+    /// A rule decided. `index` is that of its id.
+    pub(in crate::telemetry) fn decided(&self, index: usize, mode: Mode) {
+        if let Some(row) = self.rules.get(index) {
+            self.counter(row, mode).increment(1);
+        }
+    }
+
+    /// One of the rules.
+    pub(in crate::telemetry) fn rule(&self, index: usize) -> Option<&RuleRow> {
+        self.rules.get(index)
+    }
+}

@@ -1,0 +1,525 @@
+//! Facts as numbers, lines and audit events.
+//!
+//! Owns what is told of sessions to people and machines: metrics, log, audit file, status. Must
+//! not decide anything, and must not hold up a session: counting is an atomic, and lines go
+//! through bounded queues. There is no global recorder, so a process may have several; only the
+//! log's subscriber is the process's own.
+
+mod audit;
+mod clock;
+pub mod escape;
+pub mod log;
+pub mod metrics;
+mod readiness;
+mod recorder;
+mod spool;
+mod status;
+
+use std::collections::HashMap;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
+use std::time::{Duration, Instant};
+
+use arc_swap::{ArcSwap, ArcSwapOption};
+use serde::Serialize;
+
+use crate::policy::{PolicySet, RuleInfo};
+use crate::session::Origin;
+use crate::settings::{self, Settings};
+use audit::{Audit, EndEvent};
+use metrics::{Dial, ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
+pub use readiness::{PortStatus, Status, UpstreamStatus};
+pub use recorder::SessionRecorder;
+use status::Sessions;
+pub use status::{SessionStatus, TransferStatus};
+
+/// How often the observations of histograms are folded into their buckets.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// How long the end waits for the last audit events.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// Why a connection was turned away before it became a session.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub enum Rejection {
+    /// The gateway is stopping.
+    Drain,
+    /// `listeners.NAME.sessions`.
+    ListenerSessions,
+    /// `limits.sessions_per_client`.
+    ClientSessions,
+    /// `limits.sessions`.
+    Sessions,
+    /// The gateway is out of descriptors.
+    Descriptors,
+}
+
+impl Rejection {
+    /// Every reason.
+    pub const ALL: [Self; 5] = [
+        Self::Drain,
+        Self::ListenerSessions,
+        Self::ClientSessions,
+        Self::Sessions,
+        Self::Descriptors,
+    ];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Drain => "drain",
+            Self::ListenerSessions => "listener_sessions",
+            Self::ClientSessions => "client_sessions",
+            Self::Sessions => "sessions",
+            Self::Descriptors => "descriptors",
+        }
+    }
+}
+
+/// What telemetry needs to know of a new session.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    /// Listener name.
+    pub listener: Arc<str>,
+    /// Upstream name.
+    pub upstream: Arc<str>,
+    /// The client's address.
+    pub client: SocketAddr,
+    /// The gateway's address that it dialled.
+    pub local: SocketAddr,
+}
+
+/// The handles of the configuration in force.
+#[derive(Debug)]
+struct Tables {
+    /// By name.
+    listeners: HashMap<Arc<str>, Arc<ListenerTable>>,
+    /// By name.
+    upstreams: HashMap<Arc<str>, Arc<UpstreamTable>>,
+    /// Listener and upstream, in the order of the listeners' names.
+    routes: Vec<(Arc<str>, Arc<str>)>,
+    /// Which policies are in force.
+    in_force: InForce,
+    /// The rules of the policies that came with it.
+    policies: Arc<PolicyTable>,
+}
+
+/// Which policies a configuration names.
+#[derive(Clone, Debug, Default)]
+struct InForce {
+    /// Those that decide.
+    enforced: Vec<Arc<str>>,
+    /// Those that are only observed.
+    observed: Vec<Arc<str>>,
+}
+
+impl InForce {
+    /// What `settings` names.
+    fn of(settings: &Settings) -> Self {
+        let listeners = settings.listeners.values();
+        Self {
+            enforced: listeners
+                .clone()
+                .map(|listener| &listener.policy)
+                .chain(settings.upstreams.values().map(|upstream| &upstream.policy))
+                .cloned()
+                .collect(),
+            observed: listeners
+                .filter_map(|listener| listener.observe.clone())
+                .collect(),
+        }
+    }
+
+    /// Whether a policy is in force in this way.
+    fn has(&self, policy: &str, mode: Mode) -> bool {
+        let names = match mode {
+            Mode::Enforced => &self.enforced,
+            Mode::Observed => &self.observed,
+        };
+        names.iter().any(|name| **name == *policy)
+    }
+}
+
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
+/// An audit file and the settings that it was opened with.
+#[derive(Debug)]
+struct OpenAudit {
+    /// The file.
+    file: Audit,
+    /// Its settings.
+    settings: settings::Audit,
+}
+
+/// The process-wide telemetry.
+#[derive(Debug)]
+pub struct Telemetry {
+    /// The recorder, and what is counted for the whole process.
+    metrics: Metrics,
+    /// The handles of the configuration in force.
+    tables: ArcSwap<Tables>,
+    /// Rules of policy sets that sessions named; a set is known by where it is, which a weak
+    /// reference keeps from being used again.
+    policies: Mutex<Vec<(Weak<PolicySet>, Arc<PolicyTable>)>>,
+    /// The audit file.
+    audit: ArcSwapOption<OpenAudit>,
+    /// The sessions of this moment.
+    sessions: Sessions,
+    /// The log, once it was handed over.
+    log: OnceLock<log::Handle>,
+    /// When the program began.
+    began: Instant,
+    /// Whether it is stopping.
+    draining: AtomicBool,
+    /// One reconfiguration at a time.
+    changing: Mutex<()>,
+}
+
+impl Telemetry {
+    /// Makes a recorder with all that `settings` names at zero, and opens the audit file. A
+    /// process may have several.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
+    pub fn install(settings: &Settings, policies: &PolicySet) -> io::Result<Arc<Self>> {
+        Self::with_rules(settings, policies.rules())
+    }
+
+    /// The same, of rules.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
+    fn with_rules(settings: &Settings, rules: &[RuleInfo]) -> io::Result<Arc<Self>> {
+        let metrics = Metrics::new().map_err(io::Error::other)?;
+        let audit = open_audit(settings, &metrics)?;
+        let tables = tables(&metrics, settings, rules, None);
+        Ok(Arc::new(Self {
+            metrics,
+            tables: ArcSwap::from_pointee(tables),
+            policies: Mutex::default(),
+            audit: ArcSwapOption::from_pointee(audit),
+            sessions: Sessions::new(),
+            log: OnceLock::new(),
+            began: clock::monotonic(),
+            draining: AtomicBool::new(false),
+            changing: Mutex::default(),
+        }))
+    }
+
+    /// Takes over a new configuration: creates what it adds at zero, reopens the audit if it
+    /// changed, and changes the log if it was handed over. Changes nothing when it fails.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
+    pub fn reconfigure(&self, settings: &Settings, policies: &PolicySet) -> io::Result<()> {
+        self.reconfigure_rules(settings, policies.rules())
+    }
+
+    /// The same, of rules.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
+    fn reconfigure_rules(&self, settings: &Settings, rules: &[RuleInfo]) -> io::Result<()> {
+        let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
+        match (self.audit.load().as_deref(), &settings.audit) {
+            (Some(open), Some(wanted)) if open.settings.path == wanted.path => {
+                open.file.set_when_full(wanted.when_full);
+            }
+            _ => self
+                .audit
+                .store(open_audit(settings, &self.metrics)?.map(Arc::new)),
+        }
+        let before = self.tables.load_full();
+        self.tables.store(Arc::new(tables(
+            &self.metrics,
+            settings,
+            rules,
+            Some(&before),
+        )));
+        if let Some(log) = self.log.get() {
+            log.reconfigure(settings.log);
+        }
+        Ok(())
+    }
+
+    /// Hands the log over, so that reloads change it.
+    pub fn adopt_log(&self, log: log::Handle) {
+        // The first one stays: there is one subscriber in a process.
+        self.log.set(log).ok();
+    }
+
+    /// Begins a session: gauge, id, status entry, log line.
+    pub fn session(self: &Arc<Self>, opening: &Opening) -> SessionRecorder {
+        let tables = self.tables.load();
+        let entry = self.sessions.begin(
+            self.listener(&tables, &opening.listener),
+            Arc::clone(&opening.upstream),
+            opening.client,
+        );
+        SessionRecorder::begin(
+            Arc::clone(self),
+            entry,
+            self.upstream(&tables, &opening.upstream),
+            Arc::clone(&tables.policies),
+        )
+    }
+
+    /// A connection was turned away, and told 421: the reply is counted here as well.
+    pub fn rejected(&self, listener: &str, client: IpAddr, reason: Rejection) {
+        let tables = self.tables.load();
+        let table = self.listener(&tables, listener);
+        table.rejected(reason);
+        table.reply(421, Origin::Gateway);
+        let client = client.to_canonical();
+        tracing::info!(
+            listener,
+            client = %client,
+            reason = reason.name(),
+            "connection rejected"
+        );
+        self.audit(|| {
+            let route = tables.routes.iter().find(|(name, _)| **name == *listener);
+            EndEvent {
+                head: audit::rejected_head(client, listener, route.map(|(_, name)| &**name)),
+                reason: Some(reason.name()),
+                duration: None,
+            }
+        });
+    }
+
+    /// Whether new commands are to be refused because audit events would be lost.
+    pub fn refuses_commands(&self) -> bool {
+        self.audit
+            .load()
+            .as_ref()
+            .is_some_and(|open| open.file.refuses_commands())
+    }
+
+    /// How many passive ports a listener has (0: any free port) and how many are in use.
+    pub fn passive_ports(&self, listener: &str, total: usize, in_use: usize) {
+        let tables = self.tables.load();
+        self.listener(&tables, listener).set_ports(total, in_use);
+    }
+
+    /// A dial of an upstream ended: `connected`, or a failure's name. `address` is told in the
+    /// log; the metric has the one of the configuration.
+    pub fn upstream_connect(&self, upstream: &str, address: &str, result: &'static str) {
+        let tables = self.tables.load();
+        let table = self.upstream(&tables, upstream);
+        let before = table.connected(result);
+        let is_up = result == metrics::CONNECTED;
+        // Only what changes is worth a line: a server that is down is dialled often.
+        if before.is_none_or(Dial::succeeded) == is_up {
+            tracing::debug!(upstream, address, result, "upstream dialled");
+        } else if is_up {
+            tracing::info!(upstream, address, "the upstream answers again");
+        } else {
+            tracing::warn!(upstream, address, result, "the upstream does not answer");
+        }
+    }
+
+    /// A reload ended.
+    pub fn reloaded(&self, successful: bool) {
+        self.metrics.reloaded(successful);
+    }
+
+    /// The gateway began to drain: `/readyz` says so from now on.
+    pub fn draining(&self) {
+        self.draining.store(true, Ordering::Relaxed);
+    }
+
+    /// SIGUSR1: reopen the files.
+    pub fn reopen(&self) {
+        if let Some(open) = self.audit.load().as_ref() {
+            open.file.reopen();
+        }
+    }
+
+    /// Keeps the metrics in order, every five seconds; never ends. Without it the observations
+    /// of histograms pile up.
+    pub async fn upkeep(&self) {
+        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
+        loop {
+            ticks.tick().await;
+            self.sessions.count_moved();
+            self.metrics.run_upkeep();
+        }
+    }
+
+    /// The metrics in the text format of Prometheus, version 0.0.4.
+    pub fn render(&self) -> String {
+        self.sessions.count_moved();
+        self.metrics.render()
+    }
+
+    /// Waits until the audit events so far are written, or a while.
+    pub fn flush(&self) {
+        if let Some(open) = self.audit.load_full() {
+            open.file.flush(FAREWELL);
+        }
+    }
+
+    /// Writes an audit event, if there is an audit file.
+    fn audit<E: Serialize>(&self, event: impl FnOnce() -> E) {
+        if let Some(open) = self.audit.load().as_ref() {
+            open.file.write(&event());
+        }
+    }
+
+    /// The rules of a policy set.
+    fn policy_table(&self, policies: &Arc<PolicySet>) -> Arc<PolicyTable> {
+        let mut known = self.policies.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((_, table)) = known
+            .iter()
+            .find(|(set, _)| std::ptr::eq(set.as_ptr(), Arc::as_ptr(policies)))
+        {
+            return Arc::clone(table);
+        }
+        known.retain(|(set, _)| set.strong_count() > 0);
+        let in_force = &self.tables.load().in_force;
+        let table = Arc::new(PolicyTable::new(
+            &self.metrics.registrar,
+            policies.rules(),
+            |policy, mode| in_force.has(policy, mode),
+        ));
+        known.push((Arc::downgrade(policies), Arc::clone(&table)));
+        table
+    }
+
+    /// A listener's handles; one that the configuration does not have gets its own.
+    fn listener(&self, tables: &Tables, name: &str) -> Arc<ListenerTable> {
+        tables.listeners.get(name).map_or_else(
+            || {
+                Arc::new(ListenerTable::new(
+                    &self.metrics.registrar,
+                    &name.into(),
+                    &[],
+                ))
+            },
+            Arc::clone,
+        )
+    }
+
+    /// An upstream's handles; one that the configuration does not have gets its own.
+    fn upstream(&self, tables: &Tables, name: &str) -> Arc<UpstreamTable> {
+        tables.upstreams.get(name).map_or_else(
+            || {
+                Arc::new(UpstreamTable::new(
+                    &self.metrics.registrar,
+                    &name.into(),
+                    &"unknown".into(),
+                ))
+            },
+            Arc::clone,
+        )
+    }
+}
+
+/// Opens the audit file that `settings` names.
+///
+/// # Errors
+/// It cannot be opened.
+fn open_audit(settings: &Settings, metrics: &Metrics) -> io::Result<Option<OpenAudit>> {
+    settings
+        .audit
+        .as_ref()
+        .map(|audit| {
+            Ok(OpenAudit {
+                file: Audit::open(audit, metrics.audit_dropped.clone())?,
+                settings: audit.clone(),
+            })
+        })
+        .transpose()
+}
+
+/// An upstream's address as the configuration has it.
+fn address(upstream: &settings::Upstream) -> Arc<str> {
+    if upstream.host.contains(':') {
+        format!("[{}]:{}", upstream.host, upstream.port).into()
+    } else {
+        format!("{}:{}", upstream.host, upstream.port).into()
+    }
+}
+
+/// The codes that `settings` names.
+fn codes(settings: &Settings) -> Vec<u16> {
+    settings
+        .listeners
+        .values()
+        .filter_map(|listener| listener.greeting.as_ref()?.get(..3))
+        .filter_map(|code| std::str::from_utf8(code).ok()?.parse().ok())
+        .collect()
+}
+
+/// The handles of a configuration; what `before` has is taken over.
+fn tables(
+    metrics: &Metrics,
+    settings: &Settings,
+    rules: &[RuleInfo],
+    before: Option<&Tables>,
+) -> Tables {
+    let registrar = &metrics.registrar;
+    let codes = codes(settings);
+    let listeners = settings
+        .listeners
+        .keys()
+        .map(|name| {
+            let kept = before.and_then(|tables| tables.listeners.get(name));
+            let table = kept.map_or_else(
+                || Arc::new(ListenerTable::new(registrar, name, &codes)),
+                |table| {
+                    table.expect_codes(&codes);
+                    Arc::clone(table)
+                },
+            );
+            (Arc::clone(name), table)
+        })
+        .collect();
+    let upstreams: HashMap<Arc<str>, Arc<UpstreamTable>> = settings
+        .upstreams
+        .iter()
+        .map(|(name, upstream)| {
+            let address = address(upstream);
+            let kept = before
+                .and_then(|tables| tables.upstreams.get(name))
+                .filter(|table| table.address == address);
+            let table = kept.map_or_else(
+                || Arc::new(UpstreamTable::new(registrar, name, &address)),
+                Arc::clone,
+            );
+            (Arc::clone(name), table)
+        })
+        .collect();
+    for (name, table) in before.iter().flat_map(|tables| &tables.upstreams) {
+        if upstreams
+            .get(name)
+            .is_none_or(|kept| kept.address != table.address)
+        {
+            table.retire();
+        }
+    }
+    let in_force = InForce::of(settings);
+    let policies = Arc::new(PolicyTable::new(registrar, rules, |policy, mode| {
+        in_force.has(policy, mode)
+    }));
+    Tables {
+        listeners,
+        upstreams,
+        routes: settings
+            .listeners
+            .values()
+            .map(|listener| (Arc::clone(&listener.name), Arc::clone(&listener.upstream)))
+            .collect(),
+        in_force,
+        policies,
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,133 @@
+//! Whether the gateway is of use, and all that `/status` shows.
+//!
+//! Owns when a failed dial still counts. Must not dial.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use serde::Serialize;
+
+use super::status::SessionStatus;
+use super::{Telemetry, clock};
+
+/// How long a failed dial speaks for its server. Afterwards nothing is known, and the gateway is
+/// ready again: if it were not, whoever asks would send it no clients, it would dial no more, and
+/// would never learn that the server is back.
+const FAILURE_COUNTS_FOR: Duration = Duration::from_secs(30);
+
+/// All that `/status` shows.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The version of the program.
+    pub version: &'static str,
+    /// Seconds since it began.
+    pub uptime_seconds: f64,
+    /// Whether it is stopping.
+    pub draining: bool,
+    /// The sessions, the oldest first.
+    pub sessions: Vec<SessionStatus>,
+    /// The upstreams, by name.
+    pub upstreams: Vec<UpstreamStatus>,
+    /// The ports of data connections, by listener.
+    pub passive_ports: Vec<PortStatus>,
+}
+
+/// An upstream as `/status` shows it.
+#[derive(Debug, Serialize)]
+pub struct UpstreamStatus {
+    /// Its name.
+    pub name: String,
+    /// Its address as configured.
+    pub address: String,
+    /// Whether the last dial succeeded; null before the first.
+    pub up: Option<bool>,
+    /// What the last dial said.
+    pub last_connect: Option<&'static str>,
+    /// Seconds since then.
+    pub last_connect_age_seconds: Option<f64>,
+}
+
+/// A listener's passive ports as `/status` shows them.
+#[derive(Debug, Serialize)]
+pub struct PortStatus {
+    /// The listener's name.
+    pub listener: String,
+    /// How many there are; 0 where any free port will do.
+    pub total: u64,
+    /// How many are taken.
+    pub in_use: u64,
+}
+
+impl Telemetry {
+    /// Why the gateway is not of use at this moment; nothing if it is.
+    pub fn obstacles(&self) -> Vec<String> {
+        self.obstacles_at(clock::monotonic())
+    }
+
+    /// The same, at a time.
+    pub(super) fn obstacles_at(&self, now: Instant) -> Vec<String> {
+        let mut obstacles = Vec::new();
+        if self.draining.load(Ordering::Relaxed) {
+            obstacles.push("the gateway is draining".to_owned());
+        }
+        let tables = self.tables.load();
+        for (listener, upstream) in &tables.routes {
+            let failed = tables
+                .upstreams
+                .get(upstream)
+                .and_then(|table| table.last_dial())
+                .filter(|dial| {
+                    !dial.succeeded() && now.saturating_duration_since(dial.at) < FAILURE_COUNTS_FOR
+                });
+            if let Some(dial) = failed {
+                obstacles.push(format!(
+                    "listener {listener}: upstream {upstream} is down ({})",
+                    dial.result
+                ));
+            }
+        }
+        obstacles
+    }
+
+    /// All that `/status` shows.
+    pub fn status(&self) -> Status {
+        let now = clock::monotonic();
+        let age = |since| now.saturating_duration_since(since).as_secs_f64();
+        let tables = self.tables.load();
+        let mut upstreams: Vec<UpstreamStatus> = tables
+            .upstreams
+            .values()
+            .map(|table| {
+                let last = table.last_dial();
+                UpstreamStatus {
+                    name: table.name.to_string(),
+                    address: table.address.to_string(),
+                    up: last.map(super::metrics::Dial::succeeded),
+                    last_connect: last.map(|dial| dial.result),
+                    last_connect_age_seconds: last.map(|dial| age(dial.at)),
+                }
+            })
+            .collect();
+        upstreams.sort_by(|one, other| one.name.cmp(&other.name));
+        Status {
+            version: env!("CARGO_PKG_VERSION"),
+            uptime_seconds: age(self.began),
+            draining: self.draining.load(Ordering::Relaxed),
+            sessions: self.sessions.show(),
+            upstreams,
+            passive_ports: tables
+                .routes
+                .iter()
+                .filter_map(|(listener, _)| tables.listeners.get(listener))
+                .map(|table| {
+                    let (total, in_use) = table.ports();
+                    PortStatus {
+                        listener: table.name.to_string(),
+                        total,
+                        in_use,
+                    }
+                })
+                .collect(),
+        }
+    }
+}

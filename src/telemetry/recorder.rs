@@ -1,0 +1,456 @@
+//! One session's facts as numbers, log lines and audit events.
+//!
+//! Owns what each fact becomes. Must not decide anything: a session does the same whether or not
+//! anybody watches. No secret gets through (law L4): a line that was no command, or whose verb
+//! the table does not have and the server did not take, may be a password with a slip of the
+//! finger, and neither its verb nor its argument is told.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+
+use super::audit::{self, CommandEvent, Decision, EndEvent, LoginEvent, TransferEvent};
+use super::escape::escape;
+use super::metrics::{Mode, PolicyTable, UpstreamTable, leg_name};
+use super::status::{Entry, Transfer};
+use super::{Telemetry, clock, log};
+use crate::ftp::command::Name;
+use crate::ftp::verb::Verb;
+use crate::policy::PolicySet;
+use crate::policy::verdict::RuleId;
+use crate::session::event::{CloseReason, DataOutcome, LoginOutcome, TransferOutcome};
+use crate::session::{CommandRecord, Direction, Fact, Outcome};
+
+/// What stands for a secret.
+const SECRET: &str = "***";
+
+/// What stands for a verb that the table does not have, where it must not be told.
+const OTHER: &str = "other";
+
+/// Turns one session's facts into numbers, lines and events; dropping it ends the session.
+#[derive(Debug)]
+pub struct SessionRecorder {
+    /// Where all of it goes.
+    telemetry: Arc<Telemetry>,
+    /// What `/status` shows.
+    entry: Arc<Entry>,
+    /// The upstream's handles.
+    upstream: Arc<UpstreamTable>,
+    /// The handles of the policies in force.
+    policies: Arc<PolicyTable>,
+    /// Who is logged in, escaped.
+    user: Option<Arc<str>>,
+    /// Why the session ends.
+    reason: Option<CloseReason>,
+}
+
+/// A log line of this session: level, recorder, message, further fields.
+macro_rules! say {
+    ($level:ident, $recorder:expr, $message:literal $(, $field:ident = $value:expr)* $(,)?) => {
+        tracing::$level!(
+            session = &*$recorder.entry.id,
+            listener = &*$recorder.entry.listener.name,
+            client = %$recorder.entry.client.ip().to_canonical(),
+            user = $recorder.user.as_deref(),
+            $($field = $value,)*
+            $message
+        )
+    };
+}
+
+impl SessionRecorder {
+    /// Begins a session.
+    pub(super) fn begin(
+        telemetry: Arc<Telemetry>,
+        entry: Arc<Entry>,
+        upstream: Arc<UpstreamTable>,
+        policies: Arc<PolicyTable>,
+    ) -> Self {
+        entry.listener.sessions.increment(1.0);
+        entry.listener.sessions_total.increment(1);
+        let recorder = Self {
+            telemetry,
+            entry,
+            upstream,
+            policies,
+            user: None,
+            reason: None,
+        };
+        say!(
+            info,
+            recorder,
+            "session began",
+            port = recorder.entry.client.port(),
+            upstream = &*recorder.entry.upstream,
+        );
+        recorder
+    }
+
+    /// The session's id, unique across restarts.
+    pub fn id(&self) -> &str {
+        &self.entry.id
+    }
+
+    /// Takes one fact.
+    pub fn note(&mut self, fact: Fact) {
+        match fact {
+            Fact::ClientFault(fault) => {
+                self.telemetry.metrics.client_fault(fault);
+                say!(
+                    info,
+                    self,
+                    "the client broke the protocol",
+                    kind = fault.kind()
+                );
+            }
+            Fact::Closing(reason) => {
+                self.reason.get_or_insert(reason);
+            }
+            Fact::Command(record) => self.command(&record),
+            Fact::DataConnection { leg, form, outcome } => {
+                self.telemetry.metrics.data_connection(leg, form, outcome);
+                let mode = form.name();
+                if outcome == DataOutcome::Stranger {
+                    say!(
+                        warn,
+                        self,
+                        "a stranger's data connection was reset",
+                        leg = leg_name(leg),
+                        mode = mode
+                    );
+                } else {
+                    say!(
+                        debug,
+                        self,
+                        "data connection",
+                        leg = leg_name(leg),
+                        mode = mode,
+                        result = outcome.name()
+                    );
+                }
+            }
+            Fact::Greeted => say!(debug, self, "the server greeted"),
+            Fact::Login { user, outcome } => self.login(&user, outcome),
+            Fact::Reply { code, origin } => self.entry.listener.reply(code, origin),
+            Fact::ServerFault(fault) => {
+                self.telemetry.metrics.server_fault(fault);
+                say!(
+                    warn,
+                    self,
+                    "the server broke the protocol",
+                    kind = fault.kind(),
+                    upstream = &*self.entry.upstream
+                );
+            }
+            Fact::ServerReply { code } => self.upstream.reply(code),
+            Fact::TransferBegan {
+                direction,
+                name,
+                path,
+                offset,
+            } => self.transfer_began(direction, &name, path.as_ref(), offset),
+            Fact::TransferEnded {
+                direction,
+                name,
+                path,
+                bytes,
+                took,
+                outcome,
+            } => self.transfer_ended(&Ended {
+                direction,
+                name: &name,
+                path: path.as_ref(),
+                bytes,
+                took,
+                outcome,
+            }),
+            Fact::UserVoided => self.set_user(None),
+        }
+    }
+
+    /// The session's policies changed: rule ids are those of `policies` from now on.
+    pub fn judge_changed(&mut self, policies: &Arc<PolicySet>) {
+        self.policies = self.telemetry.policy_table(policies);
+    }
+
+    /// The counter that a running relay adds to, for `/status` and [`Told::Measured`]. It is the
+    /// same one for the whole session, and is set to zero when a transfer begins.
+    ///
+    /// [`Told::Measured`]: crate::session::Told::Measured
+    pub fn transfer_bytes(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.entry.moved)
+    }
+
+    /// The server's greeting came this long after the dial began.
+    pub fn greeted(&mut self, after: Duration) {
+        self.upstream.connect_duration.record(after.as_secs_f64());
+    }
+
+    /// Notes who is logged in.
+    fn set_user(&mut self, user: Option<Arc<str>>) {
+        self.entry.state().user.clone_from(&user);
+        self.user = user;
+    }
+
+    /// An audit event's head.
+    fn head<'a>(&'a self, event: &'static str, user: Option<&'a str>) -> audit::Head<'a> {
+        audit::head(
+            event,
+            self.entry.client,
+            &self.entry.id,
+            &self.entry.listener.name,
+            &self.entry.upstream,
+            user,
+        )
+    }
+
+    /// What a rule decided.
+    fn decision(&self, id: Option<RuleId>) -> Decision<'_> {
+        id.and_then(|id| self.policies.rule(id.index()))
+            .map(|row| Decision {
+                policy: Some(&row.policy),
+                rule: Some(&row.rule),
+                verdict: Some(row.action.name()),
+            })
+            .unwrap_or_default()
+    }
+
+    /// A command has had its final reply.
+    fn command(&self, record: &CommandRecord) {
+        let listener = &self.entry.listener;
+        listener.command(record.name.as_ref(), record.outcome);
+        for (id, mode) in [
+            (record.decided, Mode::Enforced),
+            (record.upstream, Mode::Enforced),
+            (record.observed, Mode::Observed),
+        ] {
+            if let Some(id) = id {
+                self.policies.decided(id.index(), mode);
+            }
+        }
+        if !record.transferred {
+            listener.command_duration.record(record.took.as_secs_f64());
+        }
+        let known = record.name.as_ref().and_then(Name::known);
+        if record.name.is_some() {
+            self.entry.answered(known);
+        }
+        let verb = told_verb(record);
+        let decided = self.decision(record.decided);
+        let upstream = self.decision(record.upstream);
+        // The one that refused is the one to be named.
+        let refused = if record.outcome == Outcome::Denied
+            && decided.verdict == Some("allow")
+            && upstream.verdict.is_some()
+        {
+            &upstream
+        } else {
+            &decided
+        };
+        if record.outcome == Outcome::Denied {
+            say!(
+                info,
+                self,
+                "command refused",
+                command = verb,
+                code = record.code,
+                policy = refused.policy,
+                rule = refused.rule,
+            );
+        } else {
+            say!(
+                debug,
+                self,
+                "command",
+                command = verb,
+                outcome = record.outcome.name(),
+                code = record.code,
+                origin = record.origin.name(),
+                seconds = audit::seconds(record.took),
+            );
+        }
+        self.telemetry.audit(|| {
+            let observed = self.decision(record.observed);
+            CommandEvent {
+                head: self.head("command", self.user.as_deref()),
+                verb,
+                argument: told_argument(record, verb),
+                directory: record.directory.as_deref().map(escape),
+                path: record.path.as_deref().map(escape),
+                policy: decided.policy,
+                rule: decided.rule,
+                verdict: decided.verdict,
+                upstream_policy: upstream.policy,
+                upstream_rule: upstream.rule,
+                upstream_verdict: upstream.verdict,
+                observed_policy: observed.policy,
+                observed_rule: observed.rule,
+                observed_verdict: observed.verdict,
+                outcome: record.outcome.name(),
+                code: record.code,
+                origin: record.code.map(|_| record.origin.name()),
+                duration: audit::seconds(record.took),
+            }
+        });
+    }
+
+    /// A login ended.
+    fn login(&mut self, user: &Bytes, outcome: LoginOutcome) {
+        self.entry.listener.login(outcome);
+        let name: Arc<str> = escape(user).into();
+        if outcome == LoginOutcome::Success {
+            self.set_user(Some(Arc::clone(&name)));
+        }
+        let client = self.entry.client.ip().to_canonical();
+        tracing::info!(
+            session = &*self.entry.id,
+            listener = &*self.entry.listener.name,
+            client = %client,
+            user = &*name,
+            result = outcome.name(),
+            "login"
+        );
+        if outcome != LoginOutcome::Success {
+            log::login_failed(&name, client);
+        }
+        self.telemetry.audit(|| LoginEvent {
+            head: self.head("login", Some(&name)),
+            result: outcome.name(),
+        });
+    }
+
+    /// A transfer's verb was forwarded.
+    fn transfer_began(&self, direction: Direction, name: &Name, path: Option<&Bytes>, offset: u64) {
+        let path = path.map(|path| escape(path).into_owned());
+        say!(
+            debug,
+            self,
+            "transfer began",
+            direction = direction.name(),
+            command = name.as_str(),
+            path = path.as_deref(),
+            offset = offset,
+        );
+        // What an earlier one left uncounted is counted before its bytes are forgotten.
+        self.entry.count_moved();
+        self.entry.moved.store(0, Ordering::Relaxed);
+        self.entry.state().transfer = Some(Transfer {
+            direction,
+            verb: name.as_str().to_owned(),
+            path,
+            began: clock::monotonic(),
+            counted: 0,
+        });
+    }
+
+    /// A transfer settled.
+    fn transfer_ended(&self, ended: &Ended<'_>) {
+        let listener = &self.entry.listener;
+        let counted = self
+            .entry
+            .state()
+            .transfer
+            .take()
+            .map_or(0, |transfer| transfer.counted);
+        listener.transferred(ended.direction, ended.bytes.saturating_sub(counted));
+        listener.transfer(ended.direction, ended.outcome, ended.took.as_secs_f64());
+        let path = ended.path.map(|path| escape(path));
+        say!(
+            info,
+            self,
+            "transfer ended",
+            direction = ended.direction.name(),
+            command = ended.name.as_str(),
+            path = path.as_deref(),
+            bytes = ended.bytes,
+            seconds = audit::seconds(ended.took),
+            result = ended.outcome.name(),
+        );
+        self.telemetry.audit(|| TransferEvent {
+            head: self.head("transfer", self.user.as_deref()),
+            direction: ended.direction.name(),
+            verb: ended.name.as_str(),
+            path,
+            bytes: ended.bytes,
+            seconds: audit::seconds(ended.took),
+            result: ended.outcome.name(),
+        });
+    }
+}
+
+/// What is known of a transfer that ended.
+struct Ended<'a> {
+    /// Which way.
+    direction: Direction,
+    /// The verb.
+    name: &'a Name,
+    /// The path.
+    path: Option<&'a Bytes>,
+    /// Bytes that arrived.
+    bytes: u64,
+    /// How long it took.
+    took: Duration,
+    /// How it ended.
+    outcome: TransferOutcome,
+}
+
+/// The verb as it may be told: one that the table does not have only where the server took it,
+/// for `PASSsecret` and `PAS secret` are verbs as well.
+fn told_verb(record: &CommandRecord) -> Option<&str> {
+    let name = record.name.as_ref()?;
+    let taken = record.outcome == Outcome::Forwarded && record.code.is_some_and(|code| code < 500);
+    match name {
+        Name::Known(verb) => Some(verb.name()),
+        Name::Other(text) if taken && !begins_with_secret_verb(text) => Some(text),
+        Name::Other(_) => Some(OTHER),
+    }
+}
+
+/// Whether a verb that the table does not have begins with one whose argument is a secret.
+fn begins_with_secret_verb(name: &str) -> bool {
+    Verb::ALL
+        .iter()
+        .any(|verb| verb.row().secret && name.starts_with(verb.name()))
+}
+
+/// The argument as it may be told.
+fn told_argument<'a>(record: &'a CommandRecord, verb: Option<&str>) -> Option<Cow<'a, str>> {
+    let hidden = record.secret || verb.is_none_or(|verb| verb == OTHER);
+    match (&record.argument, hidden) {
+        (None, _) if !record.secret => None,
+        (_, true) | (None, _) => Some(Cow::Borrowed(SECRET)),
+        (Some(argument), false) => Some(escape(argument)),
+    }
+}
+
+impl Drop for SessionRecorder {
+    fn drop(&mut self) {
+        self.entry.count_moved();
+        self.telemetry.sessions.end(&self.entry);
+        let lasted = clock::monotonic().saturating_duration_since(self.entry.began);
+        self.entry.listener.sessions.decrement(1.0);
+        self.entry
+            .listener
+            .session_duration
+            .record(lasted.as_secs_f64());
+        let reason = self.reason.map(CloseReason::name);
+        say!(
+            info,
+            self,
+            "session ended",
+            reason = reason,
+            seconds = audit::seconds(lasted),
+        );
+        self.telemetry.audit(|| EndEvent {
+            head: self.head("logout", self.user.as_deref()),
+            reason,
+            duration: Some(audit::seconds(lasted)),
+        });
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests;

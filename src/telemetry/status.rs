@@ -1,0 +1,247 @@
+//! The sessions of this moment, for those who ask.
+//!
+//! Owns session ids and what `/status` says of each session. A session's entry is written rarely
+//! (login, transfer) under a lock of its own; its verb and its bytes are atomics. All that came
+//! from a peer is escaped when it is put in.
+
+use std::collections::BTreeMap;
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use serde::Serialize;
+
+use super::clock;
+use super::metrics::ListenerTable;
+use crate::ftp::verb::Verb;
+use crate::session::Direction;
+
+/// The digits of ids: no letter that looks like a digit.
+const DIGITS: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
+/// A session as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct SessionStatus {
+    /// Its id.
+    pub id: String,
+    /// Its listener.
+    pub listener: String,
+    /// Its upstream.
+    pub upstream: String,
+    /// The client's address and port.
+    pub client: SocketAddr,
+    /// Who is logged in.
+    pub user: Option<String>,
+    /// Seconds since it began.
+    pub age_seconds: f64,
+    /// The verb of the last command that was answered; `other` for one that the table lacks.
+    pub verb: Option<&'static str>,
+    /// The transfer that is running.
+    pub transfer: Option<TransferStatus>,
+}
+
+/// A running transfer as `/status` shows it.
+#[derive(Clone, Debug, Serialize)]
+pub struct TransferStatus {
+    /// Which way.
+    pub direction: &'static str,
+    /// The verb.
+    pub verb: String,
+    /// The normalised path, where there is one.
+    pub path: Option<String>,
+    /// Bytes moved so far.
+    pub bytes: u64,
+    /// Seconds since its verb was forwarded.
+    pub seconds: f64,
+}
+
+/// A running transfer.
+#[derive(Debug)]
+pub(super) struct Transfer {
+    /// Which way.
+    pub(super) direction: Direction,
+    /// The verb.
+    pub(super) verb: String,
+    /// The path, escaped.
+    pub(super) path: Option<String>,
+    /// When its verb was forwarded.
+    pub(super) began: Instant,
+    /// Bytes that are in the counter already.
+    pub(super) counted: u64,
+}
+
+/// What changes rarely.
+#[derive(Debug, Default)]
+pub(super) struct State {
+    /// Who is logged in, escaped.
+    pub(super) user: Option<Arc<str>>,
+    /// The running transfer.
+    pub(super) transfer: Option<Transfer>,
+}
+
+/// One session.
+#[derive(Debug)]
+pub(super) struct Entry {
+    /// Its place in the registry.
+    serial: u64,
+    /// Its id.
+    pub(super) id: Arc<str>,
+    /// Its listener.
+    pub(super) listener: Arc<ListenerTable>,
+    /// Its upstream.
+    pub(super) upstream: Arc<str>,
+    /// The client's address.
+    pub(super) client: SocketAddr,
+    /// When it began.
+    pub(super) began: Instant,
+    /// The bytes that the running transfer has moved; the relay adds to it.
+    pub(super) moved: Arc<AtomicU64>,
+    /// The last verb: its index, or the number of verbs for all others, or one more for none.
+    verb: AtomicUsize,
+    /// What changes rarely.
+    state: Mutex<State>,
+}
+
+impl Entry {
+    /// What changes rarely.
+    pub(super) fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Notes the verb of a command.
+    pub(super) fn answered(&self, verb: Option<Verb>) {
+        let index = verb.map_or(Verb::ALL.len(), |verb| verb as usize);
+        self.verb.store(index, Ordering::Relaxed);
+    }
+
+    /// Puts what the running transfer has moved since the last time into the counter.
+    pub(super) fn count_moved(&self) {
+        if let Some(transfer) = &mut self.state().transfer {
+            let moved = self.moved.load(Ordering::Relaxed);
+            self.listener
+                .transferred(transfer.direction, moved.saturating_sub(transfer.counted));
+            transfer.counted = transfer.counted.max(moved);
+        }
+    }
+
+    /// What `/status` shows of it.
+    fn show(&self, now: Instant) -> SessionStatus {
+        let state = self.state();
+        let last = self.verb.load(Ordering::Relaxed);
+        SessionStatus {
+            id: self.id.to_string(),
+            listener: self.listener.name.to_string(),
+            upstream: self.upstream.to_string(),
+            client: self.client,
+            user: state.user.as_deref().map(str::to_owned),
+            age_seconds: now.saturating_duration_since(self.began).as_secs_f64(),
+            verb: match Verb::ALL.get(last) {
+                Some(verb) => Some(verb.name()),
+                None => (last == Verb::ALL.len()).then_some("other"),
+            },
+            transfer: state.transfer.as_ref().map(|transfer| TransferStatus {
+                direction: transfer.direction.name(),
+                verb: transfer.verb.clone(),
+                path: transfer.path.clone(),
+                bytes: self.moved.load(Ordering::Relaxed),
+                seconds: now.saturating_duration_since(transfer.began).as_secs_f64(),
+            }),
+        }
+    }
+}
+
+/// All sessions.
+#[derive(Debug)]
+pub(super) struct Sessions {
+    /// What all ids of this process begin with.
+    prefix: String,
+    /// The next session's number.
+    next: AtomicU64,
+    /// By number, so the oldest comes first.
+    entries: Mutex<BTreeMap<u64, Arc<Entry>>>,
+}
+
+impl Sessions {
+    /// None yet.
+    pub(super) fn new() -> Self {
+        // The hasher's keys are random; the time is in it for the day when they are not.
+        let mut hasher = RandomState::new().build_hasher();
+        hasher.write_i128(clock::wall().as_nanosecond());
+        hasher.write_u32(std::process::id());
+        Self {
+            prefix: base32(hasher.finish(), 13),
+            next: AtomicU64::new(0),
+            entries: Mutex::default(),
+        }
+    }
+
+    /// Every entry.
+    fn entries(&self) -> MutexGuard<'_, BTreeMap<u64, Arc<Entry>>> {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Begins a session.
+    pub(super) fn begin(
+        &self,
+        listener: Arc<ListenerTable>,
+        upstream: Arc<str>,
+        client: SocketAddr,
+    ) -> Arc<Entry> {
+        let serial = self.next.fetch_add(1, Ordering::Relaxed);
+        let id = format!("{}-{}", self.prefix, base32(serial, 1));
+        let entry = Arc::new(Entry {
+            serial,
+            id: id.into(),
+            listener,
+            upstream,
+            client,
+            began: clock::monotonic(),
+            moved: Arc::default(),
+            verb: AtomicUsize::new(usize::MAX),
+            state: Mutex::default(),
+        });
+        self.entries().insert(serial, Arc::clone(&entry));
+        entry
+    }
+
+    /// Ends one.
+    pub(super) fn end(&self, entry: &Entry) {
+        self.entries().remove(&entry.serial);
+    }
+
+    /// Every session at this moment; the registry is not held while they are looked at.
+    fn all(&self) -> Vec<Arc<Entry>> {
+        self.entries().values().cloned().collect()
+    }
+
+    /// Puts what running transfers have moved into the counters.
+    pub(super) fn count_moved(&self) {
+        for entry in self.all() {
+            entry.count_moved();
+        }
+    }
+
+    /// What `/status` shows, the oldest session first.
+    pub(super) fn show(&self) -> Vec<SessionStatus> {
+        let now = clock::monotonic();
+        self.all().iter().map(|entry| entry.show(now)).collect()
+    }
+}
+
+/// A number in base 32, with at least `width` digits.
+fn base32(mut number: u64, width: usize) -> String {
+    let mut digits = Vec::new();
+    while number > 0 || digits.len() < width {
+        let digit = usize::try_from(number % 32)
+            .ok()
+            .and_then(|index| DIGITS.get(index));
+        digits.push(char::from(*digit.unwrap_or(&b'0')));
+        number /= 32;
+    }
+    digits.iter().rev().collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,181 @@
+//! One connection to a server.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpSocket, TcpStream};
+use tokio::time::{Instant, timeout};
+
+use super::{Fault, Resolver};
+
+/// Where to dial, and how.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// An address or a name.
+    pub host: Arc<str>,
+    /// The port.
+    pub port: u16,
+    /// Where to dial from; chosen by the system where absent.
+    pub source: Option<IpAddr>,
+    /// How long the lookup may take, and the dial of each address.
+    pub timeout: Duration,
+}
+
+/// A connection that is there.
+#[derive(Debug)]
+pub struct Dialled {
+    /// The connection.
+    pub stream: TcpStream,
+    /// The server's address.
+    pub server: SocketAddr,
+    /// Our own.
+    pub local: SocketAddr,
+}
+
+/// Dials the addresses of `target` one after the other until one answers.
+///
+/// # Errors
+/// [`Fault`], by variant; of several addresses that of the last.
+pub async fn dial(target: &Target, resolver: &Resolver, now: Instant) -> Result<Dialled, Fault> {
+    let addresses = timeout(target.timeout, resolver.resolve(&target.host, now))
+        .await
+        .map_err(|_| Fault::Name(io::ErrorKind::TimedOut.into()))?
+        .map_err(Fault::Name)?;
+    let mut fault = Fault::Name(io::ErrorKind::NotFound.into());
+    for address in addresses {
+        let server = SocketAddr::new(address, target.port);
+        match dial_address(server, target.source, target.timeout).await {
+            Ok(stream) => {
+                let local = stream.local_addr().map_err(Fault::Refused)?;
+                return Ok(Dialled {
+                    stream,
+                    server,
+                    local,
+                });
+            }
+            Err(failed) => fault = failed,
+        }
+    }
+    Err(fault)
+}
+
+/// Dials one address.
+///
+/// # Errors
+/// [`Fault::Refused`] and [`Fault::Timeout`].
+async fn dial_address(
+    server: SocketAddr,
+    source: Option<IpAddr>,
+    limit: Duration,
+) -> Result<TcpStream, Fault> {
+    let source = source.map(|address| SocketAddr::new(address, 0));
+    match timeout(limit, connect(server, source)).await {
+        Ok(Ok(stream)) => Ok(stream),
+        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::Timeout),
+        Ok(Err(error)) => Err(Fault::Refused(error)),
+        Err(_) => Err(Fault::Timeout),
+    }
+}
+
+/// A connection to `address` from `source`, without a timeout of its own.
+///
+/// # Errors
+/// As of a connect; `InvalidInput` where the two are not of one family.
+pub async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
+    let socket = if address.is_ipv4() {
+        TcpSocket::new_v4()?
+    } else {
+        TcpSocket::new_v6()?
+    };
+    if let Some(source) = source {
+        if source.is_ipv4() != address.is_ipv4() {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        socket.bind(source)?;
+    }
+    socket.connect(address).await
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    /// A target on loopback.
+    fn target(port: u16) -> Target {
+        Target {
+            host: "127.0.0.1".into(),
+            port,
+            source: None,
+            timeout: Duration::from_secs(5),
+        }
+    }
+
+    /// A resolver.
+    fn resolver() -> Resolver {
+        Resolver::new(Duration::from_secs(30))
+    }
+
+    #[tokio::test]
+    async fn a_dial_comes_from_the_source_address() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut target = target(listener.local_addr().unwrap().port());
+        target.source = Some("127.0.0.9".parse().unwrap());
+        let resolver = resolver();
+        let (dialled, accepted) =
+            tokio::join!(dial(&target, &resolver, Instant::now()), listener.accept());
+        let dialled = dialled.unwrap();
+        assert_eq!(accepted.unwrap().1, dialled.local);
+        assert_eq!(dialled.local.ip(), target.source.unwrap());
+        assert_eq!(dialled.server, listener.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn nobody_there_is_refused() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let target = target(listener.local_addr().unwrap().port());
+        drop(listener);
+        let fault = dial(&target, &resolver(), Instant::now()).await;
+        assert!(matches!(fault, Err(Fault::Refused(_))));
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_is_a_fault_of_its_own() {
+        let mut target = target(21);
+        target.host = "no-such-host.invalid".into();
+        let fault = dial(&target, &resolver(), Instant::now()).await;
+        assert!(matches!(fault, Err(Fault::Name(_))));
+    }
+
+    #[tokio::test]
+    async fn families_do_not_mix() {
+        let mut target = target(21);
+        target.source = Some("::1".parse().unwrap());
+        let fault = dial(&target, &resolver(), Instant::now()).await;
+        assert!(matches!(fault, Err(Fault::Refused(_))));
+    }
+
+    #[tokio::test]
+    async fn silence_is_a_timeout() {
+        // A backlog that is full answers no SYN.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let listener = socket.listen(0).unwrap();
+        let address = listener.local_addr().unwrap();
+        let mut target = target(address.port());
+        target.timeout = Duration::from_millis(100);
+        let resolver = resolver();
+        let mut held = Vec::new();
+        let fault = loop {
+            match dial(&target, &resolver, Instant::now()).await {
+                Ok(dialled) => held.push(dialled),
+                Err(fault) => break fault,
+            }
+            assert!(held.len() < 64, "the backlog never filled");
+        };
+        assert!(matches!(fault, Fault::Timeout));
+    }
+}
