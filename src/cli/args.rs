@@ -28,7 +28,7 @@ pub(super) enum Command {
     /// Run the gateway.
     ///
     /// SIGHUP reloads the file, all or nothing. SIGTERM and SIGINT drain: nobody new is let in,
-    /// transfers may finish until drain_timeout; a second one ends at once. SIGUSR1 reopens
+    /// transfers may finish until `drain_timeout`; a second one ends at once. SIGUSR1 reopens
     /// files.
     Run(Run),
     /// Load and check a configuration, and bind nothing.

@@ -71,7 +71,7 @@ impl Sources {
 pub enum Style {
     /// For a terminal.
     Coloured,
-    /// For a file, a pipe, and where NO_COLOR is set.
+    /// For a file, a pipe, and where `NO_COLOR` is set.
     Plain,
 }
 

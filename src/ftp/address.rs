@@ -220,8 +220,8 @@ fn fields(argument: &[u8]) -> Option<[&[u8]; 5]> {
     (is_delimiter(delimiter) && last.is_empty() && parts.next().is_none()).then_some(fields)
 }
 
-/// Whether `byte` may delimit: "<d> … is a delimiter character … in range of 33-126 inclusive"
-/// (RFC 2428 §2).
+/// Whether `byte` may delimit: RFC 2428 §2 has "one of the ASCII characters in range 33-126
+/// inclusive".
 const fn is_delimiter(byte: u8) -> bool {
     matches!(byte, 33..=126)
 }

@@ -7,6 +7,7 @@ use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
 
+use super::foreign;
 use super::misbehaviour::ClientFault;
 use super::verb::{self, Argument, Group, Paths, Row, SiteRow, Verb};
 
@@ -18,9 +19,6 @@ const VERB_BYTES: std::ops::RangeInclusive<usize> = 2..=12;
 
 /// The SITE parameter of z/OS that makes a transfer submit a job or run a query.
 const FILETYPE: &[u8] = b"FILETYPE";
-
-/// What a TLS record with a handshake in it begins with.
-pub(super) const TLS_RECORD: [u8; 2] = [0x16, 0x03];
 
 /// The verb of a command: one of the table, or a well-formed one that the table does not have.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -99,7 +97,7 @@ impl Command {
     /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
     /// that is no secret, and for a TAB at a subcommand.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
-        if is_cross_protocol(line) {
+        if foreign::is_foreign(line) {
             return Err(ClientFault::CrossProtocol);
         }
         if line.contains(&0) {
@@ -192,15 +190,16 @@ impl Command {
     ///
     /// z/OS takes several parameters in one line and abbreviates them, and FILETYPE among them
     /// submits jobs: it is never hidden behind a harmless one. A word with `=` is no parameter
-    /// where a path stands.
+    /// where a path or a secret stands.
     fn parameter(&self) -> Option<&[u8]> {
         let first = words(self.argument_bytes()).next()?;
         let name = first
             .split(|byte| *byte == b'=')
             .next()
             .filter(|name| !name.is_empty())?;
-        let takes_path = verb::site(name).is_some_and(|row| row.paths != Paths::None);
-        if !takes_path && words(self.argument_bytes()).any(sets_file_type) {
+        let takes_other =
+            verb::site(name).is_some_and(|row| row.paths != Paths::None || row.secret);
+        if !takes_other && words(self.argument_bytes()).any(sets_file_type) {
             return Some(FILETYPE);
         }
         Some(name)
@@ -378,36 +377,6 @@ fn put_doubled(line: &mut BytesMut, bytes: impl Iterator<Item = u8>) {
             line.put_u8(0xFF);
         }
     }
-}
-
-/// Whether a line is one of HTTP, TLS, SSH, SMTP or RTSP: only when its verb is not in the table,
-/// for `STOR notes on HTTP/1.1` names a file.
-pub(super) fn is_cross_protocol(line: &[u8]) -> bool {
-    const VERBS: [&[u8]; 13] = [
-        b"GET",
-        b"POST",
-        b"PUT",
-        b"HEAD",
-        b"OPTIONS",
-        b"CONNECT",
-        b"DELETE",
-        b"PATCH",
-        b"TRACE",
-        b"PROPFIND",
-        b"EHLO",
-        b"HELO",
-        b"RTSP",
-    ];
-    let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-    if Verb::parse(verb).is_some() {
-        return false;
-    }
-    VERBS.iter().any(|other| other.eq_ignore_ascii_case(verb))
-        || line.starts_with(b"SSH-")
-        || line.starts_with(&TLS_RECORD)
-        || line
-            .last_chunk::<8>()
-            .is_some_and(|tail| tail.starts_with(b"HTTP/") || tail.starts_with(b"RTSP/"))
 }
 
 impl fmt::Debug for Command {

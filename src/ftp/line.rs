@@ -8,7 +8,7 @@ use std::fmt;
 
 use bytes::{Buf, Bytes, BytesMut};
 
-use super::command;
+use super::foreign;
 use super::misbehaviour::ClientFault;
 
 #[cfg(test)]
@@ -111,9 +111,9 @@ impl LineReader {
                 Discarded::Line => {}
             }
         }
-        if self.held.starts_with(&command::TLS_RECORD) {
+        if self.held.starts_with(&foreign::TLS_RECORD) {
             // A TLS record has no LF to wait for.
-            let raw = Bytes::copy_from_slice(&command::TLS_RECORD);
+            let raw = Bytes::copy_from_slice(&foreign::TLS_RECORD);
             self.consume(raw.len());
             self.phase = Phase::Discarding(DISCARD_BYTES);
             return Some(Framed::Fault(ClientFault::CrossProtocol, raw));
@@ -256,7 +256,7 @@ fn frame(raw: &[u8], line_bytes: usize) -> Framed {
 
 /// The fault of `raw`; a line of another protocol ends the session whatever else is wrong.
 fn fault(kind: ClientFault, raw: &[u8]) -> Framed {
-    let kind = if command::is_cross_protocol(raw.trim_ascii_end()) {
+    let kind = if foreign::is_foreign(raw.trim_ascii_end()) {
         ClientFault::CrossProtocol
     } else {
         kind

@@ -8,14 +8,11 @@
     clippy::as_conversions,
     clippy::wildcard_enum_match_arm
 )]
-#![cfg_attr(
-    test,
-    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
-)]
 
 pub mod address;
 pub mod command;
 pub mod feature;
+mod foreign;
 pub mod line;
 pub mod misbehaviour;
 pub mod reply;

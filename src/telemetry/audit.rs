@@ -44,6 +44,9 @@ pub(super) struct Head<'a> {
 }
 
 /// A time as events have it.
+///
+/// # Errors
+/// The serializer's.
 fn stamp<S: Serializer>(time: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_str(&format_args!("{time:.3}"))
 }

@@ -6,7 +6,7 @@
 //! log's subscriber is the process's own.
 
 mod audit;
-pub(crate) mod clock;
+mod clock;
 pub mod escape;
 pub mod log;
 pub mod metrics;
@@ -23,11 +23,13 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError, Weak};
 use std::time::{Duration, Instant};
 
 use arc_swap::{ArcSwap, ArcSwapOption};
+use serde::Serialize;
 
 use crate::policy::{PolicySet, RuleInfo};
+use crate::session::Origin;
 use crate::settings::{self, Settings};
 use audit::{Audit, EndEvent};
-use metrics::{ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
+use metrics::{Dial, ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;
 use status::Sessions;
@@ -140,6 +142,12 @@ impl InForce {
     }
 }
 
+impl Drop for Telemetry {
+    fn drop(&mut self) {
+        self.flush();
+    }
+}
+
 /// An audit file and the settings that it was opened with.
 #[derive(Debug)]
 struct OpenAudit {
@@ -184,6 +192,9 @@ impl Telemetry {
     }
 
     /// The same, of rules.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
     fn with_rules(settings: &Settings, rules: &[RuleInfo]) -> io::Result<Arc<Self>> {
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let audit = open_audit(settings, &metrics)?;
@@ -211,6 +222,9 @@ impl Telemetry {
     }
 
     /// The same, of rules.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
     fn reconfigure_rules(&self, settings: &Settings, rules: &[RuleInfo]) -> io::Result<()> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match (self.audit.load().as_deref(), &settings.audit) {
@@ -256,10 +270,12 @@ impl Telemetry {
         )
     }
 
-    /// A connection was turned away.
+    /// A connection was turned away, and told 421: the reply is counted here as well.
     pub fn rejected(&self, listener: &str, client: IpAddr, reason: Rejection) {
         let tables = self.tables.load();
-        self.listener(&tables, listener).rejected(reason);
+        let table = self.listener(&tables, listener);
+        table.rejected(reason);
+        table.reply(421, Origin::Gateway);
         let client = client.to_canonical();
         tracing::info!(
             listener,
@@ -267,18 +283,14 @@ impl Telemetry {
             reason = reason.name(),
             "connection rejected"
         );
-        if let Some(file) = self.audit() {
-            let upstream = tables
-                .routes
-                .iter()
-                .find(|(name, _)| **name == *listener)
-                .map(|(_, upstream)| &**upstream);
-            file.write(&EndEvent {
-                head: audit::rejected_head(client, listener, upstream),
+        self.audit(|| {
+            let route = tables.routes.iter().find(|(name, _)| **name == *listener);
+            EndEvent {
+                head: audit::rejected_head(client, listener, route.map(|(_, name)| &**name)),
                 reason: Some(reason.name()),
                 duration: None,
-            });
-        }
+            }
+        });
     }
 
     /// Whether new commands are to be refused because audit events would be lost.
@@ -303,7 +315,7 @@ impl Telemetry {
         let before = table.connected(result);
         let is_up = result == metrics::CONNECTED;
         // Only what changes is worth a line: a server that is down is dialled often.
-        if before.map_or(true, |dial| dial.succeeded()) == is_up {
+        if before.is_none_or(Dial::succeeded) == is_up {
             tracing::debug!(upstream, address, result, "upstream dialled");
         } else if is_up {
             tracing::info!(upstream, address, "the upstream answers again");
@@ -353,9 +365,11 @@ impl Telemetry {
         }
     }
 
-    /// The audit file, if there is one.
-    fn audit(&self) -> Option<AuditGuard> {
-        self.audit.load_full().map(AuditGuard)
+    /// Writes an audit event, if there is an audit file.
+    fn audit<E: Serialize>(&self, event: impl FnOnce() -> E) {
+        if let Some(open) = self.audit.load().as_ref() {
+            open.file.write(&event());
+        }
     }
 
     /// The rules of a policy set.
@@ -407,18 +421,10 @@ impl Telemetry {
     }
 }
 
-/// An audit file that stays open while it is written to.
-struct AuditGuard(Arc<OpenAudit>);
-
-impl std::ops::Deref for AuditGuard {
-    type Target = Audit;
-
-    fn deref(&self) -> &Audit {
-        &self.0.file
-    }
-}
-
 /// Opens the audit file that `settings` names.
+///
+/// # Errors
+/// It cannot be opened.
 fn open_audit(settings: &Settings, metrics: &Metrics) -> io::Result<Option<OpenAudit>> {
     settings
         .audit
@@ -516,4 +522,4 @@ fn tables(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -272,9 +272,9 @@ impl SessionRecorder {
                 seconds = audit::seconds(record.took),
             );
         }
-        if let Some(file) = self.telemetry.audit() {
+        self.telemetry.audit(|| {
             let observed = self.decision(record.observed);
-            file.write(&CommandEvent {
+            CommandEvent {
                 head: self.head("command", self.user.as_deref()),
                 verb,
                 argument: told_argument(record, verb),
@@ -293,8 +293,8 @@ impl SessionRecorder {
                 code: record.code,
                 origin: record.code.map(|_| record.origin.name()),
                 duration: audit::seconds(record.took),
-            });
-        }
+            }
+        });
     }
 
     /// A login ended.
@@ -316,12 +316,10 @@ impl SessionRecorder {
         if outcome != LoginOutcome::Success {
             log::login_failed(&name, client);
         }
-        if let Some(file) = self.telemetry.audit() {
-            file.write(&LoginEvent {
-                head: self.head("login", Some(&name)),
-                result: outcome.name(),
-            });
-        }
+        self.telemetry.audit(|| LoginEvent {
+            head: self.head("login", Some(&name)),
+            result: outcome.name(),
+        });
     }
 
     /// A transfer's verb was forwarded.
@@ -371,17 +369,15 @@ impl SessionRecorder {
             seconds = audit::seconds(ended.took),
             result = ended.outcome.name(),
         );
-        if let Some(file) = self.telemetry.audit() {
-            file.write(&TransferEvent {
-                head: self.head("transfer", self.user.as_deref()),
-                direction: ended.direction.name(),
-                verb: ended.name.as_str(),
-                path,
-                bytes: ended.bytes,
-                seconds: audit::seconds(ended.took),
-                result: ended.outcome.name(),
-            });
-        }
+        self.telemetry.audit(|| TransferEvent {
+            head: self.head("transfer", self.user.as_deref()),
+            direction: ended.direction.name(),
+            verb: ended.name.as_str(),
+            path,
+            bytes: ended.bytes,
+            seconds: audit::seconds(ended.took),
+            result: ended.outcome.name(),
+        });
     }
 }
 
@@ -448,15 +444,13 @@ impl Drop for SessionRecorder {
             reason = reason,
             seconds = audit::seconds(lasted),
         );
-        if let Some(file) = self.telemetry.audit() {
-            file.write(&EndEvent {
-                head: self.head("logout", self.user.as_deref()),
-                reason,
-                duration: Some(audit::seconds(lasted)),
-            });
-        }
+        self.telemetry.audit(|| EndEvent {
+            head: self.head("logout", self.user.as_deref()),
+            reason,
+            duration: Some(audit::seconds(lasted)),
+        });
     }
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

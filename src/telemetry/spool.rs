@@ -9,8 +9,8 @@ mod writer;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::mpsc::{SyncSender, sync_channel};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
 
@@ -25,15 +25,10 @@ pub(super) const LINES_MAX: usize = 16_384;
 /// How many bytes wait at most.
 pub(super) const BYTES_MAX: usize = 16 * 1024 * 1024;
 
-/// How long the end of a spool waits for its last lines to be written.
-const FAREWELL: Duration = Duration::from_secs(2);
-
 /// What the writer thread is told.
 enum Message {
     /// Write this line, which has its end.
     Line(Vec<u8>),
-    /// Say when everything before this is written, or lost.
-    Flush(SyncSender<()>),
     /// Look at the flags.
     Wake,
 }
@@ -59,6 +54,10 @@ struct Shared {
     closing: AtomicBool,
     /// Lines that were lost.
     lost: Counter,
+    /// Held by those who wait for `written`.
+    waiting: Mutex<()>,
+    /// Told after each batch.
+    written: Condvar,
 }
 
 impl Shared {
@@ -110,8 +109,6 @@ pub(super) struct Spool {
     shared: Arc<Shared>,
     /// The writer thread.
     thread: JoinHandle<()>,
-    /// How it says that it is done.
-    ended: Mutex<Receiver<()>>,
 }
 
 impl Spool {
@@ -125,9 +122,11 @@ impl Spool {
     }
 
     /// The same, for another number of lines.
+    ///
+    /// # Errors
+    /// The thread cannot be started.
     fn with_room(name: &str, target: Target, lost: Counter, lines_max: usize) -> io::Result<Self> {
         let (sender, receiver) = sync_channel(lines_max);
-        let (done, ended) = sync_channel(1);
         let shared = Arc::new(Shared {
             lines_max,
             lines: AtomicUsize::new(0),
@@ -138,18 +137,17 @@ impl Spool {
             reopen: AtomicBool::new(false),
             closing: AtomicBool::new(false),
             lost,
+            waiting: Mutex::new(()),
+            written: Condvar::new(),
         });
         let writer = Writer::new(receiver, Arc::clone(&shared), target);
-        let thread = Builder::new().name(name.to_owned()).spawn(move || {
-            writer.run();
-            // Nobody listens any more once the farewell is over.
-            done.try_send(()).ok();
-        })?;
+        let thread = Builder::new()
+            .name(name.to_owned())
+            .spawn(move || writer.run())?;
         Ok(Self {
             sender: Some(sender),
             shared,
             thread,
-            ended: Mutex::new(ended),
         })
     }
 
@@ -184,30 +182,37 @@ impl Spool {
         self.thread.thread().unpark();
     }
 
-    /// Waits until everything handed in so far is written or lost; false if that takes longer
+    /// Waits until no line is left that is neither written nor lost; false if that takes longer
     /// than `patience`.
     pub(super) fn flush(&self, patience: Duration) -> bool {
-        let (sender, receiver) = sync_channel(1);
-        self.send(Message::Flush(sender)) && receiver.recv_timeout(patience).is_ok()
+        let shared = &self.shared;
+        let waiting = shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let (_waiting, outcome) = shared
+            .written
+            .wait_timeout_while(waiting, patience, |()| {
+                shared.lines.load(Ordering::Acquire) > 0
+            })
+            .unwrap_or_else(PoisonError::into_inner);
+        !outcome.timed_out()
     }
 
     /// Puts a message into the queue; false if it is full.
     fn send(&self, message: Message) -> bool {
-        match self.sender.as_ref().map(|sender| sender.try_send(message)) {
-            Some(Ok(())) => true,
-            Some(Err(TrySendError::Full(_) | TrySendError::Disconnected(_))) | None => false,
-        }
+        self.sender
+            .as_ref()
+            .is_some_and(|sender| sender.try_send(message).is_ok())
     }
 }
 
 impl Drop for Spool {
+    /// Waits for nothing: the writer ends by itself once it has written what is queued.
     fn drop(&mut self) {
         self.shared.closing.store(true, Ordering::Release);
         self.sender = None;
         self.thread.thread().unpark();
-        // A writer that hangs in the kernel is left to its fate.
-        let ended = self.ended.get_mut().unwrap_or_else(PoisonError::into_inner);
-        ended.recv_timeout(FAREWELL).ok();
     }
 }
 

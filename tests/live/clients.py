@@ -17,7 +17,7 @@ from process import Failed, Finished, run, run_interrupted
 
 @dataclass(frozen=True)
 class Site:
-    """Where and how a client connects. `data` names the verb that sets up data connections; None is the client's habit."""
+    """Where and how a client connects. `data` is the verb that sets up data connections; None is the client's habit."""
 
     host: str
     port: int
@@ -120,8 +120,8 @@ class Client:
 
     name: str
     cannot: dict[object, str] = {}
-    # Names that it cannot be told, with the reason.
-    odd_names_left_out: dict[str, str] = {}
+    # What it says when the server refuses the login.
+    login_refused = "530"
     # Whether its exit status tells that a step failed; scenarios look at the files in any case.
     tells_failure = True
 
@@ -133,11 +133,17 @@ class Client:
         """Carries out the steps, in one session where the program can."""
         raise NotImplementedError
 
+    def abort_forms(self, site: Site, large: str, work: Path, deadline: float) -> Finished:
+        """Sends ABOR in all the forms that clients have been seen to send."""
+        raise NotImplementedError
+
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         """Breaks off a download as the program's user can, then does one more step in the same session."""
         raise NotImplementedError
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         """The same for an upload; `arriving` is the file at the server."""
         raise NotImplementedError
 
@@ -149,7 +155,14 @@ class Client:
         """Dies in the middle of a transfer without a word: killed as soon as something has arrived in `growing`."""
         command, feed = self.slow_command(site, step, work)
         return run_interrupted(
-            command, feed, growing, "", cwd=work, env=self.environment(work), deadline=deadline, signal_number=signal.SIGKILL
+            command,
+            feed,
+            growing,
+            "",
+            cwd=work,
+            env=self.environment(work),
+            deadline=deadline,
+            signal_number=signal.SIGKILL,
         )
 
     def environment(self, work: Path) -> dict[str, str]:
@@ -163,6 +176,7 @@ class Client:
 class Curl(Client):
     name = "curl"
     cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         "abort-upload": "curl has no way to break off an upload but to die",
     }
 
@@ -241,6 +255,7 @@ class Wget(Client):
         "data-eprt": "wget sends EPRT over IPv6 only",
         "no-epsv": "wget sends EPSV over IPv6 only",
         "no-eprt": "wget sends EPRT over IPv6 only",
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         "abort-download": "wget has no way to break off a download but to die",
         "abort-upload": _only_downloads,
     }
@@ -276,6 +291,7 @@ class Wget(Client):
 class Lftp(Client):
     name = "lftp"
     cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         Append: "lftp cannot append",
         "data-eprt": "lftp sends EPRT over IPv6 only",
         "no-eprt": "lftp sends EPRT over IPv6 only",
@@ -293,7 +309,8 @@ class Lftp(Client):
         settings = {
             "cmd:fail-exit": "yes",
             "cmd:move-background": "no",
-            "net:max-retries": "1",
+            "net:max-retries": "3",
+            "net:reconnect-interval-base": "1",
             "net:timeout": "15",
             "xfer:clobber": "yes",
             "ftp:passive-mode": "no" if site.is_active else "yes",
@@ -334,7 +351,9 @@ class Lftp(Client):
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         return self._abort(site, Download(large, work / "broken"), after, work, deadline)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         return self._abort(site, upload, after, work, deadline)
 
     def _abort(self, site: Site, transfer: Step, after: Step, work: Path, deadline: float) -> Finished:
@@ -349,9 +368,11 @@ class Lftp(Client):
 
 class Ncftp(Client):
     name = "ncftp"
+    login_refused = "was not accepted for login"
     tells_failure = False
     _ipv4_only = "NcFTP 3.2 speaks IPv4 only"
     cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
         "data-epsv": "NcFTP 3.2 has no EPSV",
         "data-eprt": "NcFTP 3.2 has no EPRT",
         "no-epsv": "NcFTP 3.2 has no EPSV",
@@ -369,33 +390,33 @@ class Ncftp(Client):
         return ["ncftp", "-u", site.user, "-p", site.password, "-P", str(site.port), site.host]
 
     def _script(self, site: Site, steps: list[Step]) -> str:
-        opening = [f"set passive {'off' if site.is_active else 'on'}", "debug 2"]
+        opening = [f"set passive {'off' if site.is_active else 'on'}", "set auto-resume yes", "debug 2"]
         return "\n".join([*opening, *map(self._step, steps), "quit"]) + "\n"
 
     def _step(self, step: Step) -> str:
         match step:
             case ResumeUpload(local, remote, _):
-                return f"put -z {_quoted(local)} {_quoted(remote)}"
+                return f"put -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case Append(local, remote):
-                return f"put -A -z {_quoted(local)} {_quoted(remote)}"
+                return f"put -A -f -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case Upload(local, remote):
-                return f"put -f -z {_quoted(local)} {_quoted(remote)}"
+                return f"put -f -z {_ncftp_quoted(local)} {_ncftp_quoted(remote)}"
             case ResumeDownload(remote, local):
-                return f"get -z {_quoted(remote)} {_quoted(local)}"
+                return f"get -z {_ncftp_quoted(remote)} {_ncftp_quoted(local)}"
             case Download(remote, local):
-                return f"get -f -z {_quoted(remote)} {_quoted(local)}"
+                return f"get -f -z {_ncftp_quoted(remote)} {_ncftp_quoted(local)}"
             case List(remote):
-                return f"dir {_quoted(remote)}"
+                return f"dir {_ncftp_quoted(remote)}"
             case Names(remote):
-                return f"ls {_quoted(remote)}"
+                return f"ls {_ncftp_quoted(remote)}"
             case Rename(old, new):
-                return f"rename {_quoted(old)} {_quoted(new)}"
+                return f"rename {_ncftp_quoted(old)} {_ncftp_quoted(new)}"
             case Delete(remote):
-                return f"rm {_quoted(remote)}"
+                return f"rm {_ncftp_quoted(remote)}"
             case MakeDirectory(remote):
-                return f"mkdir {_quoted(remote)}"
+                return f"mkdir {_ncftp_quoted(remote)}"
             case RemoveDirectory(remote):
-                return f"rmdir {_quoted(remote)}"
+                return f"rmdir {_ncftp_quoted(remote)}"
             case Raw(line):
                 return f"quote {line}"
         raise AssertionError(step)
@@ -403,7 +424,9 @@ class Ncftp(Client):
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         return self._abort(site, Download(large, work / "broken"), work / "broken", after, work, deadline)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         return self._abort(site, upload, arriving, after, work, deadline)
 
     def _abort(self, site: Site, step: Step, growing: Path, after: Step, work: Path, deadline: float) -> Finished:
@@ -418,6 +441,9 @@ class Ncftp(Client):
 class Tnftp(Client):
     name = "tnftp"
     tells_failure = False
+    cannot = {
+        "abort-forms": "only ftplib can choose how it sends ABOR",
+    }
 
     def session(self, site: Site, steps: list[Step], work: Path, deadline: float) -> Finished:
         return self.run(self._command(site), work, deadline, self._script(site, steps))
@@ -433,27 +459,27 @@ class Tnftp(Client):
     def _step(self, step: Step) -> str:
         match step:
             case ResumeUpload(local, remote, offset):
-                return f"restart {offset}\nput {_quoted(local)} {_quoted(remote)}"
+                return f"restart {offset}\nput {_escaped(local)} {_escaped(remote)}"
             case Append(local, remote):
-                return f"append {_quoted(local)} {_quoted(remote)}"
+                return f"append {_escaped(local)} {_escaped(remote)}"
             case Upload(local, remote):
-                return f"put {_quoted(local)} {_quoted(remote)}"
+                return f"put {_escaped(local)} {_escaped(remote)}"
             case ResumeDownload(remote, local):
-                return f"reget {_quoted(remote)} {_quoted(local)}"
+                return f"reget {_escaped(remote)} {_escaped(local)}"
             case Download(remote, local):
-                return f"get {_quoted(remote)} {_quoted(local)}"
+                return f"get {_escaped(remote)} {_escaped(local)}"
             case List(remote):
-                return f"dir {_quoted(remote)}"
+                return f"dir {_escaped(remote)}"
             case Names(remote):
-                return f"nlist {_quoted(remote)}"
+                return f"nlist {_escaped(remote)}"
             case Rename(old, new):
-                return f"rename {_quoted(old)} {_quoted(new)}"
+                return f"rename {_escaped(old)} {_escaped(new)}"
             case Delete(remote):
-                return f"delete {_quoted(remote)}"
+                return f"delete {_escaped(remote)}"
             case MakeDirectory(remote):
-                return f"mkdir {_quoted(remote)}"
+                return f"mkdir {_escaped(remote)}"
             case RemoveDirectory(remote):
-                return f"rmdir {_quoted(remote)}"
+                return f"rmdir {_escaped(remote)}"
             case Raw(line):
                 return f"quote {line}"
         raise AssertionError(step)
@@ -461,7 +487,9 @@ class Tnftp(Client):
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         return self._abort(site, Download(large, work / "broken"), work / "broken", after, work, deadline)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         """tnftp sends no ABOR here: it ends the data connection and takes the server's word for it."""
         return self._abort(site, upload, arriving, after, work, deadline)
 
@@ -475,6 +503,17 @@ class Tnftp(Client):
 
 
 def _quoted(word: object) -> str:
-    """A word for the command lines of lftp, ncftp and tnftp, which share these rules."""
+    """A word for lftp."""
     text = str(word).replace("\\", "\\\\").replace('"', '\\"')
     return f'"{text}"'
+
+
+def _ncftp_quoted(word: object) -> str:
+    """A word for ncftp, which has quotes of both kinds and no escape within them."""
+    quote = "'" if '"' in str(word) else '"'
+    return f"{quote}{word}{quote}"
+
+
+def _escaped(word: object) -> str:
+    """A word for tnftp, where a backslash counts outside of quotes only."""
+    return "".join(f"\\{character}" if character in " \"'\\" else character for character in str(word))

@@ -1,4 +1,4 @@
-"""What single servers and clients do otherwise among themselves, gateway or not. Each entry is left out, with its reason.
+"""What single servers and clients do otherwise among themselves, gateway or not: left out, with the reason.
 
 `*` stands for any. An entry for "direct" holds without the gateway only, which then is held to more than the server.
 """
@@ -12,17 +12,29 @@ if TYPE_CHECKING:
     from fronts import Front
     from servers import Server
 
+_ORDER = "ProFTPD may answer ABOR before the upload that it ends, and ncftp is out of step then"
+_TELNET = "the server itself does not find ABOR behind misplaced Telnet bytes"
+
 # (server, client, scenario, front): reason
-KNOWN: dict[tuple[str, str, str, str], str] = {}
+KNOWN: dict[tuple[str, str, str, str], str] = {
+    ("proftpd", "ncftp", "abort-upload", "direct"): _ORDER,
+    ("proftpd", "ftplib", "abort-forms", "direct"): _TELNET,
+    ("inetutils", "ftplib", "abort-forms", "direct"): _TELNET,
+}
+
+# (server, client, name): reason. The name alone is left out.
+NAMES: dict[tuple[str, str, str], str] = {
+    ("pure-ftpd", "curl", " leading blank.bin"): "Pure-FTPd drops blanks before an argument",
+}
 
 
 def reason(server: Server, client: Client, scenario: str, front: Front) -> str | None:
     for (a_server, a_client, a_scenario, a_front), text in KNOWN.items():
-        if (
-            a_server in ("*", server.name)
-            and a_client in ("*", client.name)
-            and a_scenario == scenario
-            and a_front in ("*", front.name)
-        ):
+        pairs = ((a_server, server.name), (a_client, client.name), (a_scenario, scenario), (a_front, front.name))
+        if all(wanted in ("*", given) for wanted, given in pairs):
             return text
     return None
+
+
+def name_reason(server: Server, client: Client, name: str) -> str | None:
+    return NAMES.get((server.name, client.name, name))

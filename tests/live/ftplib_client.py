@@ -78,27 +78,32 @@ class RecordedFtp(ftplib.FTP):
         self.putcmd(line)
         return self.getmultiline()
 
-    def abort_plainly(self) -> None:
-        self.putcmd("ABOR")
-
-    def abort_with_synch(self) -> None:
-        """IP, then Synch: the data mark is the urgent byte (RFC 959 §4.1.3, RFC 854)."""
-        self.transcript.append("---> IAC IP, Synch, ABOR")
-        self.sock.sendall(b"\xff\xf4")
-        self.sock.sendall(b"\xff", socket.MSG_OOB)
-        self.sock.sendall(b"\xf2ABOR\r\n")
-
-    def abort_as_ftplib(self) -> None:
-        """What FTP.abort() sends: the whole line as urgent data, so its line feed is the urgent byte."""
-        self.transcript.append("---> ABOR, urgent")
-        self.sock.sendall(b"ABOR\r\n", socket.MSG_OOB)
+    def send_abort(self, form: tuple[tuple[bytes, bool], ...]) -> None:
+        """Sends the pieces one by one, those that are marked as urgent data."""
+        self.transcript.append(f"---> ABOR as {form}")
+        for piece, urgent in form:
+            self.sock.sendall(piece, socket.MSG_OOB if urgent else 0)
 
 
-ABORTS = (RecordedFtp.abort_plainly, RecordedFtp.abort_with_synch, RecordedFtp.abort_as_ftplib)
+# IP, then Synch: the data mark is urgent (RFC 959 §4.1.3, RFC 854). This one all servers understand, and the plain one.
+SYNCH = ((b"\xff\xf4", False), (b"\xff", True), (b"\xf2ABOR\r\n", False))
+PLAIN = ((b"ABOR\r\n", False),)
+OTHER_FORMS = (
+    ((b"\xff\xf4\xff", True), (b"\xf2ABOR\r\n", False)),
+    ((b"\xff\xf4\xff", False), (b"\xf2", True), (b"ABOR\r\n", False)),
+    ((b"\xff\xf4\xff\xf2ABOR\r\n", False),),
+    ((b"\xf2ABOR\r\n", False),),
+    # FTP.abort() of ftplib itself: the line feed is the urgent byte.
+    ((b"ABOR\r\n", True),),
+)
 
 
 class Ftplib(Client):
     name = "ftplib"
+    cannot = {
+        "no-epsv": "ftplib has no other way when EPSV is refused",
+        "no-eprt": "ftplib has no other way when EPRT is refused",
+    }
 
     def check(self) -> None:
         """It comes with Python."""
@@ -117,7 +122,7 @@ class Ftplib(Client):
             ftp.open()
             talk(ftp)
             ftp.quit()
-        except (ftplib.Error, OSError, EOFError, Failed) as error:
+        except (ftplib.Error, OSError, EOFError, UnicodeDecodeError, Failed) as error:
             ftp.transcript.append(f"{type(error).__name__}: {error}")
             status = 1
         finally:
@@ -159,28 +164,30 @@ class Ftplib(Client):
 
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         def talk(ftp: RecordedFtp) -> None:
-            for abort in ABORTS:
-                ftp.voidcmd("TYPE I")
-                size = ftp.size(large)
-                data = ftp.transfercmd(f"RETR {large}")
-                received = len(data.recv(65536))
-                abort(ftp)
-                received += drain(data)
-                ftp.transcript.append(f"({received} bytes of {size})")
-                expect_aborted(ftp, whole=received == size)
+            for form in (PLAIN, SYNCH):
+                break_off_download(ftp, large, form)
             self._carry_out(ftp, after)
 
         return self._converse(site, deadline, talk)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_forms(self, site: Site, large: str, work: Path, deadline: float) -> Finished:
         def talk(ftp: RecordedFtp) -> None:
-            for abort in ABORTS:
+            for form in OTHER_FORMS:
+                break_off_download(ftp, large, form)
+
+        return self._converse(site, deadline, talk)
+
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
+        def talk(ftp: RecordedFtp) -> None:
+            for form in (PLAIN, SYNCH):
                 ftp.voidcmd("TYPE I")
                 data = ftp.transfercmd(f"STOR {upload.remote}")
                 data.sendall(bytes(1 << 20))
-                abort(ftp)
+                ftp.send_abort(form)
                 data.close()
-                expect_aborted(ftp, whole=False)
+                read_aborted(ftp)
             self._carry_out(ftp, after)
 
         return self._converse(site, deadline, talk)
@@ -213,10 +220,23 @@ def drain(data: socket.socket) -> int:
     return received
 
 
-def expect_aborted(ftp: RecordedFtp, *, whole: bool) -> None:
-    """Two replies, the transfer's and ABOR's; then a command gets its own reply, so that none is left over."""
-    transfer, abort, noop = ftp.getmultiline(), ftp.getmultiline(), ftp.say("NOOP")
-    if transfer.startswith("2") and not whole:
+def break_off_download(ftp: RecordedFtp, large: str, form: tuple[tuple[bytes, bool], ...]) -> None:
+    """Begins a download, sends ABOR, takes what is on its way, and has the transfer's reply agree with what came."""
+    ftp.voidcmd("TYPE I")
+    size = ftp.size(large)
+    data = ftp.transfercmd(f"RETR {large}")
+    received = len(data.recv(65536))
+    ftp.send_abort(form)
+    received += drain(data)
+    ftp.transcript.append(f"({received} bytes of {size})")
+    transfer = read_aborted(ftp)
+    if transfer.startswith("2") and received != size:
         raise Failed(f"a broken transfer was reported as complete: {transfer}")
-    if not abort.startswith(("225", "226")) or not noop.startswith("200"):
-        raise Failed("the replies to ABOR and NOOP are out of step")
+
+
+def read_aborted(ftp: RecordedFtp) -> str:
+    """Two final replies, the transfer's and ABOR's; then NOOP gets its own, so none is left over. Gives the first."""
+    transfer, abort, noop = ftp.getmultiline(), ftp.getmultiline(), ftp.say("NOOP")
+    if not noop.startswith("200"):
+        raise Failed(f"the replies to ABOR and NOOP are out of step: {transfer}, {abort}, {noop}")
+    return transfer

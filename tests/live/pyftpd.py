@@ -1,8 +1,9 @@
 """pyftpdlib with one account, as a program.
 
-    pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME
+pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME
 """
 
+import _strptime  # noqa: F401 - imported at the first MFMT otherwise, when the account may not read Python's library
 import logging
 import os
 import sys

@@ -353,6 +353,7 @@ fn debug_shows_no_secret() {
         "MIC hunter2",
         "SITE PSWD old hunter2",
         "site  gpass hunter2",
+        "SITE PSWD hunter2 FILE=x",
         // Mistyped.
         "PASShunter2",
         "PAS hunter2",
@@ -486,7 +487,8 @@ proptest! {
             command.value();
             command.groups();
             command.timed_path();
-            prop_assert!(!format!("{command:?}").is_empty());
+            let shown = format!("{command:?}");
+            prop_assert!(!shown.is_empty());
         }
     }
 }

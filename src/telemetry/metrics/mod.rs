@@ -83,16 +83,19 @@ pub(super) struct Metrics {
     /// The process's own numbers.
     process: metrics_process::Collector,
     /// By leg, mode and result.
-    data_connections: Box<[Box<[Box<[Counter]>]>]>,
+    data_connections: Row<Row<Row<Counter>>>,
     /// By fault.
-    client_faults: Box<[Counter]>,
+    client_faults: Row<Counter>,
     /// By fault.
-    server_faults: Box<[Counter]>,
+    server_faults: Row<Counter>,
     /// Whether the last reload succeeded.
     reload_successful: Gauge,
     /// When the last one that did.
     reload_timestamp: Gauge,
 }
+
+/// Things by the index of an enum's variant.
+type Row<T> = Box<[T]>;
 
 /// The label value of a leg.
 pub(super) const fn leg_name(leg: Leg) -> &'static str {
@@ -103,7 +106,7 @@ pub(super) const fn leg_name(leg: Leg) -> &'static str {
 }
 
 /// A row of things, one for each of `all`, in the order of `index`.
-fn row<K: Copy, V>(all: &[K], index: fn(K) -> usize, mut make: impl FnMut(K) -> V) -> Box<[V]> {
+fn row<K: Copy, V>(all: &[K], index: fn(K) -> usize, mut make: impl FnMut(K) -> V) -> Row<V> {
     let mut entries: Vec<(usize, V)> = all.iter().map(|key| (index(*key), make(*key))).collect();
     entries.sort_by_key(|(index, _)| *index);
     debug_assert!(
@@ -231,7 +234,7 @@ fn violations(registrar: &Registrar, leg: Leg, kind: &'static str) -> Counter {
 }
 
 /// The counters of data connections.
-fn data_connections(registrar: &Registrar) -> Box<[Box<[Box<[Counter]>]>]> {
+fn data_connections(registrar: &Registrar) -> Row<Row<Row<Counter>>> {
     row(
         &[Leg::Client, Leg::Server],
         |leg| leg as usize,

@@ -7,9 +7,9 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::mpsc::{Receiver, SyncSender, TryRecvError};
+use std::sync::mpsc::Receiver;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Message, Shared};
@@ -25,7 +25,7 @@ const LOOK_EVERY: Duration = Duration::from_secs(1);
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
 /// How often a failure is told.
-const COMPLAIN_EVERY: Duration = Duration::from_secs(60);
+const COMPLAIN_EVERY: Duration = Duration::from_mins(1);
 
 /// Where lines go.
 pub(in crate::telemetry) enum Target {
@@ -60,6 +60,9 @@ impl Target {
 }
 
 /// Opens `path` for appending.
+///
+/// # Errors
+/// It cannot be opened or created.
 fn append_to(path: &Path) -> io::Result<File> {
     OpenOptions::new()
         .create(true)
@@ -99,8 +102,6 @@ pub(super) struct Writer {
     written: usize,
     /// How many lines the batch has.
     lines: usize,
-    /// Who waits for the batch to be written.
-    waiting: Vec<SyncSender<()>>,
     /// When a failure was last told.
     complained: Option<Instant>,
 }
@@ -115,7 +116,6 @@ impl Writer {
             batch: Vec::with_capacity(BATCH_BYTES),
             written: 0,
             lines: 0,
-            waiting: Vec::new(),
             complained: None,
         }
     }
@@ -124,16 +124,16 @@ impl Writer {
     pub(super) fn run(mut self) {
         while let Ok(message) = self.receiver.recv() {
             self.take(message);
-            let mut open = true;
-            while open && self.batch.len() < BATCH_BYTES {
-                match self.receiver.try_recv() {
-                    Ok(message) => self.take(message),
-                    Err(TryRecvError::Empty | TryRecvError::Disconnected) => open = false,
-                }
+            while self.batch.len() < BATCH_BYTES
+                && let Ok(message) = self.receiver.try_recv()
+            {
+                self.take(message);
             }
             self.write_out();
         }
+        // What is left could not be written, and nobody will try again.
         self.shared.lose(self.lines);
+        self.shared.release(self.lines, self.batch.len());
     }
 
     /// Takes one message in.
@@ -143,7 +143,6 @@ impl Writer {
                 self.batch.extend_from_slice(&line);
                 self.lines = self.lines.saturating_add(1);
             }
-            Message::Flush(waiting) => self.waiting.push(waiting),
             Message::Wake => {}
         }
     }
@@ -170,12 +169,18 @@ impl Writer {
         if self.batch.capacity() > BATCH_BYTES.saturating_mul(2) && self.batch.is_empty() {
             self.batch = Vec::with_capacity(BATCH_BYTES);
         }
-        for waiting in self.waiting.drain(..) {
-            waiting.try_send(()).ok();
-        }
+        let _waiting = self
+            .shared
+            .waiting
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        self.shared.written.notify_all();
     }
 
     /// Writes the batch as far as the target takes it.
+    ///
+    /// # Errors
+    /// The target took no more.
     fn write_batch(&mut self) -> io::Result<()> {
         while self.written < self.batch.len() {
             let rest = self.batch.get(self.written..).unwrap_or_default();
@@ -207,7 +212,7 @@ impl Writer {
             .iter()
             .rposition(|byte| *byte == b'\n')
             .map_or(0, |last| last.saturating_add(1));
-        let lines = done.iter().filter(|byte| **byte == b'\n').count();
+        let lines = done.split(|byte| *byte == b'\n').count().saturating_sub(1);
         self.shared.release(lines, whole);
         self.lines = self.lines.saturating_sub(lines);
         self.batch.drain(..whole);
@@ -268,3 +273,6 @@ impl Writer {
         tracing::error!(path = %open.path.display(), error = %failure, "{what} the audit file");
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,308 @@
+//! The layering of `ARCHITECTURE.md`, held by a machine: who may import whom, who may name which
+//! crate, and where tasks are spawned.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// One row of the import table.
+struct Row {
+    /// The module below `src/`.
+    module: &'static str,
+    /// The modules of this crate that it may import.
+    modules: &'static [&'static str],
+    /// The crates that it may name, beside `std`.
+    crates: &'static [&'static str],
+}
+
+/// The import table. Arrows point downward only.
+const TABLE: &[Row] = &[
+    Row { module: "ftp", modules: &[], crates: &["bytes", "thiserror"] },
+    Row {
+        module: "policy",
+        modules: &["ftp"],
+        crates: &[
+            "bytes",
+            "thiserror",
+            "globset",
+            "regex",
+            "ipnet",
+            "jiff",
+            "unicode_normalization",
+        ],
+    },
+    Row { module: "session", modules: &["ftp", "policy"], crates: &["bytes", "thiserror"] },
+    Row { module: "sys", modules: &[], crates: &["rustix", "socket2", "sd_notify", "tokio"] },
+    Row {
+        module: "relay",
+        modules: &["sys"],
+        crates: &["tokio", "bytes", "rustix"],
+    },
+    Row {
+        module: "upstream",
+        modules: &["ftp", "sys"],
+        crates: &["tokio", "thiserror"],
+    },
+    Row {
+        module: "settings",
+        modules: &["ftp", "policy", "session", "upstream"],
+        crates: &["ipnet", "bytes"],
+    },
+    Row {
+        module: "telemetry",
+        modules: &["ftp", "policy", "session", "relay", "settings"],
+        crates: &[
+            "bytes",
+            "metrics",
+            "metrics_exporter_prometheus",
+            "metrics_process",
+            "tracing",
+            "tracing_subscriber",
+            "serde",
+            "serde_json",
+            "jiff",
+            "rand",
+            "thiserror",
+            "arc_swap",
+            "tokio",
+        ],
+    },
+    Row {
+        module: "gateway",
+        modules: &[
+            "ftp", "session", "policy", "relay", "upstream", "sys", "settings", "telemetry",
+        ],
+        crates: &["tokio", "tokio_util", "tracing", "bytes", "rand", "thiserror", "arc_swap", "ipnet", "socket2"],
+    },
+    Row {
+        module: "admin",
+        modules: &["telemetry", "upstream", "settings"],
+        crates: &[
+            "tokio",
+            "hyper",
+            "hyper_util",
+            "http_body_util",
+            "serde",
+            "serde_json",
+            "bytes",
+            "tracing",
+        ],
+    },
+    Row {
+        module: "config",
+        modules: &["settings", "ftp", "policy", "session", "upstream"],
+        crates: &[
+            "serde",
+            "serde_ignored",
+            "serde_json",
+            "toml",
+            "strsim",
+            "annotate_snippets",
+            "ipnet",
+            "bytes",
+            "thiserror",
+        ],
+    },
+    Row {
+        module: "cli",
+        modules: &[
+            "ftp", "policy", "session", "sys", "relay", "upstream", "settings", "telemetry",
+            "gateway", "admin", "config",
+        ],
+        crates: &[
+            "clap",
+            "clap_complete",
+            "clap_mangen",
+            "tokio",
+            "bytes",
+            "jiff",
+            "serde",
+            "serde_json",
+            "thiserror",
+            "tracing",
+        ],
+    },
+];
+
+/// Every crate that the manifest names: what is looked for.
+fn dependencies() -> BTreeSet<String> {
+    let manifest = fs::read_to_string(root().join("Cargo.toml")).unwrap();
+    let mut inside = false;
+    let mut names = BTreeSet::new();
+    for line in manifest.lines() {
+        if line.starts_with('[') {
+            inside = line == "[dependencies]";
+        } else if let (true, Some((name, _))) = (inside, line.split_once('=')) {
+            names.insert(name.trim().replace('-', "_"));
+        }
+    }
+    assert!(names.len() > 20, "the manifest's dependencies were read: {names:?}");
+    names
+}
+
+fn root() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The Rust files below `path`, or `path` itself.
+fn sources(path: &Path) -> Vec<PathBuf> {
+    if path.is_file() {
+        return vec![path.to_path_buf()];
+    }
+    let mut found = Vec::new();
+    for entry in fs::read_dir(path).into_iter().flatten() {
+        found.extend(sources(&entry.unwrap().path()));
+    }
+    found.retain(|path| path.extension().is_some_and(|extension| extension == "rs"));
+    found.sort();
+    found
+}
+
+/// The files of a module: `src/name.rs` and all below `src/name/`, tests apart.
+fn files(module: &str) -> Vec<PathBuf> {
+    let source = root().join("src");
+    let mut found = sources(&source.join(module));
+    let file = source.join(format!("{module}.rs"));
+    if file.exists() {
+        found.push(file);
+    }
+    found.retain(|path| {
+        path.file_name().is_some_and(|name| name != "tests.rs")
+            && !path.components().any(|part| part.as_os_str() == "tests")
+    });
+    found
+}
+
+/// The code of a file, without comments and what stands in strings.
+fn code(path: &Path) -> String {
+    let text = fs::read_to_string(path).unwrap();
+    text.lines()
+        .map(|line| line.split("//").next().unwrap_or_default())
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// Whether `code` names `path` as the start of a path (`tokio::`), not as a part of another.
+fn names(code: &str, start: &str) -> bool {
+    code.match_indices(start).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        let own = before.is_none_or(|c| !c.is_alphanumeric() && c != '_' && c != ':');
+        own && !code[at..].starts_with(&format!("{start}_"))
+    })
+}
+
+#[test]
+fn every_module_has_a_row() {
+    let rows: BTreeSet<&str> = TABLE.iter().map(|row| row.module).collect();
+    let mut modules = BTreeSet::new();
+    for entry in fs::read_dir(root().join("src")).unwrap() {
+        let name = entry.unwrap().file_name().into_string().unwrap();
+        let name = name.trim_end_matches(".rs").to_owned();
+        if !["lib", "main"].contains(&name.as_str()) {
+            modules.insert(name);
+        }
+    }
+    assert_eq!(modules, rows.iter().map(|row| (*row).to_owned()).collect());
+}
+
+#[test]
+fn modules_import_downward_only() {
+    let modules: Vec<&str> = TABLE.iter().map(|row| row.module).collect();
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for row in TABLE {
+        for file in files(row.module) {
+            let code = code(&file);
+            seen += 1;
+            for other in modules.iter().filter(|other| **other != row.module) {
+                if names(&code, &format!("crate::{other}")) && !row.modules.contains(other) {
+                    wrong.push(format!("{} imports {other}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 50, "only {seen} files were looked at");
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn modules_name_their_own_crates_only() {
+    let crates = dependencies();
+    let mut wrong = Vec::new();
+    for row in TABLE {
+        for file in files(row.module) {
+            let code = code(&file);
+            for name in &crates {
+                if names(&code, &format!("{name}::")) && !row.crates.contains(&name.as_str()) {
+                    wrong.push(format!("{} names {name}", file.display()));
+                }
+            }
+        }
+    }
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn the_pure_modules_see_no_world() {
+    let banned = [
+        "std::fs", "std::io", "std::net::Tcp", "std::net::Udp", "std::thread", "std::process",
+        "std::env", "SystemTime", "Instant", "println!", "eprintln!",
+    ];
+    let mut seen = 0;
+    let mut wrong = Vec::new();
+    for module in ["ftp", "policy", "session"] {
+        for file in files(module) {
+            seen += 1;
+            let code = code(&file);
+            for word in banned {
+                if code.contains(word) {
+                    wrong.push(format!("{} says {word}", file.display()));
+                }
+            }
+        }
+    }
+    assert!(seen > 20, "only {seen} files were looked at");
+    assert_eq!(wrong, Vec::<String>::new());
+}
+
+#[test]
+fn tasks_and_threads_are_spawned_where_the_map_says() {
+    let map = fs::read_to_string(root().join("ARCHITECTURE.md")).unwrap();
+    let mut sites = BTreeMap::new();
+    for file in sources(&root().join("src")) {
+        if file.file_name().is_some_and(|name| name == "tests.rs")
+            || file.components().any(|part| part.as_os_str() == "tests")
+        {
+            continue;
+        }
+        let code = code(&file);
+        let count = code.matches("spawn(").count() + code.matches("spawn_blocking(").count();
+        if count > 0 {
+            let name = file.strip_prefix(root()).unwrap().display().to_string();
+            sites.insert(name, count);
+        }
+    }
+    assert!(!sites.is_empty(), "no spawn site was found");
+    for (site, count) in &sites {
+        let line = format!("`{site}`");
+        assert!(map.contains(&line), "ARCHITECTURE.md does not list {site} ({count} spawns)");
+    }
+}
+
+#[test]
+fn a_permit_is_made_by_policy_alone() {
+    for file in sources(&root().join("src")) {
+        let inside = file.strip_prefix(root().join("src")).unwrap();
+        if !inside.starts_with("policy") {
+            assert!(!code(&file).contains("Permit::new"), "{} makes a permit", file.display());
+        }
+    }
+}
+
+#[test]
+fn the_check_itself_catches_a_wrong_import() {
+    assert!(names("use crate::gateway::Gateway;", "crate::gateway"));
+    assert!(names("let x = tokio::spawn(y);", "tokio::"));
+    assert!(!names("use tokio_util::sync::X;", "tokio::"));
+    assert!(!names("use my::tokio::X;", "tokio::"));
+}
