@@ -216,9 +216,9 @@ impl<'a> Subject<'a> {
         if !self.is_spread() {
             return first.row().map_or(Paths::Opaque, |row| row.paths);
         }
-        let pathless = self.words().all(|word| {
-            verb::site(word.head).is_some_and(|row| matches!(row.paths, Paths::None))
-        });
+        let pathless = self
+            .words()
+            .all(|word| verb::site(word.head).is_some_and(|row| matches!(row.paths, Paths::None)));
         if pathless { Paths::None } else { Paths::Opaque }
     }
 
@@ -295,8 +295,7 @@ impl Pattern {
     /// Whether this name may stand for some form of the verb `key`.
     pub(super) fn concerns(&self, key: Key<'_>) -> bool {
         match (self, key) {
-            (Self::All, _) => true,
-            (Self::Group(_), Key::Known(Verb::Site)) => true,
+            (Self::All, _) | (Self::Group(_), Key::Known(Verb::Site)) => true,
             (Self::Group(group), Key::Known(Verb::Stat | Verb::Mdtm)) => {
                 // Their group depends on the argument: see `Command::groups`.
                 [Group::Info, Group::List, Group::Modify]
@@ -390,7 +389,9 @@ impl Names {
             })
         };
         if sense == Sense::Refuse {
-            return subject.words().any(|word| has(word.whole) || has(word.head));
+            return subject
+                .words()
+                .any(|word| has(word.whole) || has(word.head));
         }
         let mut words = subject.granted_words().peekable();
         words.peek().is_some() && words.all(|word| has(word.exact(subject.system)))

@@ -47,7 +47,7 @@ pub(super) fn policies(
 ) -> Vec<Option<Built>> {
     let mut built: Vec<Option<Built>> = vec![None; drafts.len()];
     let mut levels: Vec<Option<Arc<Level>>> = vec![None; drafts.len()];
-    let mut ways = 0_u32;
+    let mut ways = 0_usize;
     for index in &graph.order {
         let Some(draft) = drafts.get(*index) else {
             continue;
@@ -145,7 +145,7 @@ struct Layout {
 
 impl Layout {
     /// Nothing yet; its ids begin at `first`.
-    fn new(draft: &Draft<'_>, first: u32) -> Self {
+    fn new(draft: &Draft<'_>, first: usize) -> Self {
         let default = draft.spec.default.as_ref();
         let policy = Policy {
             name: draft.name.value.as_str().into(),
@@ -156,10 +156,8 @@ impl Layout {
             unnamed: Arc::new(Chain::default()),
             stance: default.map_or(Stance::Deny, |default| default.value),
             default: 0,
-            default_span: default.map_or_else(
-                || draft.name.span.clone(),
-                |default| default.span.clone(),
-            ),
+            default_span: default
+                .map_or_else(|| draft.name.span.clone(), |default| default.span.clone()),
             has_paths: false,
             hands_to_paths: false,
             uses_home: false,
@@ -187,7 +185,7 @@ impl Layout {
     }
 
     /// Adds a slot of `size` ids; its offset is returned.
-    fn slot(&mut self, label: Arc<str>, span: &Span, deed: Deed, size: u32) -> u32 {
+    fn slot(&mut self, label: Arc<str>, span: &Span, deed: Deed, size: usize) -> usize {
         let offset = self.policy.size;
         self.policy.slots.push(Slot {
             offset,
@@ -315,9 +313,7 @@ fn step_names(step: &Step) -> impl Iterator<Item = &Pattern> {
         Step::Lists(lists) => (&lists.allow, Some(&lists.deny)),
         Step::Rule(rule, _) => (&rule.names, None),
     };
-    first
-        .iter()
-        .chain(second.into_iter().flat_map(Names::iter))
+    first.iter().chain(second.into_iter().flat_map(Names::iter))
 }
 
 /// The steps that concern `key`.
