@@ -3,6 +3,7 @@
 //! Owns arguments, exit codes and everything printed to a terminal. Must not know how a session
 //! or a policy decides: it asks them.
 
+mod agreeable;
 mod args;
 mod check;
 mod dialogue;

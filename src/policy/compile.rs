@@ -78,7 +78,12 @@ pub fn compile(specs: &[PolicySpec]) -> (Option<PolicySet>, Vec<Problem>) {
     let mut problems = problems.found;
     problems.sort_by_key(|problem| {
         let span = &problem.span;
-        (span.source, span.bytes.start, problem.severity, span.bytes.end)
+        (
+            span.source,
+            span.bytes.start,
+            problem.severity,
+            span.bytes.end,
+        )
     });
     let failed = problems
         .iter()

@@ -229,9 +229,8 @@ fn pair(argument: &[u8], ground: &Ground<'_>, symlink: bool) -> Vec<Place> {
 
 /// SITE UTIME: `time path`, or `path time time time UTC`; what fits both is unsure.
 fn utime(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
-    let is_time = |word: &[u8]| {
-        (12..=14).contains(&word.len()) && word.iter().all(u8::is_ascii_digit)
-    };
+    let is_time =
+        |word: &[u8]| (12..=14).contains(&word.len()) && word.iter().all(u8::is_ascii_digit);
     if has_loose_blanks(argument) {
         return vec![Place::Unsure];
     }

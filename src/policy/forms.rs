@@ -105,11 +105,7 @@ pub(super) fn of_verb<'a>(verb: Verb, word: Option<&'a str>, words: &'a Words) -
     forms.extend(named.map(|word| plain(word)));
     forms.extend(
         values(verb)
-            .filter(|value| {
-                !words
-                    .get(&verb)
-                    .is_some_and(|words| words.contains(*value))
-            })
+            .filter(|value| !words.get(&verb).is_some_and(|words| words.contains(*value)))
             .map(|value| plain(value)),
     );
     forms
@@ -150,8 +146,5 @@ fn values(verb: Verb) -> impl Iterator<Item = &'static str> {
         &[]
     };
     let site: &[verb::SiteRow] = if verb == Verb::Site { verb::SITE } else { &[] };
-    fixed
-        .iter()
-        .copied()
-        .chain(site.iter().map(|row| row.name))
+    fixed.iter().copied().chain(site.iter().map(|row| row.name))
 }

@@ -73,9 +73,7 @@ impl Token {
         match self {
             Self::Any => true,
             Self::Class(class) => class.takes(character, folded),
-            Self::Literal(own) => {
-                *own == character || (folded && fold(*own) == fold(character))
-            }
+            Self::Literal(own) => *own == character || (folded && fold(*own) == fold(character)),
             Self::Run | Self::User => false,
         }
     }
@@ -89,8 +87,8 @@ impl Class {
                 .iter()
                 .any(|(first, last)| (*first..=*last).contains(&one))
         };
-        let found = within(character)
-            || (folded && (within(fold(character)) || within(unfold(character))));
+        let found =
+            within(character) || (folded && (within(fold(character)) || within(unfold(character))));
         found != self.negated
     }
 }
@@ -166,7 +164,10 @@ pub(super) fn spell_out(text: &str, placeholders: bool) -> Result<Vec<Vec<Token>
     let mut done = Vec::new();
     while let Some(pieces) = work.pop() {
         // The first `}` closes the innermost brace, so nesting needs no recursion.
-        let Some(close) = pieces.iter().position(|piece| matches!(piece, Piece::Close)) else {
+        let Some(close) = pieces
+            .iter()
+            .position(|piece| matches!(piece, Piece::Close))
+        else {
             done.push(tokens(pieces)?);
             continue;
         };
@@ -183,7 +184,10 @@ pub(super) fn spell_out(text: &str, placeholders: bool) -> Result<Vec<Vec<Token>
         if options.len() < 2 {
             return Err(GlobFault::Placeholder(plain(inside)));
         }
-        let total = work.len().saturating_add(done.len()).saturating_add(options.len());
+        let total = work
+            .len()
+            .saturating_add(done.len())
+            .saturating_add(options.len());
         if total > ALTERNATIVES_MAX {
             return Err(GlobFault::TooManyAlternatives);
         }

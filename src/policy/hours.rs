@@ -129,7 +129,12 @@ fn week(text: &str) -> Result<[bool; 7], HoursFault> {
     for range in text.split(',') {
         let (first, last) = range.split_once('-').unwrap_or((range, range));
         let (first, last) = (day(first)?, day(last)?);
-        let mut cycle = DAYS.iter().enumerate().map(|(index, _)| index).cycle().skip(first);
+        let mut cycle = DAYS
+            .iter()
+            .enumerate()
+            .map(|(index, _)| index)
+            .cycle()
+            .skip(first);
         while let Some(index) = cycle.next()
             && let Some(named) = days.get_mut(index)
         {

@@ -211,7 +211,11 @@ impl Judge {
         if self.unjudged(&scene).is_some() {
             return false;
         }
-        let policies = [Some(&self.listener), Some(&self.upstream), self.observed.as_ref()];
+        let policies = [
+            Some(&self.listener),
+            Some(&self.upstream),
+            self.observed.as_ref(),
+        ];
         for (policy, excused) in policies.into_iter().flatten().zip([false, true, false]) {
             // RNTO will need to know where RNFR pointed, even if no rule asks at RNFR.
             if scene.subject.key == Key::Known(Verb::Rnfr) && policy.looks_at_paths() {
@@ -359,7 +363,14 @@ fn path_code(command: &Command) -> u16 {
 fn has_too_many_wildcards(scene: &Scene<'_>) -> bool {
     let is_wild = |byte: &&u8| matches!(byte, b'*' | b'?' | b'[' | b'{');
     scene.subject.paths == Paths::Listing
-        && scene.query.command.argument_bytes().iter().filter(is_wild).count() > WILDCARDS_MAX
+        && scene
+            .query
+            .command
+            .argument_bytes()
+            .iter()
+            .filter(is_wild)
+            .count()
+            > WILDCARDS_MAX
 }
 
 #[cfg(test)]

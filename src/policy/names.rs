@@ -216,9 +216,9 @@ impl<'a> Subject<'a> {
         if !self.is_spread() {
             return first.row().map_or(Paths::Opaque, |row| row.paths);
         }
-        let pathless = self.words().all(|word| {
-            verb::site(word.head).is_some_and(|row| matches!(row.paths, Paths::None))
-        });
+        let pathless = self
+            .words()
+            .all(|word| verb::site(word.head).is_some_and(|row| matches!(row.paths, Paths::None)));
         if pathless { Paths::None } else { Paths::Opaque }
     }
 
@@ -390,7 +390,9 @@ impl Names {
             })
         };
         if sense == Sense::Refuse {
-            return subject.words().any(|word| has(word.whole) || has(word.head));
+            return subject
+                .words()
+                .any(|word| has(word.whole) || has(word.head));
         }
         let mut words = subject.granted_words().peekable();
         words.peek().is_some() && words.all(|word| has(word.exact(subject.system)))

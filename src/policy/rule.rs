@@ -189,9 +189,11 @@ impl Rule {
     /// `users`, `clients` and `hours`.
     fn who(&self, asker: &Asker<'_>) -> Outcome {
         let users = self.users.is_empty()
-            || asker
-                .user
-                .is_some_and(|user| self.users.iter().any(|glob| glob.matches(user, asker.folded)));
+            || asker.user.is_some_and(|user| {
+                self.users
+                    .iter()
+                    .any(|glob| glob.matches(user, asker.folded))
+            });
         // An IPv4-mapped address is IPv4.
         let client = asker.client.to_canonical();
         let clients =

@@ -156,10 +156,8 @@ impl Layout {
             unnamed: Arc::new(Chain::default()),
             stance: default.map_or(Stance::Deny, |default| default.value),
             default: 0,
-            default_span: default.map_or_else(
-                || draft.name.span.clone(),
-                |default| default.span.clone(),
-            ),
+            default_span: default
+                .map_or_else(|| draft.name.span.clone(), |default| default.span.clone()),
             has_paths: false,
             hands_to_paths: false,
             uses_home: false,
@@ -315,9 +313,7 @@ fn step_names(step: &Step) -> impl Iterator<Item = &Pattern> {
         Step::Lists(lists) => (&lists.allow, Some(&lists.deny)),
         Step::Rule(rule, _) => (&rule.names, None),
     };
-    first
-        .iter()
-        .chain(second.into_iter().flat_map(Names::iter))
+    first.iter().chain(second.into_iter().flat_map(Names::iter))
 }
 
 /// The steps that concern `key`.

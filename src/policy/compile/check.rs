@@ -63,10 +63,14 @@ impl Check<'_, '_> {
     /// Its own rules.
     fn rules(&self) -> impl Iterator<Item = &Arc<Rule>> {
         let own = self.draft.rules.len();
-        self.built.steps.iter().take(own).filter_map(|step| match step {
-            Step::Rule(rule, _) => Some(rule),
-            Step::Lists(_) => None,
-        })
+        self.built
+            .steps
+            .iter()
+            .take(own)
+            .filter_map(|step| match step {
+                Step::Rule(rule, _) => Some(rule),
+                Step::Lists(_) => None,
+            })
     }
 
     /// One of its rules as it was written.
@@ -82,7 +86,12 @@ impl Check<'_, '_> {
         let spans = if written.spec.commands.is_empty() {
             vec![&written.spec.span]
         } else {
-            written.spec.commands.iter().map(|name| &name.span).collect()
+            written
+                .spec
+                .commands
+                .iter()
+                .map(|name| &name.span)
+                .collect()
         };
         let single = |pattern: &Pattern| Names::new(vec![pattern.clone()]);
         written.names.iter().map(single).zip(spans).collect()
@@ -146,14 +155,18 @@ impl Check<'_, '_> {
         }
         let mut before = None;
         let all_taken = matched.all(|subject| {
-            let earlier = self.rules().take(index).enumerate().find(|(earlier, other)| {
-                self.written(*earlier)
-                    .is_some_and(|other| subsumes(other, written))
-                    && other
-                        .names
-                        .rank(&subject, other.effect.sense(), self.wary(&subject))
-                        .is_some()
-            });
+            let earlier = self
+                .rules()
+                .take(index)
+                .enumerate()
+                .find(|(earlier, other)| {
+                    self.written(*earlier)
+                        .is_some_and(|other| subsumes(other, written))
+                        && other
+                            .names
+                            .rank(&subject, other.effect.sense(), self.wary(&subject))
+                            .is_some()
+                });
             before = before.or_else(|| earlier.map(|(earlier, _)| earlier));
             earlier.is_some()
         });
@@ -313,13 +326,7 @@ fn has_effects(form: &Form<'_>, subject: &Subject<'_>) -> bool {
         .flatten();
     let sets_up_next = matches!(
         verb,
-        Verb::Cdup
-            | Verb::Cwd
-            | Verb::Mode
-            | Verb::Rang
-            | Verb::Rest
-            | Verb::Stru
-            | Verb::Type
+        Verb::Cdup | Verb::Cwd | Verb::Mode | Verb::Rang | Verb::Rest | Verb::Stru | Verb::Type
     );
     sets_up_next
         || verb.row().data != Data::None

@@ -201,10 +201,10 @@ pub(super) fn pattern(
                     &written.span,
                     format!("there is no group `@{name}`"),
                 )
-                .help_if(did_you_mean(
-                    name,
-                    Group::ALL.into_iter().map(Group::name),
-                ).map(|help| help.replace('`', "`@").replacen("`@?", "`?", 1)));
+                .help_if(
+                    did_you_mean(name, Group::ALL.into_iter().map(Group::name))
+                        .map(|help| help.replace('`', "`@").replacen("`@?", "`?", 1)),
+                );
         }
         return group.map(Pattern::Group);
     }
@@ -423,12 +423,18 @@ fn path(written: &Located<String>, problems: &mut Problems) -> Option<PathGlob> 
                 "begin it with `/`, `{{home}}/`, or with `**/` for any directory: `/{}`",
                 written.value
             )),
-            PatternFault::Glob(GlobFault::Placeholder(name)) => Some(
-                did_you_mean(name, ["user", "home"]).map_or_else(
-                    || "the placeholders are `{user}` and `{home}`; a choice is `{one,two}`".to_owned(),
-                    |help| help.replace("`user`", "`{user}`").replace("`home`", "`{home}`"),
-                ),
-            ),
+            PatternFault::Glob(GlobFault::Placeholder(name)) => {
+                Some(did_you_mean(name, ["user", "home"]).map_or_else(
+                    || {
+                        "the placeholders are `{user}` and `{home}`; a choice is `{one,two}`"
+                            .to_owned()
+                    },
+                    |help| {
+                        help.replace("`user`", "`{user}`")
+                            .replace("`home`", "`{home}`")
+                    },
+                ))
+            }
             PatternFault::Dots
             | PatternFault::Glob(_)
             | PatternFault::HomeGlued
@@ -491,10 +497,7 @@ fn argument(written: &Located<String>, problems: &mut Problems) -> Option<regex:
 ///
 /// # Errors
 /// What is wrong with it, in words.
-fn checked<T>(
-    text: &str,
-    build: impl Fn(&str) -> Result<T, regex::Error>,
-) -> Result<T, String> {
+fn checked<T>(text: &str, build: impl Fn(&str) -> Result<T, regex::Error>) -> Result<T, String> {
     if text.len() > REGEX_TEXT_MAX {
         return Err(format!("it is longer than {REGEX_TEXT_MAX} bytes"));
     }
@@ -626,7 +629,10 @@ fn check_rule_names(spec: &PolicySpec, problems: &mut Problems) {
                 .warning(
                     "policy/reserved-name",
                     &name.span,
-                    format!("`{}` is also what metrics call a list or the default", name.value),
+                    format!(
+                        "`{}` is also what metrics call a list or the default",
+                        name.value
+                    ),
                 )
                 .help("choose another name");
         }
@@ -635,7 +641,10 @@ fn check_rule_names(spec: &PolicySpec, problems: &mut Problems) {
                 .warning(
                     "policy/duplicate-name",
                     &name.span,
-                    format!("two rules are called `{}`, and metrics add them up", name.value),
+                    format!(
+                        "two rules are called `{}`, and metrics add them up",
+                        name.value
+                    ),
                 )
                 .also(&first.span, "the first is here");
         }

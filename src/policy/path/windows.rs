@@ -69,7 +69,11 @@ fn is_ambiguous(character: char) -> bool {
     }
     fold(character).is_ascii()
         || character.to_uppercase().any(|upper| upper.is_ascii())
-        || matches!(character, '\u{FF00}'..='\u{FFEF}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29F5}' | '\u{29F8}')
+        || matches!(
+            character,
+            '\u{FF00}'
+                ..='\u{FFEF}' | '\u{2044}' | '\u{2215}' | '\u{2216}' | '\u{29F5}' | '\u{29F8}'
+        )
 }
 
 /// Whether it may be a short name: `PROGRA~1`.

@@ -28,7 +28,10 @@ struct Gate(Arc<(Mutex<(Mode, Vec<u8>, usize)>, Condvar)>);
 
 impl Gate {
     fn new(mode: Mode) -> Self {
-        Self(Arc::new((Mutex::new((mode, Vec::new(), 0)), Condvar::new())))
+        Self(Arc::new((
+            Mutex::new((mode, Vec::new(), 0)),
+            Condvar::new(),
+        )))
     }
 
     fn set(&self, mode: Mode) {
@@ -121,7 +124,9 @@ fn a_spool_that_goes_away_writes_what_it_has() {
     let waiting = shared.waiting.lock().unwrap();
     let (_waiting, outcome) = shared
         .written
-        .wait_timeout_while(waiting, PATIENCE, |()| shared.lines.load(Ordering::Acquire) > 0)
+        .wait_timeout_while(waiting, PATIENCE, |()| {
+            shared.lines.load(Ordering::Acquire) > 0
+        })
         .unwrap();
     assert!(!outcome.timed_out());
     assert_eq!(gate.text(), lines(0..10));
