@@ -1,1 +1,388 @@
-//! gateway
+//! The shell: sockets, time and tasks around the pure sessions.
+//!
+//! Owns listeners, control and data connections, the order of start, reload and drain. Decides
+//! nothing about FTP: a driver feeds a [`crate::session::Session`] and does what it says.
+//!
+//! Tasks are spawned in two places: [`Gateway::open`] spawns one accept loop for each listening
+//! socket, and `listener.rs` one task for each session. A session's task owns all that the
+//! session owns; it never spawns.
+
+#![cfg_attr(
+    test,
+    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
+)]
+
+mod admission;
+mod clock;
+mod data;
+mod driver;
+mod leg;
+mod listener;
+mod offer;
+mod plan;
+mod ports;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{SocketAddr, TcpListener as StdListener};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::policy::PolicySet;
+use crate::relay::Pool;
+use crate::settings::Settings;
+use crate::sys::{rlimit, socket};
+use crate::telemetry::Telemetry;
+use crate::upstream::Resolver;
+use admission::Admission;
+use listener::Entrance;
+use plan::{DoorKey, Plan};
+
+/// How long the addresses of an upstream's name are remembered.
+const UPSTREAM_NAMES: Duration = Duration::from_secs(30);
+/// How long the address of a name that is advertised is remembered.
+const ADVERTISED_NAMES: Duration = Duration::from_mins(1);
+/// How long sessions that are told to end may take to say so.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
+/// Why a gateway does not start, or a reload changes nothing.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// A listener's address cannot be listened on.
+    #[error("listener `{listener}` cannot listen on {address}: {source}{}", advice(.source))]
+    Bind {
+        /// Its name.
+        listener: Arc<str>,
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: io::Error,
+    },
+    /// A policy is not there.
+    #[error("listener `{listener}` is judged by the policy `{policy}`, which does not exist")]
+    Policy {
+        /// The listener whose route needs it.
+        listener: Arc<str>,
+        /// The policy.
+        policy: Arc<str>,
+    },
+    /// Telemetry does not take the configuration over.
+    #[error("the audit file cannot be opened: {0}")]
+    Telemetry(#[source] io::Error),
+    /// An upstream is not there.
+    #[error("listener `{listener}` is in front of the upstream `{upstream}`, which does not exist")]
+    Upstream {
+        /// The listener.
+        listener: Arc<str>,
+        /// The upstream.
+        upstream: Arc<str>,
+    },
+}
+
+/// What to do about an address that cannot be listened on.
+fn advice(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::AddrInUse => {
+            "; something listens there, or on the same port of all addresses: see `ss -ltnp`"
+        }
+        io::ErrorKind::AddrNotAvailable => "; this machine does not have that address",
+        io::ErrorKind::PermissionDenied => {
+            "; give the program CAP_NET_BIND_SERVICE or use a port from 1024"
+        }
+        _ => "",
+    }
+}
+
+/// What the gateway is doing.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// Accepting.
+    Running,
+    /// Letting sessions finish.
+    Draining,
+    /// Ending them.
+    Ending,
+}
+
+/// What every accept loop and every session is to follow.
+#[derive(Clone, Debug)]
+struct Orders {
+    /// The configuration in force.
+    plan: Arc<Plan>,
+    /// What the gateway is doing.
+    stage: Stage,
+}
+
+/// What accept loops and sessions share.
+struct Shared {
+    /// Where things are counted.
+    telemetry: Arc<Telemetry>,
+    /// How many sessions there are.
+    admission: Arc<Admission>,
+    /// Buffers and pipes of relays.
+    pool: Arc<Pool>,
+    /// Addresses of upstreams.
+    upstream_names: Arc<Resolver>,
+    /// Addresses that are advertised.
+    advertised_names: Arc<Resolver>,
+    /// What is in force.
+    orders: watch::Sender<Orders>,
+    /// The accept loops.
+    entrances: TaskTracker,
+    /// The sessions.
+    sessions: TaskTracker,
+}
+
+/// A listening socket of the gateway's.
+#[derive(Debug)]
+struct Door {
+    /// Where it listens.
+    address: SocketAddr,
+    /// Closes it.
+    closed: CancellationToken,
+}
+
+/// A running gateway. Dropping it ends its sessions.
+pub struct Gateway {
+    /// What accept loops and sessions share.
+    shared: Arc<Shared>,
+    /// The listening sockets.
+    doors: Mutex<BTreeMap<DoorKey, Door>>,
+}
+
+impl Gateway {
+    /// Binds every listener, then begins to accept. To be called within a runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]: one listener that cannot be bound, and none is.
+    pub fn start(
+        settings: Arc<Settings>,
+        policies: Arc<PolicySet>,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self, StartError> {
+        if let Err(error) = rlimit::raise_descriptors() {
+            tracing::warn!(%error, "the limit on open descriptors stays as it is");
+        }
+        let plan = Plan::new(settings, policies, None, &telemetry)?;
+        let bound = bind(&plan, &BTreeMap::new())?;
+        let (orders, _) = watch::channel(Orders {
+            plan: Arc::new(plan),
+            stage: Stage::Running,
+        });
+        let gateway = Self {
+            shared: Arc::new(Shared {
+                telemetry,
+                admission: Arc::default(),
+                pool: Arc::default(),
+                upstream_names: Arc::new(Resolver::new(UPSTREAM_NAMES)),
+                advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
+                orders,
+                entrances: TaskTracker::new(),
+                sessions: TaskTracker::new(),
+            }),
+            doors: Mutex::new(BTreeMap::new()),
+        };
+        gateway.shared.orders.borrow().plan.announce();
+        gateway.open(&mut gateway.doors(), bound);
+        Ok(gateway)
+    }
+
+    /// Takes over a new configuration. New listeners are bound before anything is changed;
+    /// listeners that stay are not touched, those that are gone stop accepting. Live sessions are
+    /// judged by the new policies from their next command on.
+    ///
+    /// # Errors
+    /// [`StartError`]: nothing has changed.
+    pub fn reload(
+        &self,
+        settings: Arc<Settings>,
+        policies: Arc<PolicySet>,
+    ) -> Result<(), StartError> {
+        let mut doors = self.doors();
+        let orders = self.shared.orders.borrow().clone();
+        let telemetry = &self.shared.telemetry;
+        let plan = Plan::new(settings, policies, Some(&orders.plan), telemetry)?;
+        let bound = bind(&plan, &doors)?;
+        telemetry
+            .reconfigure(&plan.settings, &plan.policies)
+            .map_err(StartError::Telemetry)?;
+        let plan = Arc::new(plan);
+        doors.retain(|key, door| {
+            let stays = plan.doors.contains_key(key);
+            if !stays {
+                door.closed.cancel();
+            }
+            stays
+        });
+        self.shared
+            .orders
+            .send_modify(|orders| orders.plan = Arc::clone(&plan));
+        plan.announce();
+        if orders.stage == Stage::Running {
+            self.open(&mut doors, bound);
+        }
+        Ok(())
+    }
+
+    /// Begins to accept on sockets that are bound.
+    fn open(&self, doors: &mut BTreeMap<DoorKey, Door>, bound: Vec<Bound>) {
+        for socket in bound {
+            let Bound {
+                key,
+                name,
+                listener,
+                address,
+            } = socket;
+            let closed = CancellationToken::new();
+            let shared = Arc::clone(&self.shared);
+            let entrance = Entrance::new(key.clone(), name, listener, shared, closed.clone());
+            self.shared.entrances.spawn(entrance.run());
+            doors.insert(key, Door { address, closed });
+        }
+    }
+
+    /// Stops accepting and lets sessions finish what runs; those that are left at the end of
+    /// `limits.drain_timeout` are ended. Returns when all are over.
+    pub async fn drain(&self) {
+        self.shared.telemetry.draining();
+        let limit = self
+            .shared
+            .orders
+            .borrow()
+            .plan
+            .settings
+            .limits
+            .drain_timeout;
+        self.order(Stage::Draining);
+        self.close_doors();
+        self.shared.entrances.close();
+        self.shared.entrances.wait().await;
+        self.shared.sessions.close();
+        if timeout(limit, self.shared.sessions.wait()).await.is_err() {
+            self.end_now().await;
+        }
+    }
+
+    /// Stops accepting and ends every session now. Returns when all are over, or have not come
+    /// to an end in a few seconds.
+    pub async fn end_now(&self) {
+        self.shared.telemetry.draining();
+        self.order(Stage::Ending);
+        self.close_doors();
+        self.shared.entrances.close();
+        self.shared.sessions.close();
+        if timeout(LAST_WORDS, self.shared.sessions.wait())
+            .await
+            .is_err()
+        {
+            tracing::warn!(sessions = self.sessions(), "sessions did not end in time");
+        }
+    }
+
+    /// How many sessions there are.
+    pub fn sessions(&self) -> usize {
+        self.shared.admission.sessions()
+    }
+
+    /// Where the gateway listens: the listener's name and the address, port 0 resolved.
+    pub fn local_addrs(&self) -> Vec<(Arc<str>, SocketAddr)> {
+        let plan = Arc::clone(&self.shared.orders.borrow().plan);
+        self.doors()
+            .iter()
+            .filter_map(|(key, door)| Some((Arc::clone(plan.doors.get(key)?), door.address)))
+            .collect()
+    }
+
+    /// Goes on to `stage`; never back.
+    fn order(&self, stage: Stage) {
+        self.shared.orders.send_if_modified(|orders| {
+            let forward = orders.stage != stage && orders.stage != Stage::Ending;
+            if forward {
+                orders.stage = stage;
+            }
+            forward
+        });
+    }
+
+    /// Stops accepting.
+    fn close_doors(&self) {
+        let mut doors = self.doors();
+        for door in doors.values() {
+            door.closed.cancel();
+        }
+        doors.clear();
+    }
+
+    /// The listening sockets.
+    fn doors(&self) -> MutexGuard<'_, BTreeMap<DoorKey, Door>> {
+        self.doors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.order(Stage::Ending);
+        self.close_doors();
+    }
+}
+
+/// A socket that is bound and not yet accepted from.
+struct Bound {
+    /// Which one.
+    key: DoorKey,
+    /// The name of its listener.
+    name: Arc<str>,
+    /// The socket.
+    listener: TcpListener,
+    /// Where it listens.
+    address: SocketAddr,
+}
+
+/// Binds every socket of `plan` that is not among `doors`: all or none.
+///
+/// # Errors
+/// [`StartError::Bind`].
+fn bind(plan: &Plan, doors: &BTreeMap<DoorKey, Door>) -> Result<Vec<Bound>, StartError> {
+    let mut bound = Vec::new();
+    for (key, name) in &plan.doors {
+        if doors.contains_key(key) {
+            continue;
+        }
+        let address = match key {
+            DoorKey::Fixed(address) => Some(*address),
+            DoorKey::Any(name, index) => {
+                let listener = plan.settings.listeners.get(name);
+                listener.and_then(|listener| listener.bind.get(*index).copied())
+            }
+        };
+        let Some(address) = address else { continue };
+        let listener = socket::listen(address, listener::BACKLOG)
+            .and_then(register)
+            .map_err(|source| StartError::Bind {
+                listener: Arc::clone(name),
+                address,
+                source,
+            })?;
+        bound.push(Bound {
+            key: key.clone(),
+            name: Arc::clone(name),
+            address: listener.local_addr().unwrap_or(address),
+            listener,
+        });
+    }
+    Ok(bound)
+}
+
+/// Makes a socket known to the runtime.
+///
+/// # Errors
+/// The runtime does not take it.
+fn register(listener: StdListener) -> io::Result<TcpListener> {
+    TcpListener::from_std(listener)
+}

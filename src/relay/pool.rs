@@ -145,9 +145,9 @@ impl Buffer {
 impl Drop for Buffer {
     fn drop(&mut self) {
         let bytes = std::mem::take(&mut self.bytes);
-        let mut shelf = lock(self.pool.shelf(bytes.len()));
-        if shelf.len() < IDLE_BUFFERS {
-            shelf.push(bytes);
+        let mut kept = lock(self.pool.shelf(bytes.len()));
+        if kept.len() < IDLE_BUFFERS {
+            kept.push(bytes);
         }
     }
 }
@@ -168,16 +168,25 @@ impl PipeLease {
     }
 
     /// [`Pipe::fill`].
+    ///
+    /// # Errors
+    /// As there.
     pub(super) fn fill(&mut self, source: &impl AsFd) -> io::Result<usize> {
         self.pipe()?.fill(source)
     }
 
     /// [`Pipe::drain`].
+    ///
+    /// # Errors
+    /// As there.
     pub(super) fn drain(&mut self, sink: &impl AsFd) -> io::Result<usize> {
         self.pipe()?.drain(sink)
     }
 
     /// The pipe, which only a dropped lease does not have.
+    ///
+    /// # Errors
+    /// `BrokenPipe` then.
     fn pipe(&mut self) -> io::Result<&mut Pipe> {
         self.pipe
             .as_mut()
@@ -223,7 +232,7 @@ mod tests {
         drop((pool.small(), pool.small(), pool.large()));
         assert_eq!(lock(&pool.small).len(), 2);
         assert_eq!(lock(&pool.large).len(), 1);
-        let kept: Vec<_> = (0..IDLE_BUFFERS + 1).map(|_| pool.small()).collect();
+        let kept: Vec<_> = (0..=IDLE_BUFFERS).map(|_| pool.small()).collect();
         assert!(lock(&pool.small).is_empty());
         drop(kept);
         assert_eq!(lock(&pool.small).len(), IDLE_BUFFERS);

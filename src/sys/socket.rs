@@ -187,7 +187,7 @@ mod tests {
     #[test]
     fn keepalive_is_set() {
         let (ours, _theirs) = pair();
-        tune(&ours, Duration::from_secs(60)).unwrap();
+        tune(&ours, Duration::from_mins(1)).unwrap();
         let socket = SockRef::from(&ours);
         assert!(socket.keepalive().unwrap());
         assert!(socket.tcp_nodelay().unwrap());

@@ -62,6 +62,9 @@ pub async fn dial(target: &Target, resolver: &Resolver, now: Instant) -> Result<
 }
 
 /// Dials one address.
+///
+/// # Errors
+/// [`Fault::Refused`] and [`Fault::Timeout`].
 async fn dial_address(
     server: SocketAddr,
     source: Option<IpAddr>,

@@ -81,6 +81,9 @@ impl Resolver {
 }
 
 /// One lookup: every address once, in the system's order.
+///
+/// # Errors
+/// The system has no answer, or one without an address.
 async fn lookup(host: &str) -> io::Result<Vec<IpAddr>> {
     let mut addresses = Vec::new();
     for found in lookup_host((host, 0)).await? {

@@ -166,8 +166,8 @@ class Gateway(Front):
         lines = [f"[listeners.{name}]", f'bind = "{_address(route.client, self._ports[server.name, route])}"']
         upstream = f"{server.name}{route.server}"
         if route == PLAIN:
-            passive = self.passive_ports(server, route)
-            lines += ['policy = "permissive"', f'passive_ports = "{passive[0]}-{passive[-1]}"']
+            first = self._passive[server.name]
+            lines += ['policy = "permissive"', f'passive_ports = "{first}-{first + PASSIVE_PORTS - 1}"']
         elif route.refused:
             upstream = name
             tap = f'[upstreams.{name}]\naddress = "127.0.0.1:{self.taps[server.name, route].port}"\n'

@@ -1,6 +1,6 @@
 """pyftpdlib with one account, as a program.
 
-    pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME
+pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME
 """
 
 import _strptime  # noqa: F401 - imported at the first MFMT otherwise, when the account may not read Python's library

@@ -44,7 +44,7 @@ class Account:
         return cls("live", secrets.token_hex(12), uid)
 
     def write(self, etc: Path, home: Path, pam_service: str) -> None:
-        """The files that make this account exist in an enclosure: passwd, group, shadow and the server's PAM service."""
+        """The files that make it exist in an enclosure: passwd, group, shadow and the server's PAM service."""
         hashed = subprocess.run(
             ["openssl", "passwd", "-6", "-stdin"], input=self.password, capture_output=True, text=True, check=True
         ).stdout.strip()

@@ -1,0 +1,315 @@
+//! The data connection of one leg, from the offer or the dial to its end.
+//!
+//! A data connection is armed to reset from its first moment and disarmed only to end in order:
+//! whatever becomes of the session or of the program, a transfer that was cut off never looks
+//! complete (law L3).
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use super::leg::later;
+use super::offer::{Arrival, Offer};
+use crate::relay::Failure;
+use crate::session::End;
+use crate::sys::socket;
+
+/// How long an ended data connection waits for its peer's end: closing it with bytes unread would
+/// reset it.
+const LINGER: Duration = Duration::from_secs(2);
+
+/// What looks up the address to advertise.
+pub(super) type LookUp = Pin<Box<dyn Future<Output = Option<IpAddr>> + Send>>;
+
+/// What dials.
+pub(super) type Dial = Pin<Box<dyn Future<Output = io::Result<TcpStream>> + Send>>;
+
+/// What happened to a data connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum DataEvent {
+    /// The peer dialled the offer.
+    Arrived,
+    /// The dial succeeded.
+    Dialled,
+    /// It did not.
+    DialFailed,
+    /// The name to advertise has no address.
+    OfferFailed,
+    /// The offer is there, and this is to be advertised.
+    OfferReady(SocketAddr),
+    /// The peer reset the connection.
+    Reset,
+    /// Somebody else dialled the offer.
+    Stranger,
+}
+
+/// How far a data connection has come.
+enum Stage {
+    /// It is being dialled.
+    Dialling(Dial),
+    /// It is waited for.
+    Listening(Offer),
+    /// It will be waited for once it is known what to advertise.
+    Naming(Offer, LookUp),
+    /// There is none.
+    None,
+    /// It is there.
+    Open(Arc<TcpStream>, Failure),
+}
+
+/// The data connection of one leg.
+pub(super) struct DataLeg {
+    /// How far it has come.
+    stage: Stage,
+    /// TCP keepalive.
+    keepalive: Duration,
+}
+
+impl DataLeg {
+    /// None yet.
+    pub(super) const fn new(keepalive: Duration) -> Self {
+        Self {
+            stage: Stage::None,
+            keepalive,
+        }
+    }
+
+    /// Waits for a connection. What was there before is reset.
+    pub(super) fn offer(&mut self, offer: Offer) {
+        self.stage = Stage::Listening(offer);
+    }
+
+    /// Waits for a connection once the address to advertise is looked up.
+    pub(super) fn offer_named(&mut self, offer: Offer, look_up: LookUp) {
+        self.stage = Stage::Naming(offer, look_up);
+    }
+
+    /// Waits for a dial. What was there before is reset.
+    pub(super) fn dial(&mut self, dial: Dial) {
+        self.stage = Stage::Dialling(dial);
+    }
+
+    /// The connection, if it is there.
+    pub(super) const fn stream(&self) -> Option<&Arc<TcpStream>> {
+        match &self.stage {
+            Stage::Open(stream, _) => Some(stream),
+            Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None => None,
+        }
+    }
+
+    /// What happens next. A connection that is `relaying` is the relay's to watch.
+    pub(super) fn poll(&mut self, relaying: bool, context: &mut Context<'_>) -> Poll<DataEvent> {
+        match &mut self.stage {
+            Stage::None => Poll::Pending,
+            Stage::Open(_, _) if relaying => Poll::Pending,
+            Stage::Open(_, failure) => {
+                ready!(failure.poll(context));
+                self.stage = Stage::None;
+                Poll::Ready(DataEvent::Reset)
+            }
+            Stage::Dialling(dial) => {
+                let dialled = ready!(dial.as_mut().poll(context));
+                Poll::Ready(self.dialled(dialled))
+            }
+            Stage::Listening(offer) => match ready!(offer.poll_arrival(context)) {
+                Arrival::Stranger => Poll::Ready(DataEvent::Stranger),
+                Arrival::Peer(stream) => {
+                    self.open(stream);
+                    Poll::Ready(DataEvent::Arrived)
+                }
+            },
+            Stage::Naming(_, look_up) => {
+                let named = ready!(look_up.as_mut().poll(context));
+                Poll::Ready(self.named(named))
+            }
+        }
+    }
+
+    /// A dial is over.
+    fn dialled(&mut self, dialled: io::Result<TcpStream>) -> DataEvent {
+        if let Ok(stream) = dialled {
+            self.open(stream);
+            DataEvent::Dialled
+        } else {
+            self.stage = Stage::None;
+            DataEvent::DialFailed
+        }
+    }
+
+    /// A lookup is over.
+    fn named(&mut self, named: Option<IpAddr>) -> DataEvent {
+        if let Stage::Naming(offer, _) = std::mem::replace(&mut self.stage, Stage::None)
+            && let Some(address) = named
+            && let Ok(local) = offer.address()
+        {
+            self.stage = Stage::Listening(offer);
+            return DataEvent::OfferReady(SocketAddr::new(address, local.port()));
+        }
+        DataEvent::OfferFailed
+    }
+
+    /// The connection is there; its listener, if any, is closed.
+    fn open(&mut self, stream: TcpStream) {
+        // An option that cannot be set says that the connection is broken: the watch sees it.
+        socket::tune(&stream, self.keepalive).ok();
+        socket::arm_reset(&stream).ok();
+        let stream = Arc::new(stream);
+        let failure = Failure::of(Arc::clone(&stream));
+        self.stage = Stage::Open(stream, failure);
+    }
+
+    /// Ends it, whatever its stage; returns what is to be lingered over.
+    pub(super) fn end(&mut self, end: End, now: Instant) -> Option<Fading> {
+        let stage = std::mem::replace(&mut self.stage, Stage::None);
+        match (stage, end) {
+            (Stage::Open(stream, _), End::Fin) => {
+                socket::finish(&*stream).ok()?;
+                Some(Fading {
+                    stream,
+                    until: later(now, LINGER),
+                })
+            }
+            // Dropped while armed: reset.
+            _ => None,
+        }
+    }
+}
+
+/// A data connection that was ended in order and waits for its peer to do so.
+pub(super) struct Fading {
+    /// The connection.
+    stream: Arc<TcpStream>,
+    /// Until then at the latest.
+    pub(super) until: Instant,
+}
+
+impl Fading {
+    /// Throws away what still comes; ready when the peer has ended too.
+    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
+        let mut buffer = [0; 4096];
+        loop {
+            ready!(self.stream.poll_read_ready(context)).ok();
+            match self.stream.try_read(&mut buffer) {
+                Ok(0) => return Poll::Ready(()),
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+    use crate::gateway::clock;
+    use crate::gateway::ports::Ports;
+    use crate::upstream::connect;
+
+    /// An offer on loopback for a peer on loopback.
+    fn offer() -> (Offer, SocketAddr) {
+        let ports = Arc::new(Ports::new(None, Box::new(|_, _| ())));
+        let local = "127.0.0.1:0".parse().unwrap();
+        let offer = Offer::open(&ports, local, vec!["127.0.0.1".parse().unwrap()]).unwrap();
+        let address = offer.address().unwrap();
+        (offer, address)
+    }
+
+    /// A data connection that is there, and its peer.
+    async fn opened() -> (DataLeg, TcpStream) {
+        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let (offer, address) = offer();
+        leg.offer(offer);
+        let peer = connect(address, None).await.unwrap();
+        let event = poll_fn(|context| leg.poll(false, context)).await;
+        assert_eq!(event, DataEvent::Arrived);
+        (leg, peer)
+    }
+
+    #[tokio::test]
+    async fn a_fin_is_all_that_was_written_and_no_reset() {
+        let (mut leg, mut peer) = opened().await;
+        peer.write_all(b"never read").await.unwrap();
+        leg.stream().unwrap().try_write(b"all of it").ok();
+        leg.stream().unwrap().writable().await.unwrap();
+        let fading = leg.end(End::Fin, clock::instant()).unwrap();
+        let mut read = Vec::new();
+        peer.read_to_end(&mut read).await.unwrap();
+        peer.shutdown().await.unwrap();
+        poll_fn(|context| fading.poll(context)).await;
+        drop(fading);
+        assert!(peer.read(&mut [0; 8]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_drop_is_a_reset() {
+        let (leg, mut peer) = opened().await;
+        drop(leg);
+        let error = peer.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+    }
+
+    #[tokio::test]
+    async fn a_reset_of_the_peer_is_told_and_a_fin_is_not() {
+        let (mut leg, mut peer) = opened().await;
+        peer.shutdown().await.unwrap();
+        leg.stream().unwrap().readable().await.unwrap();
+        let state = poll_fn(|context| Poll::Ready(leg.poll(false, context))).await;
+        assert!(state.is_pending());
+        socket::arm_reset(&peer).unwrap();
+        drop(peer);
+        let event = poll_fn(|context| leg.poll(false, context)).await;
+        assert_eq!(event, DataEvent::Reset);
+        assert!(leg.stream().is_none());
+    }
+
+    #[tokio::test]
+    async fn one_connection_is_accepted_and_no_second() {
+        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let (offer, address) = offer();
+        leg.offer(offer);
+        let _peer = connect(address, None).await.unwrap();
+        poll_fn(|context| leg.poll(false, context)).await;
+        let error = connect(address, None).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);
+    }
+
+    #[tokio::test]
+    async fn a_name_without_an_address_fails_the_offer() {
+        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let (first, address) = offer();
+        leg.offer_named(
+            first,
+            Box::pin(async { Some("203.0.113.7".parse().unwrap()) }),
+        );
+        let event = poll_fn(|context| leg.poll(false, context)).await;
+        let advertised = SocketAddr::new("203.0.113.7".parse().unwrap(), address.port());
+        assert_eq!(event, DataEvent::OfferReady(advertised));
+        let (second, address) = offer();
+        leg.offer_named(second, Box::pin(async { None }));
+        let event = poll_fn(|context| leg.poll(false, context)).await;
+        assert_eq!(event, DataEvent::OfferFailed);
+        assert!(connect(address, None).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn a_failed_dial_is_told() {
+        let mut leg = DataLeg::new(Duration::from_mins(1));
+        leg.dial(Box::pin(async {
+            Err(io::ErrorKind::ConnectionRefused.into())
+        }));
+        let event = poll_fn(|context| leg.poll(false, context)).await;
+        assert_eq!(event, DataEvent::DialFailed);
+    }
+}

@@ -1,0 +1,283 @@
+//! What a session wants done, done.
+
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tokio::time::{Instant, timeout};
+
+use super::{Driver, FADING, Running};
+use crate::ftp::address::Family;
+use crate::gateway::clock;
+use crate::gateway::data::DataLeg;
+use crate::gateway::leg::later;
+use crate::gateway::offer::{self, Offer};
+use crate::relay::{Ending, Relay};
+use crate::session::event::RelayEnd;
+use crate::session::{Action, Direction, End, Fact, Leg, OwnCommand, Told};
+use crate::settings::Advertised;
+use crate::upstream::{self, Target};
+
+/// How long the end of a data connection waits for what precedes it on the control connection.
+const HELD_END: Duration = Duration::from_secs(10);
+
+/// How a relay ended, in the session's words.
+pub(super) const fn relay_end(ending: Ending) -> RelayEnd {
+    match ending {
+        Ending::SinkBroke => RelayEnd::SinkBroke,
+        Ending::Source => RelayEnd::Source,
+        Ending::SourceBroke => RelayEnd::SourceBroke,
+    }
+}
+
+impl Driver {
+    /// Does one thing.
+    pub(super) fn act(&mut self, action: Action) {
+        let now = clock::instant();
+        match action {
+            Action::Ask(command) => self.ask(command),
+            Action::Close(leg, end) => self.close(leg, end, now),
+            Action::Connect => self.connect(now),
+            Action::Dial { leg, address } => self.dial(leg, address, now),
+            Action::EndData { leg, end } => self.end_data(leg, end, now),
+            Action::Forward(permit) => self.legs.server.queue(permit.line().clone()),
+            Action::Measure => {
+                let bytes = self.measure();
+                self.told.push_back(Told::Measured { bytes });
+            }
+            Action::Note(fact) => self.note(fact, now),
+            Action::Offer { leg, family } => self.offer(leg, family, now),
+            Action::Relay(direction) => self.relay(direction),
+            Action::Reply(bytes) => self.legs.client.queue(bytes),
+        }
+    }
+
+    /// Writes one of the gateway's own commands; ABOR as RFC 959 §4.1.3 has it.
+    fn ask(&mut self, command: OwnCommand) {
+        let server = &mut self.legs.server;
+        if let Some([in_band @ .., urgent, mark]) = command.urgent() {
+            server.queue(Bytes::from_static(in_band));
+            server.queue_urgent(*urgent);
+            server.queue(Bytes::copy_from_slice(&[*mark]));
+        }
+        server.queue(command.line());
+    }
+
+    /// Closes a control connection.
+    fn close(&mut self, leg: Leg, end: End, now: Instant) {
+        if leg == Leg::Server {
+            self.connecting = None;
+        }
+        self.legs.of_mut(leg).close(end, now);
+    }
+
+    /// Begins to dial the upstream.
+    fn connect(&mut self, now: Instant) {
+        let upstream = &self.route.upstream;
+        let target = Target {
+            host: Arc::clone(&upstream.host),
+            port: upstream.port,
+            source: upstream.source_address,
+            timeout: upstream.connect_timeout,
+        };
+        let names = Arc::clone(&self.shared.upstream_names);
+        self.dialled_at = Some(now);
+        self.connecting = Some(Box::pin(async move {
+            upstream::dial(&target, &names, now).await
+        }));
+    }
+
+    /// How many bytes the relay has moved, or the last one did.
+    fn measure(&self) -> u64 {
+        let running = self.relay.as_ref();
+        running.map_or(self.moved, |running| running.relay.moved())
+    }
+
+    /// Hands a fact to telemetry.
+    fn note(&mut self, fact: Fact, now: Instant) {
+        let Some(recorder) = &mut self.recorder else {
+            return;
+        };
+        if matches!(fact, Fact::Greeted)
+            && let Some(since) = self.dialled_at.take()
+        {
+            recorder.greeted(now.saturating_duration_since(since));
+        }
+        recorder.note(fact);
+    }
+
+    /// Listens for a data connection.
+    fn offer(&mut self, leg: Leg, family: Family, now: Instant) {
+        self.forget_data(leg, now);
+        if self.try_offer(leg, family).is_none() {
+            self.told.push_back(Told::OfferFailed(leg));
+        }
+    }
+
+    /// The same; None where no listener can be had.
+    fn try_offer(&mut self, leg: Leg, family: Family) -> Option<()> {
+        let ends = (*self.ends.of(leg))?;
+        let local = ends.local;
+        if Family::of(local.ip()) != family {
+            return None;
+        }
+        let peer = ends.peer.ip().to_canonical();
+        let (ports, peers) = match leg {
+            Leg::Client => (&self.route.passive, vec![peer]),
+            Leg::Server => {
+                let further = self.route.upstream.data_addresses.iter();
+                let further = further.map(IpAddr::to_canonical);
+                let peers = std::iter::once(peer).chain(further).collect();
+                (&self.route.active, peers)
+            }
+        };
+        let offer = Offer::open(ports, local, peers).ok()?;
+        let bound = offer.address().ok()?;
+        let data = self.data.of_mut(leg);
+        let advertised = match leg {
+            Leg::Client => offer::choose(&self.route.listener.passive_address, peer),
+            Leg::Server => &Advertised::Local,
+        };
+        let address = match advertised {
+            Advertised::Name(name) => {
+                let names = Arc::clone(&self.shared.advertised_names);
+                let look_up = offer::look_up(names, Arc::clone(name), family);
+                data.offer_named(offer, Box::pin(look_up));
+                return Some(());
+            }
+            // 229 has no address: one of the other family does no harm there.
+            Advertised::Address(address) if Family::of(*address) == family => *address,
+            Advertised::Address(_) | Advertised::Local => local.ip(),
+        };
+        data.offer(offer);
+        let address = SocketAddr::new(address, bound.port());
+        self.told.push_back(Told::OfferReady { leg, address });
+        Some(())
+    }
+
+    /// Dials a data connection, from the gateway's own address on that leg.
+    fn dial(&mut self, leg: Leg, mut address: SocketAddr, now: Instant) {
+        self.forget_data(leg, now);
+        let ends = *self.ends.of(leg);
+        let upstream = &self.route.upstream;
+        let chosen = match leg {
+            Leg::Client => None,
+            Leg::Server => upstream.source_address,
+        };
+        let source = chosen
+            .map(|address| SocketAddr::new(address, 0))
+            .or_else(|| ends.map(|ends| ends.local))
+            .filter(|source| source.is_ipv4() == address.is_ipv4())
+            .map(without_port);
+        if let (SocketAddr::V6(target), Some(SocketAddr::V6(peer))) =
+            (&mut address, ends.map(|ends| ends.peer))
+            && target.ip() == peer.ip()
+        {
+            // A link-local address means nothing without the link.
+            target.set_scope_id(peer.scope_id());
+        }
+        let limit = upstream.connect_timeout;
+        let connect = upstream::connect(address, source);
+        self.data.of_mut(leg).dial(match leg {
+            // The session has its own deadline for that.
+            Leg::Client => Box::pin(connect),
+            Leg::Server => Box::pin(async move { timeout(limit, connect).await? }),
+        });
+    }
+
+    /// Begins to relay between the two data connections.
+    fn relay(&mut self, direction: Direction) {
+        let source = self.data.of(direction.source()).stream();
+        let sink = self.data.of(direction.sink()).stream();
+        let (Some(source), Some(sink), Some(recorder)) = (source, sink, &self.recorder) else {
+            let ending = if source.is_none() {
+                Ending::SourceBroke
+            } else {
+                Ending::SinkBroke
+            };
+            self.moved = 0;
+            self.relayed = Some((0, ending));
+            return;
+        };
+        let relay = Relay::new(
+            Arc::clone(source),
+            Arc::clone(sink),
+            Arc::clone(&self.shared.pool),
+            recorder.transfer_bytes(),
+        );
+        self.relay = Some(Running { relay, direction });
+    }
+
+    /// Ends the data connection of a leg, and the relay with it. The end of the server's waits
+    /// until all that was written before it on the control connection is out: an ABOR must not
+    /// be overtaken by the end of the upload that it breaks off.
+    fn end_data(&mut self, leg: Leg, mut end: End, now: Instant) {
+        if let Some(running) = self.relay.take() {
+            self.moved = running.relay.moved();
+            // Bytes that were taken and not given on cannot end in order.
+            if leg == running.direction.sink() && running.relay.holds_bytes() {
+                end = End::Reset;
+            }
+        }
+        self.relayed = None;
+        if leg == Leg::Server {
+            self.legs.server.flush(now);
+            if self.legs.server.queued() > 0 {
+                self.held_end = Some((end, later(now, HELD_END)));
+                return;
+            }
+        }
+        self.finish_data(leg, end, now);
+    }
+
+    /// Ends the data connection of a leg now.
+    fn finish_data(&mut self, leg: Leg, end: End, now: Instant) {
+        if let Some(fading) = self.data.of_mut(leg).end(end, now) {
+            if self.fading.len() >= FADING {
+                self.fading.remove(0);
+            }
+            self.fading.push(fading);
+        }
+    }
+
+    /// Makes room for the next data connection of a leg.
+    fn forget_data(&mut self, leg: Leg, now: Instant) {
+        self.relay = None;
+        let held = if leg == Leg::Server {
+            self.held_end.take()
+        } else {
+            None
+        };
+        let end = held.map_or(End::Reset, |(end, _)| end);
+        self.finish_data(leg, end, now);
+    }
+
+    /// Ends the server's data connection if what precedes that is out, or its time is.
+    pub(super) fn release_held_end(&mut self, now: Instant) {
+        if let Some((end, until)) = self.held_end
+            && (self.legs.server.queued() == 0 || until <= now)
+        {
+            self.held_end = None;
+            self.finish_data(Leg::Server, end, now);
+        }
+    }
+
+    /// The data connection that a broken relay leaves behind is of no use any more.
+    pub(super) fn drop_broken(&mut self, direction: Direction, ending: Ending, now: Instant) {
+        let broken: Option<&mut DataLeg> = match ending {
+            Ending::Source => None,
+            Ending::SinkBroke => Some(self.data.of_mut(direction.sink())),
+            Ending::SourceBroke => Some(self.data.of_mut(direction.source())),
+        };
+        if let Some(data) = broken {
+            data.end(End::Reset, now);
+        }
+    }
+}
+
+/// The same address, any port.
+const fn without_port(mut address: SocketAddr) -> SocketAddr {
+    address.set_port(0);
+    address
+}

@@ -1,0 +1,331 @@
+//! Whatever happens next, found and fed to the session.
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use tokio::io::Interest;
+use tokio::time::{Instant, sleep_until};
+
+use super::{Connecting, Driver, Ends, UNWRITTEN_BYTES, changed};
+use crate::gateway::clock;
+use crate::gateway::data::DataEvent;
+use crate::gateway::leg::{LegEvent, Read};
+use crate::gateway::listener::canonical;
+use crate::gateway::{Orders, Stage};
+use crate::relay::Ending;
+use crate::session::event::{ConnectFailure, EndReason};
+use crate::session::{Direction, End, Leg, Told};
+use crate::sys::socket;
+use crate::upstream::{Dialled, Fault};
+
+/// How many bytes of a control connection are read at a time. The buffer is on the stack: a
+/// session that waits holds none.
+const READ_BYTES: usize = 8 * 1024;
+
+/// Where events come from, beside orders and the deadline, which come first. Each has its turn
+/// to be looked at first, so that none starves the others.
+const SOURCES: [fn(&mut Driver, &mut Context<'_>) -> Poll<()>; 7] = [
+    |driver, context| driver.poll_leg(Leg::Client, context),
+    |driver, context| driver.poll_leg(Leg::Server, context),
+    |driver, context| driver.poll_data(Leg::Client, context),
+    |driver, context| driver.poll_data(Leg::Server, context),
+    Driver::poll_relay,
+    Driver::poll_connect,
+    Driver::poll_fading,
+];
+
+impl Driver {
+    /// Waits for one event and feeds it to the session; ready when something may be to be done.
+    pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        if self.poll_orders(context).is_ready() || self.poll_alarm(context).is_ready() {
+            return Poll::Ready(());
+        }
+        for step in 0..SOURCES.len() {
+            let turn = self.turn.wrapping_add(step) % SOURCES.len();
+            if let Some(source) = SOURCES.get(turn)
+                && source(self, context).is_ready()
+            {
+                self.turn = turn.wrapping_add(1);
+                return Poll::Ready(());
+            }
+        }
+        Poll::Pending
+    }
+
+    /// A reload, or the gateway is stopping.
+    fn poll_orders(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(waiting) = &mut self.changed else {
+            return Poll::Pending;
+        };
+        let receiver = ready!(waiting.as_mut().poll(context));
+        let Some(mut receiver) = receiver else {
+            self.changed = None;
+            return Poll::Ready(());
+        };
+        let Orders { plan, stage } = receiver.borrow_and_update().clone();
+        self.changed = Some(changed(receiver));
+        if !Arc::ptr_eq(&plan, &self.plan) {
+            if let Some(judge) = plan.judge_again(&self.route, &mut self.bench) {
+                if let Some(recorder) = &mut self.recorder {
+                    recorder.judge_changed(&plan.policies);
+                }
+                self.told.push_back(Told::JudgeChanged(judge));
+            }
+            self.plan = plan;
+        }
+        self.follow(stage);
+        Poll::Ready(())
+    }
+
+    /// Passes on that the gateway is stopping.
+    pub(super) fn follow(&mut self, stage: Stage) {
+        if stage == self.stage {
+            return;
+        }
+        self.stage = stage;
+        match stage {
+            Stage::Running => {}
+            Stage::Draining => self.told.push_back(Told::Drain),
+            Stage::Ending => self.told.push_back(Told::End(EndReason::Drain)),
+        }
+    }
+
+    /// A deadline of the session's or of a connection's end.
+    fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(next) = self.next_deadline() else {
+            self.alarm = None;
+            return Poll::Pending;
+        };
+        let alarm = self
+            .alarm
+            .get_or_insert_with(|| Box::pin(sleep_until(next)));
+        if alarm.deadline() != next {
+            alarm.as_mut().reset(next);
+        }
+        ready!(alarm.as_mut().poll(context));
+        self.alarm = None;
+        self.expire();
+        Poll::Ready(())
+    }
+
+    /// The next deadline.
+    fn next_deadline(&self) -> Option<Instant> {
+        let session = self.session.deadline();
+        [
+            session.and_then(|elapsed| self.clock.at(elapsed)),
+            self.legs.client.deadline(),
+            self.legs.server.deadline(),
+            self.held_end.map(|(_, until)| until),
+            self.fading.iter().map(|fading| fading.until).min(),
+        ]
+        .into_iter()
+        .flatten()
+        .min()
+    }
+
+    /// Does what is due.
+    fn expire(&mut self) {
+        let now = self.clock.now();
+        let instant = clock::instant();
+        self.fading.retain(|fading| fading.until > instant);
+        for leg in [Leg::Client, Leg::Server] {
+            if let Some(end) = self.legs.of_mut(leg).expire(instant) {
+                self.session.ended(leg, end, now);
+                return;
+            }
+        }
+        if self
+            .session
+            .deadline()
+            .is_some_and(|due| due <= now.elapsed)
+        {
+            self.session.expire(now);
+        }
+    }
+
+    /// Whether a leg may be read.
+    fn may_read(&self, leg: Leg) -> bool {
+        let client_takes = self.legs.client.queued() < UNWRITTEN_BYTES;
+        let server_takes = self.legs.server.queued() < UNWRITTEN_BYTES;
+        client_takes && (server_takes || leg == Leg::Server) && self.session.reads(leg)
+    }
+
+    /// A control connection.
+    fn poll_leg(&mut self, leg: Leg, context: &mut Context<'_>) -> Poll<()> {
+        let may_read = self.may_read(leg);
+        let now = clock::instant();
+        match ready!(self.legs.of_mut(leg).poll(may_read, now, context)) {
+            LegEvent::Progress => {}
+            LegEvent::Ended(end) => self.leg_ended(leg, end, context),
+            LegEvent::Readable => {
+                let mut buffer = [0; READ_BYTES];
+                match self.legs.of_mut(leg).read(&mut buffer) {
+                    Read::Nothing => {}
+                    Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes)),
+                    Read::Ended(end) => self.leg_ended(leg, end, context),
+                }
+            }
+        }
+        Poll::Ready(())
+    }
+
+    /// Bytes of a control connection.
+    fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>) {
+        let now = self.clock.now();
+        if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
+            self.session.tell(Told::End(EndReason::Audit), now);
+        } else {
+            self.session.receive(leg, bytes.unwrap_or_default(), now);
+        }
+    }
+
+    /// A control connection has ended. The client's is told after the end of an upload whose
+    /// data had all come by then: that upload is complete.
+    fn leg_ended(&mut self, leg: Leg, end: End, context: &mut Context<'_>) {
+        if leg == Leg::Client && end == End::Fin && self.upload_has_come(context) {
+            self.client_end_held = true;
+        } else {
+            let now = self.clock.now();
+            self.session.ended(leg, end, now);
+        }
+    }
+
+    /// Whether an upload runs, or has just ended, whose end the client has sent.
+    fn upload_has_come(&mut self, context: &mut Context<'_>) -> bool {
+        let Some(running) = &mut self.relay else {
+            return false;
+        };
+        if running.direction != Direction::Upload {
+            return false;
+        }
+        if let Poll::Ready(ending) = running.relay.poll(context) {
+            self.relay_over(ending);
+            return true;
+        }
+        let Some(stream) = self.data.client.stream() else {
+            return false;
+        };
+        match pin!(stream.ready(Interest::READABLE)).poll(context) {
+            Poll::Ready(Ok(state)) => state.is_read_closed(),
+            Poll::Ready(Err(_)) | Poll::Pending => false,
+        }
+    }
+
+    /// The relay.
+    fn poll_relay(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(running) = &mut self.relay else {
+            return Poll::Pending;
+        };
+        let ending = ready!(running.relay.poll(context));
+        let is_upload = running.direction == Direction::Upload;
+        self.relay_over(ending);
+        if is_upload && ending == Ending::Source {
+            self.read_before_end();
+        }
+        Poll::Ready(())
+    }
+
+    /// The relay is over; the session is told after what it is fed first.
+    fn relay_over(&mut self, ending: Ending) {
+        if let Some(running) = self.relay.take() {
+            self.moved = running.relay.moved();
+            self.relayed = Some((self.moved, ending));
+            self.drop_broken(running.direction, ending, clock::instant());
+        }
+    }
+
+    /// An upload has ended in order: what the client said before that on its control connection,
+    /// ABOR above all, comes first (RFC 959 §4.1.3), and the end of the control connection after.
+    fn read_before_end(&mut self) {
+        if !self.may_read(Leg::Client) || !self.legs.client.is_open() {
+            return;
+        }
+        let mut buffer = [0; READ_BYTES];
+        match self.legs.client.read_now(&mut buffer) {
+            Read::Nothing => {}
+            Read::Bytes(bytes) => self.receive(Leg::Client, buffer.get(..bytes)),
+            Read::Ended(End::Fin) => self.client_end_held = true,
+            Read::Ended(End::Reset) => {
+                let now = self.clock.now();
+                self.session.ended(Leg::Client, End::Reset, now);
+            }
+        }
+    }
+
+    /// A data connection.
+    fn poll_data(&mut self, leg: Leg, context: &mut Context<'_>) -> Poll<()> {
+        if leg == Leg::Server && self.held_end.is_some() {
+            // The session has ended it: nothing is told of it any more.
+            return Poll::Pending;
+        }
+        let relaying = self.relay.is_some();
+        let told = match ready!(self.data.of_mut(leg).poll(relaying, context)) {
+            DataEvent::Arrived => Told::PeerArrived(leg),
+            DataEvent::Dialled => Told::Dialled(leg),
+            DataEvent::DialFailed => Told::DialFailed(leg),
+            DataEvent::OfferFailed => Told::OfferFailed(leg),
+            DataEvent::OfferReady(address) => Told::OfferReady { leg, address },
+            DataEvent::Reset => Told::DataReset(leg),
+            DataEvent::Stranger => Told::StrangerRefused(leg),
+        };
+        self.told.push_back(told);
+        Poll::Ready(())
+    }
+
+    /// The dial of the upstream.
+    fn poll_connect(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let Some(connecting) = &mut self.connecting else {
+            return Poll::Pending;
+        };
+        let dialled = ready!(Connecting::as_mut(connecting).poll(context));
+        self.connecting = None;
+        let (told, result) = match dialled {
+            Ok(dialled) => (self.connected(dialled), "connected"),
+            Err(fault) => connect_failure(&fault),
+        };
+        let upstream = &self.route.upstream;
+        let address = format!("{}:{}", upstream.host, upstream.port);
+        let telemetry = &self.shared.telemetry;
+        telemetry.upstream_connect(&upstream.name, &address, result);
+        self.told.push_back(told);
+        Poll::Ready(())
+    }
+
+    /// The upstream is there.
+    fn connected(&mut self, dialled: Dialled) -> Told {
+        let server = canonical(dialled.server);
+        let local = canonical(dialled.local);
+        // An option that cannot be set says that the connection is broken: the first read tells.
+        socket::tune(&dialled.stream, self.plan.settings.limits.keepalive).ok();
+        self.legs.server.open(dialled.stream);
+        self.ends.server = Some(Ends {
+            peer: server,
+            local,
+        });
+        Told::Connected { server, local }
+    }
+
+    /// Data connections that wait for their peer's end.
+    fn poll_fading(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let before = self.fading.len();
+        self.fading
+            .retain(|fading| fading.poll(context).is_pending());
+        if self.fading.len() < before {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
+    }
+}
+
+/// What a session is told of an upstream that was not reached, and its name among results.
+fn connect_failure(fault: &Fault) -> (Told, &'static str) {
+    let (failure, name) = match fault {
+        Fault::Name(_) => (ConnectFailure::Name, "name"),
+        Fault::Refused(_) => (ConnectFailure::Refused, "refused"),
+        Fault::Timeout => (ConnectFailure::Timeout, "timeout"),
+    };
+    (Told::ConnectFailed(failure), name)
+}

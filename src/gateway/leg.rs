@@ -1,0 +1,396 @@
+//! One control connection: what is to be written, when it may be read, how it ends.
+//!
+//! Bounds: a peer that takes no byte for the stall limit is given up; the end waits
+//! [`FLUSH`] for what is queued and [`LINGER`] for the peer's own end, so that the last reply is
+//! not destroyed by a reset.
+
+use std::collections::VecDeque;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf, Bytes};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::session::End;
+use crate::sys::socket;
+
+/// How long an end waits for queued bytes to go out.
+const FLUSH: Duration = Duration::from_secs(10);
+/// How long it waits for the peer's end behind them.
+const LINGER: Duration = Duration::from_secs(2);
+/// How many pieces one write takes.
+const PIECES: usize = 16;
+/// How many reads of an ended connection are thrown away at a time.
+const DISCARDS: usize = 16;
+
+/// What happened on a control connection.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum LegEvent {
+    /// It has ended; told once.
+    Ended(End),
+    /// Bytes went out, or an end came nearer.
+    Progress,
+    /// There may be bytes to read.
+    Readable,
+}
+
+/// What a read came to.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Read {
+    /// So many bytes.
+    Bytes(usize),
+    /// The end; told once.
+    Ended(End),
+    /// Nothing at the moment.
+    Nothing,
+}
+
+/// How far a control connection has come.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Stage {
+    /// It is not there yet.
+    Absent,
+    /// It is gone.
+    Closed,
+    /// It is to be closed once its queue is out, or then at the latest.
+    Flushing(Instant),
+    /// It is closed on our side; the peer has until then.
+    Lingering(Instant),
+    /// It is in use.
+    Open,
+}
+
+/// Bytes to be written.
+#[derive(Debug)]
+struct Piece {
+    /// The bytes.
+    bytes: Bytes,
+    /// They are one byte that goes out as urgent data.
+    urgent: bool,
+}
+
+/// One control connection.
+#[derive(Debug)]
+pub(super) struct ControlLeg {
+    /// The connection, unless it is absent or closed.
+    stream: Option<TcpStream>,
+    /// How far it has come.
+    stage: Stage,
+    /// What is to be written.
+    queue: VecDeque<Piece>,
+    /// How many bytes that is.
+    queued: usize,
+    /// Nothing can be written any more.
+    broken: bool,
+    /// Its end was read.
+    read_ended: bool,
+    /// Since when the peer has taken nothing of the queue.
+    stalled: Option<Instant>,
+    /// How long it may.
+    stall_limit: Duration,
+}
+
+impl ControlLeg {
+    /// One that is not there yet.
+    pub(super) const fn absent(stall_limit: Duration) -> Self {
+        Self {
+            stream: None,
+            stage: Stage::Absent,
+            queue: VecDeque::new(),
+            queued: 0,
+            broken: false,
+            read_ended: false,
+            stalled: None,
+            stall_limit,
+        }
+    }
+
+    /// Takes its connection. One that was closed before it came stays closed.
+    pub(super) fn open(&mut self, stream: TcpStream) {
+        if self.stage == Stage::Absent {
+            self.stream = Some(stream);
+            self.stage = Stage::Open;
+        }
+    }
+
+    /// Whether it is gone, or never came.
+    pub(super) const fn is_closed(&self) -> bool {
+        matches!(self.stage, Stage::Absent | Stage::Closed)
+    }
+
+    /// Whether it is in use.
+    pub(super) const fn is_open(&self) -> bool {
+        matches!(self.stage, Stage::Open)
+    }
+
+    /// How many bytes are still to be written.
+    pub(super) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Queues bytes.
+    pub(super) fn queue(&mut self, bytes: Bytes) {
+        self.enqueue(bytes, false);
+    }
+
+    /// Queues one byte of urgent data.
+    pub(super) fn queue_urgent(&mut self, byte: u8) {
+        self.enqueue(Bytes::copy_from_slice(&[byte]), true);
+    }
+
+    /// Queues a piece, unless nothing can be written.
+    fn enqueue(&mut self, bytes: Bytes, urgent: bool) {
+        if self.is_open() && !self.broken && !bytes.is_empty() {
+            self.queued = self.queued.saturating_add(bytes.len());
+            self.queue.push_back(Piece { bytes, urgent });
+        }
+    }
+
+    /// Writes what the connection takes at once.
+    pub(super) fn flush(&mut self, now: Instant) {
+        while let Some(stream) = &self.stream
+            && !self.queue.is_empty()
+        {
+            match write_once(stream, &self.queue) {
+                Ok(0) => self.give_up(),
+                Ok(bytes) => self.written(bytes),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    self.stalled.get_or_insert(now);
+                    break;
+                }
+                Err(_) => self.give_up(),
+            }
+        }
+        if self.queue.is_empty() {
+            self.stalled = None;
+            if matches!(self.stage, Stage::Flushing(_)) {
+                self.finish(now);
+            }
+        }
+    }
+
+    /// The connection took bytes.
+    fn written(&mut self, mut bytes: usize) {
+        self.stalled = None;
+        self.queued = self.queued.saturating_sub(bytes);
+        while let Some(front) = self.queue.front_mut() {
+            let taken = bytes.min(front.bytes.len());
+            front.bytes.advance(taken);
+            bytes = bytes.saturating_sub(taken);
+            if !front.bytes.is_empty() {
+                break;
+            }
+            self.queue.pop_front();
+        }
+        if self.queue.is_empty() {
+            // An idle session holds no memory for what it does not do.
+            self.queue = VecDeque::new();
+        }
+    }
+
+    /// Nothing can be written any more; what the peer sent before may still be read.
+    fn give_up(&mut self) {
+        self.broken = true;
+        self.queue = VecDeque::new();
+        self.queued = 0;
+        self.stalled = None;
+    }
+
+    /// Ends our side, now that the queue is out.
+    fn finish(&mut self, now: Instant) {
+        let ended = self.read_ended || self.broken;
+        let finished = self
+            .stream
+            .as_ref()
+            .is_some_and(|stream| socket::finish(stream).is_ok());
+        if finished && !ended {
+            self.stage = Stage::Lingering(later(now, LINGER));
+        } else {
+            self.stream = None;
+            self.stage = Stage::Closed;
+        }
+    }
+
+    /// Closes it: in order once the queue is out, or with a reset at once.
+    pub(super) fn close(&mut self, end: End, now: Instant) {
+        match (self.stage, end) {
+            (Stage::Absent, _) => self.stage = Stage::Closed,
+            (Stage::Open, End::Fin) => {
+                self.stage = Stage::Flushing(later(now, FLUSH));
+                self.flush(now);
+            }
+            (_, End::Reset) => self.reset(),
+            (Stage::Closed | Stage::Flushing(_) | Stage::Lingering(_), End::Fin) => {}
+        }
+    }
+
+    /// Resets it.
+    fn reset(&mut self) {
+        if let Some(stream) = self.stream.take() {
+            socket::arm_reset(&stream).ok();
+        }
+        self.give_up();
+        self.stage = Stage::Closed;
+    }
+
+    /// Bounds an end that is under way to `limit` from now.
+    pub(super) fn hurry(&mut self, now: Instant, limit: Duration) {
+        if let Stage::Flushing(until) | Stage::Lingering(until) = &mut self.stage {
+            *until = (*until).min(later(now, limit));
+        }
+    }
+
+    /// What happens next. Bytes are looked for if `may_read`.
+    pub(super) fn poll(
+        &mut self,
+        may_read: bool,
+        now: Instant,
+        context: &mut Context<'_>,
+    ) -> Poll<LegEvent> {
+        let Some(stream) = &self.stream else {
+            return Poll::Pending;
+        };
+        if !self.queue.is_empty() && stream.poll_write_ready(context).is_ready() {
+            self.flush(now);
+            return Poll::Ready(LegEvent::Progress);
+        }
+        if self.read_ended {
+            return Poll::Pending;
+        }
+        match self.stage {
+            Stage::Open if may_read => {
+                ready!(stream.poll_read_ready(context)).ok();
+                Poll::Ready(LegEvent::Readable)
+            }
+            Stage::Open if self.broken => {
+                self.read_ended = true;
+                Poll::Ready(LegEvent::Ended(End::Reset))
+            }
+            Stage::Flushing(_) | Stage::Lingering(_) => {
+                ready!(stream.poll_read_ready(context)).ok();
+                self.discard();
+                Poll::Ready(LegEvent::Progress)
+            }
+            Stage::Absent | Stage::Closed | Stage::Open => Poll::Pending,
+        }
+    }
+
+    /// Reads what the runtime knows to be there.
+    pub(super) fn read(&mut self, buffer: &mut [u8]) -> Read {
+        let Some(stream) = &self.stream else {
+            return Read::Nothing;
+        };
+        let result = stream.try_read(buffer);
+        self.take(result)
+    }
+
+    /// Reads what the kernel has at this moment, whatever the runtime knows of it.
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Read {
+        match &self.stream {
+            Some(stream) if !self.read_ended => {
+                let result = socket::receive_now(stream, buffer);
+                self.take(result)
+            }
+            _ => Read::Nothing,
+        }
+    }
+
+    /// What a read came to.
+    fn take(&mut self, result: io::Result<usize>) -> Read {
+        match result {
+            Ok(0) => {
+                self.read_ended = true;
+                Read::Ended(if self.broken { End::Reset } else { End::Fin })
+            }
+            Ok(bytes) => Read::Bytes(bytes),
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                ) =>
+            {
+                Read::Nothing
+            }
+            Err(_) => {
+                self.read_ended = true;
+                self.give_up();
+                Read::Ended(End::Reset)
+            }
+        }
+    }
+
+    /// Throws away what comes behind our own end.
+    fn discard(&mut self) {
+        let mut buffer = [0; 4096];
+        for _ in 0..DISCARDS {
+            match self.read(&mut buffer) {
+                Read::Bytes(_) => {}
+                Read::Nothing => break,
+                Read::Ended(_) => {
+                    if self.broken || matches!(self.stage, Stage::Lingering(_)) {
+                        self.stream = None;
+                        self.stage = Stage::Closed;
+                    }
+                    break;
+                }
+            }
+        }
+    }
+
+    /// When [`ControlLeg::expire`] is to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        match self.stage {
+            Stage::Flushing(until) | Stage::Lingering(until) => Some(until),
+            Stage::Open => self.stalled.map(|since| later(since, self.stall_limit)),
+            Stage::Absent | Stage::Closed => None,
+        }
+    }
+
+    /// Its deadline may have come; returns the end of one that was in use.
+    pub(super) fn expire(&mut self, now: Instant) -> Option<End> {
+        if self.deadline().is_none_or(|deadline| deadline > now) {
+            return None;
+        }
+        let was_open = self.is_open();
+        if matches!(self.stage, Stage::Lingering(_)) {
+            self.stream = None;
+            self.stage = Stage::Closed;
+        } else {
+            self.reset();
+        }
+        was_open.then_some(End::Reset)
+    }
+}
+
+/// One write of what stands first in `queue`.
+///
+/// # Errors
+/// As of a write.
+fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>) -> io::Result<usize> {
+    if let Some(Piece {
+        bytes,
+        urgent: true,
+    }) = queue.front()
+    {
+        let byte = bytes.first().copied().unwrap_or_default();
+        return stream.try_io(Interest::WRITABLE, || socket::send_urgent(stream, byte));
+    }
+    let mut slices = [IoSlice::new(&[]); PIECES];
+    let plain = queue.iter().take_while(|piece| !piece.urgent);
+    let mut count = 0_usize;
+    for (slice, piece) in slices.iter_mut().zip(plain) {
+        *slice = IoSlice::new(&piece.bytes);
+        count = count.saturating_add(1);
+    }
+    stream.try_write_vectored(slices.get(..count).unwrap_or_default())
+}
+
+/// `limit` after `now`; a limit beyond what the clock can tell is a year.
+pub(super) fn later(now: Instant, limit: Duration) -> Instant {
+    const YEAR: Duration = Duration::from_hours(365 * 24);
+    now.checked_add(limit).unwrap_or_else(|| now + YEAR)
+}

@@ -1,0 +1,193 @@
+//! One listening socket: accepts, counts in or turns away, hands over to a driver.
+//!
+//! Who is turned away is told so at once and costs no dial. A process without descriptors still
+//! answers: one descriptor is held back for that.
+
+use std::io::Write;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
+use tokio::time::sleep;
+use tokio_util::sync::CancellationToken;
+
+use super::driver::{Arrived, Driver};
+use super::plan::DoorKey;
+use super::{Orders, Shared, Stage};
+use crate::sys::socket::{self, Spare};
+use crate::telemetry::Rejection;
+
+/// How many connections may wait to be accepted.
+pub(super) const BACKLOG: i32 = 4096;
+
+/// How many of them are told that the listener closes.
+const FAREWELLS: usize = 4096;
+
+/// The first wait of a process that cannot accept; doubled each time.
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+/// The longest.
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// One listening socket.
+pub(super) struct Entrance {
+    /// Which one.
+    key: DoorKey,
+    /// The name of the listener that it serves, or served last.
+    name: Arc<str>,
+    /// The socket.
+    listener: TcpListener,
+    /// The gateway.
+    shared: Arc<Shared>,
+    /// What is in force.
+    orders: watch::Receiver<Orders>,
+    /// Says that the socket is to be closed.
+    closed: CancellationToken,
+    /// The descriptor that is held back.
+    spare: Spare,
+    /// The next wait.
+    pause: Duration,
+}
+
+impl Entrance {
+    /// For a socket.
+    pub(super) fn new(
+        key: DoorKey,
+        name: Arc<str>,
+        listener: TcpListener,
+        shared: Arc<Shared>,
+        closed: CancellationToken,
+    ) -> Self {
+        Self {
+            key,
+            name,
+            listener,
+            orders: shared.orders.subscribe(),
+            shared,
+            closed,
+            spare: Spare::take(),
+            pause: FIRST_PAUSE,
+        }
+    }
+
+    /// Accepts until the socket is to be closed.
+    pub(super) async fn run(mut self) {
+        loop {
+            let accepted = tokio::select! {
+                biased;
+                () = self.closed.cancelled() => break,
+                accepted = self.listener.accept() => accepted,
+            };
+            match accepted {
+                Ok((stream, peer)) => {
+                    self.pause = FIRST_PAUSE;
+                    self.take(stream, canonical(peer));
+                }
+                Err(error) if socket::is_exhausted(&error) => self.starve(&error).await,
+                // The connection was gone before it was accepted.
+                Err(_) => {}
+            }
+        }
+        self.turn_away_waiting().await;
+    }
+
+    /// Makes a session of a connection, or turns it away.
+    fn take(&mut self, stream: TcpStream, client: SocketAddr) {
+        let orders = self.orders.borrow_and_update().clone();
+        // Without a route a reload has taken the listener away, and this socket is being closed.
+        let (Some(route), Stage::Running) = (orders.plan.route_of(&self.key), orders.stage) else {
+            return self.refuse(stream, client, Rejection::Drain);
+        };
+        self.name = Arc::clone(&route.listener.name);
+        let limits = &orders.plan.settings.limits;
+        let admission = &self.shared.admission;
+        let slot = match admission.admit(&route.listener, limits, client.ip()) {
+            Ok(slot) => slot,
+            Err(rejection) => return self.refuse(stream, client, rejection),
+        };
+        let tuned = socket::tune(&stream, limits.keepalive)
+            .and_then(|()| socket::inline_urgent(&stream))
+            .and_then(|()| stream.local_addr());
+        // A connection that takes no option is gone already.
+        let Ok(local) = tuned else { return };
+        let driver = Driver::new(
+            Arc::clone(&self.shared),
+            Arc::clone(route),
+            self.orders.clone(),
+            Arrived {
+                stream,
+                client,
+                local: canonical(local),
+                slot,
+            },
+        );
+        self.shared.sessions.spawn(driver.run());
+    }
+
+    /// Says 421 and closes, without waiting for anything.
+    fn refuse(&self, stream: TcpStream, client: SocketAddr, why: Rejection) {
+        let telemetry = &self.shared.telemetry;
+        telemetry.rejected(&self.name, client.ip(), why);
+        if let Ok(stream) = stream.into_std() {
+            (&stream).write_all(farewell(why)).ok();
+            socket::finish(&stream).ok();
+        }
+    }
+
+    /// The process is out of descriptors: gives one connection the one that is held back, or
+    /// waits.
+    async fn starve(&mut self, error: &std::io::Error) {
+        if self.spare.give() {
+            let accepted = tokio::select! {
+                biased;
+                accepted = self.listener.accept() => accepted.ok(),
+                () = std::future::ready(()) => None,
+            };
+            if let Some((stream, peer)) = accepted {
+                self.refuse(stream, canonical(peer), Rejection::Descriptors);
+                self.spare = Spare::take();
+                return;
+            }
+        }
+        tracing::warn!(%error, "no connection can be accepted");
+        tokio::select! {
+            () = self.closed.cancelled() => {}
+            () = sleep(self.pause) => {}
+        }
+        self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+        self.spare = Spare::take();
+    }
+
+    /// Tells those who wait to be accepted that the socket is closing.
+    async fn turn_away_waiting(self) {
+        for _ in 0..FAREWELLS {
+            let waiting = tokio::select! {
+                biased;
+                accepted = self.listener.accept() => accepted.ok(),
+                () = std::future::ready(()) => None,
+            };
+            let Some((stream, peer)) = waiting else { break };
+            self.refuse(stream, canonical(peer), Rejection::Drain);
+        }
+    }
+}
+
+/// What somebody who is turned away is told.
+const fn farewell(why: Rejection) -> &'static [u8] {
+    match why {
+        Rejection::Drain => b"421 Service is stopping, closing control connection.\r\n",
+        Rejection::ListenerSessions | Rejection::ClientSessions | Rejection::Sessions => {
+            b"421 Too many sessions, try again later.\r\n"
+        }
+        Rejection::Descriptors => b"421 Service not available, try again later.\r\n",
+    }
+}
+
+/// An IPv4-mapped address as the IPv4 address that it is.
+pub(super) fn canonical(address: SocketAddr) -> SocketAddr {
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
+}

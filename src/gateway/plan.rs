@@ -1,0 +1,264 @@
+//! A configuration in force: for each listener its route to an upstream, ready to be used.
+//!
+//! A plan is built whole or not at all and never changes; a reload builds the next one. What
+//! outlives it (ports in use) is handed on.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use super::StartError;
+use super::ports::Ports;
+use crate::policy::{Dialect, Judge, Policy, PolicySet};
+use crate::session::Profile;
+use crate::settings::{Listener, Settings, Upstream};
+use crate::telemetry::Telemetry;
+
+/// What one socket listens for. Sockets with a fixed port are the same whatever listener they
+/// belong to; port 0 is a new one each time.
+#[derive(Clone, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum DoorKey {
+    /// Any port: the listener's name and which of its addresses it is.
+    Any(Arc<str>, usize),
+    /// This address.
+    Fixed(SocketAddr),
+}
+
+/// The policies that judge a session, by name.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(super) struct Bench {
+    /// The listener's.
+    listener: Arc<str>,
+    /// The listener's observed one.
+    observed: Option<Arc<str>>,
+    /// The upstream's.
+    upstream: Arc<str>,
+}
+
+impl Bench {
+    /// As a listener and an upstream name them.
+    fn of(listener: &Listener, upstream: &Upstream) -> Self {
+        Self {
+            listener: Arc::clone(&listener.policy),
+            observed: listener.observe.clone(),
+            upstream: Arc::clone(&upstream.policy),
+        }
+    }
+
+    /// The judge that these policies make.
+    ///
+    /// # Errors
+    /// The name of the policy that is missing.
+    fn judge(&self, policies: &PolicySet, upstream: &Upstream) -> Result<Arc<Judge>, Arc<str>> {
+        let find = |name: &Arc<str>| -> Result<Arc<Policy>, Arc<str>> {
+            policies
+                .get(name)
+                .map(Arc::clone)
+                .ok_or_else(|| Arc::clone(name))
+        };
+        let dialect = Dialect {
+            system: upstream.system,
+            symlinks: upstream.symlinks,
+            path_bytes: upstream.path_bytes,
+        };
+        Ok(Arc::new(Judge::new(
+            find(&self.listener)?,
+            find(&self.upstream)?,
+            self.observed.as_ref().map(find).transpose()?,
+            dialect,
+            upstream.unsupported.clone(),
+        )))
+    }
+}
+
+/// From a listener to its upstream: what a new session is born with.
+#[derive(Debug)]
+pub(super) struct Route {
+    /// The listener.
+    pub(super) listener: Arc<Listener>,
+    /// The upstream.
+    pub(super) upstream: Arc<Upstream>,
+    /// What the session is told of both.
+    pub(super) profile: Arc<Profile>,
+    /// Who judges.
+    pub(super) judge: Arc<Judge>,
+    /// By which policies.
+    pub(super) bench: Bench,
+    /// The ports of data connections from the client.
+    pub(super) passive: Arc<Ports>,
+    /// The ports of data connections from the server.
+    pub(super) active: Arc<Ports>,
+}
+
+/// A configuration in force.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// What it was built of.
+    pub(super) settings: Arc<Settings>,
+    /// Its policies.
+    pub(super) policies: Arc<PolicySet>,
+    /// By the listener's name.
+    routes: BTreeMap<Arc<str>, Arc<Route>>,
+    /// Which listener a socket serves.
+    pub(super) doors: BTreeMap<DoorKey, Arc<str>>,
+}
+
+impl Plan {
+    /// Builds a plan; ports of `former` whose range is the same are handed on.
+    ///
+    /// # Errors
+    /// A listener names an upstream, or one of them a policy, that is not there; two listeners
+    /// have the same address.
+    pub(super) fn new(
+        settings: Arc<Settings>,
+        policies: Arc<PolicySet>,
+        former: Option<&Self>,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Self, StartError> {
+        let mut plan = Self {
+            routes: BTreeMap::new(),
+            doors: BTreeMap::new(),
+            settings,
+            policies,
+        };
+        let settings = Arc::clone(&plan.settings);
+        for (name, listener) in &settings.listeners {
+            let route = plan.route(listener, former, telemetry)?;
+            plan.routes.insert(Arc::clone(name), Arc::new(route));
+            for (index, address) in listener.bind.iter().enumerate() {
+                let key = match address.port() {
+                    0 => DoorKey::Any(Arc::clone(name), index),
+                    _ => DoorKey::Fixed(*address),
+                };
+                if plan.doors.insert(key, Arc::clone(name)).is_some() {
+                    return Err(StartError::Bind {
+                        listener: Arc::clone(name),
+                        address: *address,
+                        source: io::ErrorKind::AddrInUse.into(),
+                    });
+                }
+            }
+        }
+        Ok(plan)
+    }
+
+    /// The plan is in force: says how many ports there are.
+    pub(super) fn announce(&self) {
+        for route in self.routes.values() {
+            route.passive.announce();
+        }
+    }
+
+    /// Builds the route of a listener.
+    ///
+    /// # Errors
+    /// Its upstream or a policy is not there.
+    fn route(
+        &self,
+        listener: &Arc<Listener>,
+        former: Option<&Self>,
+        telemetry: &Arc<Telemetry>,
+    ) -> Result<Route, StartError> {
+        let upstream = self
+            .settings
+            .upstreams
+            .get(&listener.upstream)
+            .ok_or_else(|| StartError::Upstream {
+                listener: Arc::clone(&listener.name),
+                upstream: Arc::clone(&listener.upstream),
+            })?;
+        let bench = Bench::of(listener, upstream);
+        let judge = bench
+            .judge(&self.policies, upstream)
+            .map_err(|policy| StartError::Policy {
+                listener: Arc::clone(&listener.name),
+                policy,
+            })?;
+        Ok(Route {
+            profile: Arc::new(self.profile(listener, upstream)),
+            judge,
+            bench,
+            passive: passive_ports(listener, former, telemetry),
+            active: self.active_ports(upstream, former),
+            listener: Arc::clone(listener),
+            upstream: Arc::clone(upstream),
+        })
+    }
+
+    /// What sessions of a listener are told.
+    fn profile(&self, listener: &Listener, upstream: &Upstream) -> Profile {
+        let audit = self.settings.audit.as_ref();
+        Profile {
+            greeting: listener.greeting.clone(),
+            limits: self.settings.session_limits.clone(),
+            data_mode: upstream.data_mode,
+            line_bytes: upstream.line_bytes,
+            data_addresses: upstream.data_addresses.clone(),
+            secret_words: audit.map_or_else(Vec::new, |audit| audit.secret.clone()),
+        }
+    }
+
+    /// The ports on which an upstream's data connections are listened for: one set for all
+    /// listeners in front of it.
+    fn active_ports(&self, upstream: &Upstream, former: Option<&Self>) -> Arc<Ports> {
+        let plans = [Some(self), former];
+        let routes = plans
+            .into_iter()
+            .flatten()
+            .flat_map(|plan| plan.routes.values());
+        routes
+            .filter(|route| route.upstream.name == upstream.name)
+            .find(|route| route.active.range() == upstream.active_ports.as_ref())
+            .map_or_else(
+                || {
+                    Arc::new(Ports::new(
+                        upstream.active_ports.clone(),
+                        Box::new(|_, _| ()),
+                    ))
+                },
+                |route| Arc::clone(&route.active),
+            )
+    }
+
+    /// The route of the listener that a socket serves.
+    pub(super) fn route_of(&self, door: &DoorKey) -> Option<&Arc<Route>> {
+        self.routes.get(self.doors.get(door)?)
+    }
+
+    /// The judge of a live session that was born with `route` and is judged by `bench`: of the
+    /// policies that its listener and its upstream name now, or named last. None where a policy
+    /// is gone: such a session keeps its last judge.
+    pub(super) fn judge_again(&self, route: &Route, bench: &mut Bench) -> Option<Arc<Judge>> {
+        let mut next = bench.clone();
+        if let Some(listener) = self.settings.listeners.get(&route.listener.name) {
+            next.listener = Arc::clone(&listener.policy);
+            next.observed.clone_from(&listener.observe);
+        }
+        if let Some(upstream) = self.settings.upstreams.get(&route.upstream.name) {
+            next.upstream = Arc::clone(&upstream.policy);
+        }
+        // How the server reads paths and what it lacks is for new sessions only.
+        let judge = next.judge(&self.policies, &route.upstream).ok()?;
+        *bench = next;
+        Some(judge)
+    }
+}
+
+/// The ports on which a listener's data connections are listened for.
+fn passive_ports(
+    listener: &Listener,
+    former: Option<&Plan>,
+    telemetry: &Arc<Telemetry>,
+) -> Arc<Ports> {
+    let range = &listener.passive_ports;
+    if let Some(route) = former.and_then(|plan| plan.routes.get(&listener.name))
+        && route.passive.range() == range.as_ref()
+    {
+        return Arc::clone(&route.passive);
+    }
+    let telemetry = Arc::clone(telemetry);
+    let name = Arc::clone(&listener.name);
+    let gauge = move |total, in_use| telemetry.passive_ports(&name, total, in_use);
+    Arc::new(Ports::new(range.clone(), Box::new(gauge)))
+}
