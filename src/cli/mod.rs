@@ -14,6 +14,8 @@ mod json;
 mod manual;
 mod probe;
 pub mod rehearsal;
+mod run;
+mod signals;
 mod terminal;
 
 use std::io::{ErrorKind, Write as _};
@@ -122,7 +124,7 @@ pub fn main() -> ExitCode {
 /// Does what the arguments say.
 fn obey(arguments: Arguments) -> Answer {
     match arguments.command {
-        Command::Run(_run) => Answer::wrong(Outcome::Failed, "not yet"),
+        Command::Run(run) => run::run(&run),
         Command::Check(check) => check::check(&check),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Probe(probe) => probe::probe(&probe),
