@@ -403,7 +403,7 @@ impl Endpoints {
 fn log_all(diagnostics: &[Diagnostic], sources: &Sources) {
     for one in diagnostics {
         let place = sources.locate(&one.span).unwrap_or_default();
-        let help = one.help.as_deref().unwrap_or_default();
+        let help = one.help.as_deref();
         match one.severity {
             Severity::Error => tracing::error!(code = one.code, place, help, "{}", one.message),
             Severity::Warning => tracing::warn!(code = one.code, place, help, "{}", one.message),
