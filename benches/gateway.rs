@@ -30,11 +30,36 @@ struct Row {
 
 /// Every row.
 const ROWS: &[Row] = &[
-    Row { name: "login cycle, 16 at once", unit: "logins/s", count: 800, run: logins },
-    Row { name: "NOOP round trip", unit: "commands/s", count: 5_000, run: noops },
-    Row { name: "RETR of 64 KiB, EPSV each", unit: "files/s", count: 300, run: small_files },
-    Row { name: "RETR bulk, 1 stream", unit: "MiB/s", count: (BULK >> 20) as usize, run: download },
-    Row { name: "STOR bulk, 1 stream", unit: "MiB/s", count: (BULK >> 20) as usize, run: upload },
+    Row {
+        name: "login cycle, 16 at once",
+        unit: "logins/s",
+        count: 800,
+        run: logins,
+    },
+    Row {
+        name: "NOOP round trip",
+        unit: "commands/s",
+        count: 5_000,
+        run: noops,
+    },
+    Row {
+        name: "RETR of 64 KiB, EPSV each",
+        unit: "files/s",
+        count: 300,
+        run: small_files,
+    },
+    Row {
+        name: "RETR bulk, 1 stream",
+        unit: "MiB/s",
+        count: (BULK >> 20) as usize,
+        run: download,
+    },
+    Row {
+        name: "STOR bulk, 1 stream",
+        unit: "MiB/s",
+        count: (BULK >> 20) as usize,
+        run: upload,
+    },
 ];
 
 fn main() {
@@ -45,7 +70,11 @@ fn main() {
     println!("| work | direct | through ftpwarden | ratio | gateway CPU per unit |");
     println!("|---|---|---|---|---|");
     for row in ROWS {
-        let count = if smoke { row.count.div_ceil(100) } else { row.count };
+        let count = if smoke {
+            row.count.div_ceil(100)
+        } else {
+            row.count
+        };
         let bulk = row.unit == "MiB/s";
         let count = if bulk { row.count } else { count };
         let (mut direct, mut through, mut cpu) = (Vec::new(), Vec::new(), Vec::new());
@@ -111,7 +140,13 @@ impl Gateway {
         let address = free.local_addr().unwrap();
         drop(free);
         let child = Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
-            .args(["run", "--bind", &address.to_string(), "--upstream", &server.to_string()])
+            .args([
+                "run",
+                "--bind",
+                &address.to_string(),
+                "--upstream",
+                &server.to_string(),
+            ])
             .stderr(Stdio::null())
             .stdout(Stdio::null())
             .spawn()
@@ -125,7 +160,12 @@ impl Gateway {
     /// User and system time that it has used, in ticks of a hundredth of a second.
     fn cpu(&self) -> Duration {
         let stat = fs::read_to_string(format!("/proc/{}/stat", self.child.id())).unwrap();
-        let fields: Vec<&str> = stat.rsplit(')').next().unwrap().split_whitespace().collect();
+        let fields: Vec<&str> = stat
+            .rsplit(')')
+            .next()
+            .unwrap()
+            .split_whitespace()
+            .collect();
         let ticks: u64 = fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap();
         Duration::from_millis(ticks * 10)
     }
@@ -148,7 +188,10 @@ impl Client {
     fn dial(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).unwrap();
         stream.set_nodelay(true).unwrap();
-        let mut client = Self { control: BufReader::new(stream), line: String::new() };
+        let mut client = Self {
+            control: BufReader::new(stream),
+            line: String::new(),
+        };
         client.reply("220");
         client
     }
@@ -161,14 +204,21 @@ impl Client {
     }
 
     fn command(&mut self, line: &str, code: &str) {
-        self.control.get_mut().write_all(format!("{line}\r\n").as_bytes()).unwrap();
+        self.control
+            .get_mut()
+            .write_all(format!("{line}\r\n").as_bytes())
+            .unwrap();
         self.reply(code);
     }
 
     fn reply(&mut self, code: &str) {
         self.line.clear();
         self.control.read_line(&mut self.line).unwrap();
-        assert!(self.line.starts_with(code), "expected {code}, got {:?}", self.line);
+        assert!(
+            self.line.starts_with(code),
+            "expected {code}, got {:?}",
+            self.line
+        );
     }
 
     fn data(&mut self) -> TcpStream {
@@ -265,8 +315,15 @@ fn session(stream: TcpStream) -> io::Result<()> {
     let mut offer = None;
     out.write_all(b"220 stub\r\n")?;
     let mut line = String::new();
-    while { line.clear(); reader.read_line(&mut line)? } > 0 {
-        let (verb, argument) = line.trim_end().split_once(' ').unwrap_or((line.trim_end(), ""));
+    while {
+        line.clear();
+        reader.read_line(&mut line)?
+    } > 0
+    {
+        let (verb, argument) = line
+            .trim_end()
+            .split_once(' ')
+            .unwrap_or((line.trim_end(), ""));
         match verb {
             "USER" => out.write_all(b"331 password\r\n")?,
             "PASS" => out.write_all(b"230 in\r\n")?,

@@ -38,8 +38,9 @@ async fn main() -> Outcome<()> {
     let loaded = config::parse(&text, "tour.toml")?;
     let settings = Arc::new(loaded.settings);
     let telemetry = Telemetry::install(&settings, &loaded.policies)?;
-    let gateway = Gateway::start(settings, loaded.policies, Arc::clone(&telemetry)).await?;
-    let front = *gateway.local_addrs().first().ok_or("the gateway listens nowhere")?;
+    let gateway = Gateway::start(settings, loaded.policies, Arc::clone(&telemetry))?;
+    let addresses = gateway.local_addrs();
+    let &(_, front) = addresses.first().ok_or("the gateway listens nowhere")?;
     let metrics = TcpListener::bind("127.0.0.1:0").await?;
     let metrics_at = metrics.local_addr()?;
     tokio::spawn(admin::serve(metrics, telemetry, std::future::pending()));

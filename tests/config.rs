@@ -11,6 +11,9 @@ use ftpwarden::config::schema::{self, Table};
 use ftpwarden::config::{self, ConfigError, Loaded};
 use ftpwarden::settings::Settings;
 
+/// How many keys the schema has.
+const KEYS: usize = 57;
+
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
     let mut found: Vec<PathBuf> = fs::read_dir(directory)
@@ -162,7 +165,7 @@ fn every_key_of_the_schema_is_read() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 57);
+    assert_eq!(seen, KEYS);
 }
 
 #[test]
@@ -178,6 +181,202 @@ fn an_unknown_key_is_refused_in_every_table() {
                 .any(|one| one.code == "config/unknown-key"),
             "{}",
             table.path
+        );
+    }
+}
+
+/// The reference with everything that it has behind `#` switched on.
+fn switched_on(reference: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest)
+            if rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') =>
+        {
+            rest.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    reference.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_reference_states_every_default() {
+    let reference = config::load(Path::new("config/reference.toml")).unwrap();
+    let minimal = config::load(Path::new("tests/configs/valid/minimal.toml")).unwrap();
+    assert_eq!(shown(&reference.settings), shown(&minimal.settings));
+    assert!(reference.warnings.is_empty());
+}
+
+#[test]
+fn the_reference_has_every_key_of_the_schema_and_no_other() {
+    let text = switched_on(&fs::read_to_string("config/reference.toml").unwrap());
+    config::parse(&text, "reference").unwrap_or_else(|error| {
+        panic!("{}", error.report(Style::Plain));
+    });
+    let root: toml::Table = text.parse().unwrap();
+    let mut seen = 0;
+    for table in schema::TABLES {
+        let mut found: Vec<&str> = Vec::new();
+        let mut tables = vec![&root];
+        for step in table.path.split('.') {
+            tables = tables
+                .iter()
+                .flat_map(|table| match step {
+                    "NAME" => table.values().collect(),
+                    step => table.get(step).into_iter().collect::<Vec<_>>(),
+                })
+                .flat_map(|value| match value {
+                    toml::Value::Array(list) => list.iter().collect(),
+                    value => vec![value],
+                })
+                .filter_map(toml::Value::as_table)
+                .collect();
+        }
+        for key in tables.iter().flat_map(|table| table.keys()) {
+            found.push(key);
+        }
+        for key in table.keys {
+            assert!(
+                found.contains(key),
+                "{}.{key} is not in the reference",
+                table.path
+            );
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, KEYS);
+}
+
+#[test]
+fn every_key_of_the_reference_has_a_comment() {
+    let text = fs::read_to_string("config/reference.toml").unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut seen = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        let is_key = bare.starts_with(|first: char| first.is_ascii_lowercase());
+        if is_key && bare.contains(" = ") {
+            let above = lines.get(index.saturating_sub(1)).unwrap();
+            assert!(above.starts_with("# "), "no comment above {line}");
+            seen += 1;
+        }
+    }
+    // All but `rules`, which is a header there.
+    assert_eq!(seen, KEYS - 1);
+}
+
+#[test]
+fn the_manual_has_every_key_of_the_schema_and_no_other() {
+    let manual = fs::read_to_string("docs/configuration.md").unwrap();
+    let titles: Vec<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .collect();
+    let keys: Vec<String> = schema::TABLES
+        .iter()
+        .flat_map(|table| table.keys.iter().map(|key| format!("{}.{key}", table.path)))
+        .collect();
+    let mut sorted = (titles.clone(), keys.clone());
+    sorted.0.sort_unstable();
+    sorted.1.sort_unstable();
+    assert_eq!(sorted.0, sorted.1);
+    for section in manual.split("\n### ").skip(1) {
+        for part in [
+            "- **Values**: ",
+            "- **Default**: ",
+            "- **Why**: ",
+            "```toml\n",
+        ] {
+            assert_eq!(section.matches(part).count(), 1, "{part} in {section}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_taken() {
+    let manual = fs::read_to_string("docs/configuration.md").unwrap();
+    let mut seen = 0;
+    for section in manual.split("\n### `").skip(1) {
+        let (title, rest) = section.split_once('`').unwrap();
+        let example = rest.split("```toml\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap().trim_end();
+        let (path, key) = title.rsplit_once('.').unwrap();
+        let table = schema::TABLES
+            .into_iter()
+            .find(|table| table.path == path)
+            .unwrap();
+        let value = example.strip_prefix(&format!("{key} = ")).unwrap();
+        let text = with_key(table, key, value);
+        if let Err(ConfigError::Refused { diagnostics, .. }) = config::parse(&text, "it") {
+            // Names of tables that the example alone does not have are fine, and so are keys
+            // that need others beside them.
+            let alone = [
+                "config/unknown-upstream",
+                "config/unknown-policy",
+                "config/missing-key",
+            ];
+            let in_policy = path.starts_with("policies.");
+            for one in diagnostics {
+                let fine = one.severity == Severity::Warning
+                    || alone.contains(&one.code)
+                    || (in_policy && one.code.starts_with("policy/"));
+                assert!(fine, "{title}: {}", one.message);
+            }
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, KEYS);
+}
+
+#[test]
+fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
+    let mut all = files("config/examples", "toml");
+    all.extend(files("config", "toml"));
+    assert_eq!(all.len(), 12);
+    let mut seen = 0;
+    for path in all {
+        let text = switched_on(&fs::read_to_string(&path).unwrap());
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let spoilt = if line.starts_with('[') {
+                format!("{line}\nbogus = 1")
+            } else if let Some(rest) = line.strip_prefix("    { ") {
+                format!("    {{ bogus = 1, {rest}")
+            } else {
+                continue;
+            };
+            let mut copy = lines.clone();
+            if let Some(place) = copy.get_mut(index) {
+                *place = &spoilt;
+            }
+            let error = config::parse(&copy.join("\n"), "it").err();
+            let Some(ConfigError::Refused { diagnostics, .. }) = error else {
+                panic!("{}: taken below {line}", path.display());
+            };
+            assert!(
+                diagnostics
+                    .iter()
+                    .any(|one| one.code == "config/unknown-key"),
+                "{}: {line}: {diagnostics:?}",
+                path.display()
+            );
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 75);
+}
+
+#[test]
+fn the_first_configuration_is_ten_lines_and_fine() {
+    let text = fs::read_to_string("config/ftpwarden.toml").unwrap();
+    assert!(text.lines().count() <= 10);
+    let loaded = config::parse(&text, "ftpwarden.toml").unwrap();
+    assert!(loaded.warnings.is_empty());
+    for listener in loaded.settings.listeners.values() {
+        assert!(
+            listener
+                .bind
+                .iter()
+                .all(|address| address.ip().is_loopback())
         );
     }
 }

@@ -17,7 +17,11 @@ struct Row {
 
 /// The import table. Arrows point downward only.
 const TABLE: &[Row] = &[
-    Row { module: "ftp", modules: &[], crates: &["bytes", "thiserror"] },
+    Row {
+        module: "ftp",
+        modules: &[],
+        crates: &["bytes", "thiserror"],
+    },
     Row {
         module: "policy",
         modules: &["ftp"],
@@ -31,8 +35,16 @@ const TABLE: &[Row] = &[
             "unicode_normalization",
         ],
     },
-    Row { module: "session", modules: &["ftp", "policy"], crates: &["bytes", "thiserror"] },
-    Row { module: "sys", modules: &[], crates: &["rustix", "socket2", "sd_notify", "tokio"] },
+    Row {
+        module: "session",
+        modules: &["ftp", "policy"],
+        crates: &["bytes", "thiserror"],
+    },
+    Row {
+        module: "sys",
+        modules: &[],
+        crates: &["rustix", "socket2", "sd_notify", "tokio"],
+    },
     Row {
         module: "relay",
         modules: &["sys"],
@@ -70,9 +82,26 @@ const TABLE: &[Row] = &[
     Row {
         module: "gateway",
         modules: &[
-            "ftp", "session", "policy", "relay", "upstream", "sys", "settings", "telemetry",
+            "ftp",
+            "session",
+            "policy",
+            "relay",
+            "upstream",
+            "sys",
+            "settings",
+            "telemetry",
         ],
-        crates: &["tokio", "tokio_util", "tracing", "bytes", "rand", "thiserror", "arc_swap", "ipnet", "socket2"],
+        crates: &[
+            "tokio",
+            "tokio_util",
+            "tracing",
+            "bytes",
+            "rand",
+            "thiserror",
+            "arc_swap",
+            "ipnet",
+            "socket2",
+        ],
     },
     Row {
         module: "admin",
@@ -106,8 +135,17 @@ const TABLE: &[Row] = &[
     Row {
         module: "cli",
         modules: &[
-            "ftp", "policy", "session", "sys", "relay", "upstream", "settings", "telemetry",
-            "gateway", "admin", "config",
+            "ftp",
+            "policy",
+            "session",
+            "sys",
+            "relay",
+            "upstream",
+            "settings",
+            "telemetry",
+            "gateway",
+            "admin",
+            "config",
         ],
         crates: &[
             "clap",
@@ -136,7 +174,10 @@ fn dependencies() -> BTreeSet<String> {
             names.insert(name.trim().replace('-', "_"));
         }
     }
-    assert!(names.len() > 20, "the manifest's dependencies were read: {names:?}");
+    assert!(
+        names.len() > 20,
+        "the manifest's dependencies were read: {names:?}"
+    );
     names
 }
 
@@ -245,8 +286,17 @@ fn modules_name_their_own_crates_only() {
 #[test]
 fn the_pure_modules_see_no_world() {
     let banned = [
-        "std::fs", "std::io", "std::net::Tcp", "std::net::Udp", "std::thread", "std::process",
-        "std::env", "SystemTime", "Instant", "println!", "eprintln!",
+        "std::fs",
+        "std::io",
+        "std::net::Tcp",
+        "std::net::Udp",
+        "std::thread",
+        "std::process",
+        "std::env",
+        "SystemTime",
+        "Instant",
+        "println!",
+        "eprintln!",
     ];
     let mut seen = 0;
     let mut wrong = Vec::new();
@@ -285,7 +335,10 @@ fn tasks_and_threads_are_spawned_where_the_map_says() {
     assert!(!sites.is_empty(), "no spawn site was found");
     for (site, count) in &sites {
         let line = format!("`{site}`");
-        assert!(map.contains(&line), "ARCHITECTURE.md does not list {site} ({count} spawns)");
+        assert!(
+            map.contains(&line),
+            "ARCHITECTURE.md does not list {site} ({count} spawns)"
+        );
     }
 }
 
@@ -294,7 +347,11 @@ fn a_permit_is_made_by_policy_alone() {
     for file in sources(&root().join("src")) {
         let inside = file.strip_prefix(root().join("src")).unwrap();
         if !inside.starts_with("policy") {
-            assert!(!code(&file).contains("Permit::new"), "{} makes a permit", file.display());
+            assert!(
+                !code(&file).contains("Permit::new"),
+                "{} makes a permit",
+                file.display()
+            );
         }
     }
 }

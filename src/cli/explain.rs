@@ -39,34 +39,36 @@ pub(super) fn explain(arguments: &Explain) -> Answer {
         directory: arguments.cwd.clone(),
         unix_time,
     };
-    let explanations = rehearse(&loaded, listener, &situation, &arguments.commands);
+    let rehearsal = rehearse(&loaded, listener, &situation, &arguments.commands);
     let sources = &loaded.sources;
     let out = if arguments.json {
-        let all: Vec<Value> = explanations
-            .iter()
-            .map(|one| to_json(one, sources))
-            .collect();
-        format!(
-            "{:#}\n",
-            json!({ "listener": *listener.name, "commands": all })
-        )
+        let one = |one: &Explanation| to_json(one, sources);
+        let object = json!({
+            "listener": *listener.name,
+            "login": rehearsal.login.as_ref().map(one),
+            "commands": rehearsal.commands.iter().map(one).collect::<Vec<_>>(),
+        });
+        format!("{object:#}\n")
     } else {
         let style = terminal::stdout_style();
-        explanations
-            .iter()
-            .map(|one| to_text(one, sources, style))
-            .collect()
+        let all = rehearsal.login.iter().chain(&rehearsal.commands);
+        all.map(|one| to_text(one, sources, style)).collect()
     };
-    let allowed = explanations.iter().all(Explanation::is_allowed);
-    let outcome = if allowed {
+    let outcome = if rehearsal.is_allowed() {
         Outcome::Fine
     } else {
         Outcome::Refused
     };
-    Answer {
-        outcome,
-        ..Answer::fine(out)
+    let mut answer = Answer::fine(out);
+    answer.outcome = outcome;
+    if rehearsal.login.is_some() {
+        let user = printable(&arguments.user);
+        answer.err = format!(
+            "ftpwarden: the login of {user} is refused, so what follows has no user; \
+             name another one with --user\n"
+        );
     }
+    answer
 }
 
 /// The listener that is asked about: the one that is named, else the only one.
@@ -126,24 +128,16 @@ fn moment(written: Option<&str>) -> Result<i64, String> {
         })
 }
 
-/// The word for what happens.
-const fn verdict(explanation: &Explanation) -> &'static str {
-    match explanation.action {
-        Some(action) => action.name(),
-        None => "invalid",
-    }
-}
-
 /// One command for people.
 fn to_text(one: &Explanation, sources: &Sources, style: Style) -> String {
     let (on, off) = match style {
         Style::Plain => ("", ""),
-        Style::Coloured if one.is_allowed() => ("\u{1b}[1;32m", "\u{1b}[0m"),
+        Style::Coloured if one.fate.is_allowed() => ("\u{1b}[1;32m", "\u{1b}[0m"),
         Style::Coloured => ("\u{1b}[1;31m", "\u{1b}[0m"),
     };
     let mut lines = vec![format!(
         "{on}{}{off}: {}",
-        verdict(one),
+        one.fate.name(),
         printable(&one.command)
     )];
     lines.extend(
@@ -173,8 +167,8 @@ fn to_text(one: &Explanation, sources: &Sources, style: Style) -> String {
 /// A rule, its place and the line that it stands on.
 fn rule_to_text(rule: &RuleInfo, sources: &Sources) -> String {
     let named = format!("`{}` of policy `{}`", rule.rule, rule.policy);
-    match (sources.locate(&rule.span), sources.line(&rule.span)) {
-        (Some(place), Some(line)) => format!("{named} at {place}\n      | {}", line.trim()),
+    match (sources.locate(&rule.span), sources.excerpt(&rule.span)) {
+        (Some(place), Some(line)) => format!("{named} at {place}\n      | {}", printable(line)),
         _ => named,
     }
 }
@@ -191,11 +185,12 @@ fn to_json(one: &Explanation, sources: &Sources) -> Value {
     };
     json!({
         "command": one.command,
-        "verdict": verdict(one),
-        "allowed": one.is_allowed(),
+        "verdict": one.fate.name(),
+        "allowed": one.fate.is_allowed(),
         "code": one.reply.as_ref().map(|(code, _)| code),
         "reply": one.reply.as_ref().map(|(_, text)| text),
         "decided": one.decided.as_ref().map(rule),
+        "upstream": one.upstream.as_ref().map(rule),
         "observed": one.observed.as_ref().map(rule),
         "path": one.path,
     })

@@ -3,6 +3,7 @@
 //! Owns arguments, exit codes and everything printed to a terminal. Must not know how a session
 //! or a policy decides: it asks them.
 
+mod agreeable;
 mod args;
 mod check;
 mod dialogue;
@@ -13,6 +14,8 @@ mod json;
 mod manual;
 mod probe;
 pub mod rehearsal;
+mod run;
+mod signals;
 mod terminal;
 
 use std::io::{ErrorKind, Write as _};
@@ -121,7 +124,7 @@ pub fn main() -> ExitCode {
 /// Does what the arguments say.
 fn obey(arguments: Arguments) -> Answer {
     match arguments.command {
-        Command::Run(_run) => Answer::wrong(Outcome::Failed, "not yet"),
+        Command::Run(run) => run::run(&run),
         Command::Check(check) => check::check(&check),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Probe(probe) => probe::probe(&probe),

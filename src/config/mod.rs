@@ -17,10 +17,6 @@ mod section;
 pub mod suggest;
 mod tables;
 mod upstream;
-#[expect(
-    clippy::missing_errors_doc,
-    reason = "each fails with what to write instead"
-)]
 mod value;
 
 use std::fmt;
