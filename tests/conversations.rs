@@ -1,7 +1,7 @@
 //! Every conversation below `conversations/`, through the pure core and over sockets.
 //!
 //! A file says what each side sends and what each must receive, byte for byte; the format is
-//! that of `support/script.rs`. Everything else that reaches a side fails the conversation.
+//! that of `dialogue/script.rs`. Everything else that reaches a side fails the conversation.
 
 #![expect(
     clippy::indexing_slicing,
@@ -14,10 +14,10 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-mod support;
+mod dialogue;
 
-use support::core::{self, Segments};
-use support::script::Script;
+use dialogue::core::{self, Segments};
+use dialogue::script::Script;
 
 /// Every conversation of a directory.
 fn scripts(directory: &str) -> Vec<Script> {
