@@ -230,7 +230,7 @@ impl Service {
             );
         }
         if let Some(admin) = &self.admin {
-            tracing::info!(address = %admin.address, "listening for the admin endpoints");
+            tracing::info!(address = %admin.bound, "listening for the admin endpoints");
         }
     }
 
@@ -296,9 +296,14 @@ impl Service {
                     // The sender is dropped and says nothing.
                     ended.await.ok();
                 };
+                let bound = listener.local_addr().unwrap_or(address);
                 let telemetry = Arc::clone(&self.telemetry);
                 tokio::spawn(admin::serve(listener, telemetry, ended));
-                self.admin = Some(Endpoints { address, _end: end });
+                self.admin = Some(Endpoints {
+                    address,
+                    bound,
+                    _end: end,
+                });
             }
         }
     }
@@ -362,6 +367,8 @@ impl Service {
 struct Endpoints {
     /// Where, as the configuration has it.
     address: SocketAddr,
+    /// Where, as the kernel has it: port 0 is any free port.
+    bound: SocketAddr,
     /// Ends them when it is dropped.
     _end: oneshot::Sender<()>,
 }

@@ -1,0 +1,12 @@
+//! The built program from outside: what it counts, what it passes on unchanged, what it leaves
+//! behind, and how it obeys signals.
+
+#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
+
+mod client;
+mod counters;
+mod gateway;
+mod leftovers;
+mod passthrough;
+mod server;
+mod signals;
