@@ -317,12 +317,13 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
     }
     if let Some(verb @ (Verb::Type | Verb::Mode | Verb::Stru)) = verb {
         // RFC 959 §4.2: the verb is there, this value is not.
-        let code = if allows_a_value(policy, verb, scene) {
+        return Reply::own(if !allows_a_value(policy, verb, scene) {
+            502
+        } else if command.argument.is_some() {
             504
         } else {
-            502
-        };
-        return Reply::own(code);
+            501
+        });
     }
     let mandatory = command.row().is_some_and(|row| row.argument.is_mandatory());
     match near {

@@ -1,5 +1,7 @@
 //! Tests of the readers of paths in arguments, by what a rule on `/in/**` says of them.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::super::judge::{Judge, System};
@@ -27,6 +29,15 @@ fn inside() -> PolicySpec {
 fn outside() -> PolicySpec {
     policy("p").by_default().rule(deny(&[]).paths(&["/no/**"]))
 }
+
+/// Sessions with servers of all systems.
+static ALL_SYSTEMS: LazyLock<[Sitting; 3]> = LazyLock::new(|| {
+    [
+        Sitting::under(&[inside()]),
+        Sitting::before(System::Mvs, &[outside()]),
+        Sitting::before(System::Windows, &[outside()]),
+    ]
+});
 
 /// The codes of `lines` in `/in`.
 fn codes(lines: &[&str]) -> Vec<u16> {
@@ -408,11 +419,7 @@ proptest! {
         line.push(b' ');
         line.extend(&argument);
         if crate::ftp::command::Command::parse(&bytes::Bytes::from(line.clone())).is_ok() {
-            for sitting in [
-                Sitting::under(&[inside()]),
-                Sitting::before(System::Mvs, &[outside()]),
-                Sitting::before(System::Windows, &[outside()]),
-            ] {
+            for sitting in &*ALL_SYSTEMS {
                 sitting.ask(&line, Judge::decide);
                 sitting.ask(&line, Judge::needs_directory);
             }
