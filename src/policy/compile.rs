@@ -2,7 +2,7 @@
 //!
 //! Owns the order of compilation and the ids of all ways of deciding. All problems are collected,
 //! whichever policy has them; a set is made only when none of them is an error. Bounds:
-//! [`WAYS_MAX`] ways of deciding in a set, since each is a time series; those of patterns and
+//! `WAYS_MAX` ways of deciding in a set, since each is a time series; those of patterns and
 //! regexes stand with their readers.
 
 mod build;

@@ -1,7 +1,7 @@
 //! All policies that speak on one session's commands, as one judge.
 //!
 //! Owns the order in which the gateway's own refusals, the listener's policy and the upstream's
-//! are asked, and the reply of a refusal. At most [`WILDCARDS_MAX`] wildcards go to a server in
+//! are asked, and the reply of a refusal. At most `WILDCARDS_MAX` wildcards go to a server in
 //! one listing.
 
 use std::net::IpAddr;

@@ -356,6 +356,53 @@ fn a_rename_is_judged_by_both_names() {
 }
 
 #[test]
+fn a_directory_is_not_moved_from_above_what_is_denied() {
+    let specs = [policy("p").by_default().rule(deny(&[]).paths(&[
+        "/data/secret/**",
+        "/in/{user}/keys",
+        "{home}/x",
+        "**/*.exe",
+    ]))];
+    let sitting = Sitting::under(&specs);
+    assert_eq!(
+        sitting.codes(&[
+            "RNFR /data",
+            "RNFR /data/secret",
+            "RNFR /",
+            "RNFR /in",
+            "RNFR /in/acme",
+            "RNFR /home"
+        ]),
+        [550; 6]
+    );
+    assert_eq!(
+        sitting.codes(&[
+            "RNFR /data/other",
+            "RNFR /x",
+            "RNFR /in/globex",
+            "RNFR /home/other",
+            "RETR /data"
+        ]),
+        [0; 5]
+    );
+    assert_eq!(
+        Sitting::under(&specs)
+            .renaming(Some("/data"))
+            .code("RNTO /y"),
+        553
+    );
+    assert_eq!(
+        Sitting::under(&specs).renaming(Some("/x")).code("RNTO /y"),
+        0
+    );
+    let allowing = [policy("p").rule(allow(&["RNFR"]).paths(&["/in/*"]))];
+    assert_eq!(
+        Sitting::under(&allowing).codes(&["RNFR /in/a", "RNFR /in"]),
+        [0, 550]
+    );
+}
+
+#[test]
 fn a_recursive_delete_takes_all_below() {
     let sitting = Sitting::under(&[policy("p").rule(allow(&["RMDA"]).paths(&["/in/*"]))]);
     assert_eq!(sitting.code("RMDA /in/a"), 550);
