@@ -2,19 +2,21 @@
 //!
 //! Owns the order of compilation and the ids of all ways of deciding. All problems are collected,
 //! whichever policy has them; a set is made only when none of them is an error. Bounds:
-//! [`WAYS_MAX`] ways of deciding in a set, since each is a time series; those of patterns and
+//! `WAYS_MAX` ways of deciding in a set, since each is a time series; those of patterns and
 //! regexes stand with their readers.
 
 mod build;
 mod check;
+mod command;
 mod graph;
 mod read;
+mod value;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::chain::{Deed, Policy};
-use super::spec::{PolicySpec, Problem, Severity, Span};
+use super::spec::{Located, PolicySpec, Problem, Severity, Span};
 use super::verdict::{Action, RuleId};
 
 /// The most ways of deciding that the policies of one set may have together.
@@ -198,6 +200,18 @@ impl Note<'_> {
         }
         self
     }
+}
+
+/// Reads each of `written`; those that cannot be read are left out, and are problems.
+fn each<T>(
+    written: &[Located<String>],
+    problems: &mut Problems,
+    read: impl Fn(&Located<String>, &mut Problems) -> Option<T>,
+) -> Vec<T> {
+    written
+        .iter()
+        .filter_map(|one| read(one, problems))
+        .collect()
 }
 
 /// "did you mean", for a help line.

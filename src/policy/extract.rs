@@ -58,6 +58,7 @@ pub(super) fn places(
         return Some(vec![Place::Unsure]);
     }
     Some(match subject.key {
+        Key::Known(Verb::Rnfr) => places.into_iter().map(moved).collect(),
         Key::Known(Verb::Rnto) => with_source(places, renaming),
         // It deletes all that lies below.
         Key::Known(Verb::Rmda) => places.into_iter().map(Place::with_subtree).collect(),
@@ -67,8 +68,21 @@ pub(super) fn places(
 
 /// RNTO is judged by both names: its own comes first.
 fn with_source(mut places: Vec<Place>, renaming: Option<Path>) -> Vec<Place> {
-    places.push(renaming.map_or(Place::Unsure, Place::Exact));
+    places.push(renaming.map_or(Place::Unsure, Place::Moved));
     places
+}
+
+/// The first name of a rename.
+fn moved(place: Place) -> Place {
+    match place {
+        Place::Exact(path) => Place::Moved(path),
+        Place::Below(_)
+        | Place::Children(_)
+        | Place::Inside(_)
+        | Place::Moved(_)
+        | Place::Tree(_)
+        | Place::Unsure => place,
+    }
 }
 
 /// Whether it is SITE SYMLINK, whose first path is read from where the link stands.
@@ -93,6 +107,7 @@ fn directory(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
         Place::Below(_)
         | Place::Children(_)
         | Place::Inside(_)
+        | Place::Moved(_)
         | Place::Tree(_)
         | Place::Unsure => Place::Unsure,
     };
@@ -103,6 +118,7 @@ fn directory(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
             Place::Below(_)
             | Place::Children(_)
             | Place::Inside(_)
+            | Place::Moved(_)
             | Place::Tree(_)
             | Place::Unsure => Place::Unsure,
         });

@@ -35,8 +35,8 @@ pub(super) enum GlobFault {
     /// More than [`ALTERNATIVES_MAX`] alternatives.
     #[error("its braces spell out more than {ALTERNATIVES_MAX} alternatives")]
     TooManyAlternatives,
-    /// `[` without `]`, or an empty or reversed range.
-    #[error("a `[` has no fitting `]`, or a range in it runs backwards")]
+    /// `[` without `]`, a reversed range, or a slash in it, which no component has.
+    #[error("a `[` has no fitting `]`, a range in it runs backwards, or it has a `/`")]
     UnclosedClass,
     /// Braces that do not pair.
     #[error("its braces do not pair")]

@@ -1,7 +1,7 @@
 //! All policies that speak on one session's commands, as one judge.
 //!
 //! Owns the order in which the gateway's own refusals, the listener's policy and the upstream's
-//! are asked, and the reply of a refusal. At most [`WILDCARDS_MAX`] wildcards go to a server in
+//! are asked, and the reply of a refusal. At most `WILDCARDS_MAX` wildcards go to a server in
 //! one listing.
 
 use std::net::IpAddr;
@@ -317,12 +317,13 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
     }
     if let Some(verb @ (Verb::Type | Verb::Mode | Verb::Stru)) = verb {
         // RFC 959 §4.2: the verb is there, this value is not.
-        let code = if allows_a_value(policy, verb, scene) {
+        return Reply::own(if !allows_a_value(policy, verb, scene) {
+            502
+        } else if command.argument.is_some() {
             504
         } else {
-            502
-        };
-        return Reply::own(code);
+            501
+        });
     }
     let mandatory = command.row().is_some_and(|row| row.argument.is_mandatory());
     match near {

@@ -162,13 +162,13 @@ impl<'a> Subject<'a> {
 
     /// The words of which a name may be read.
     fn words(&self) -> impl Iterator<Item = Word<'a>> {
-        let letter = matches!(self.key, Key::Known(Verb::Type | Verb::Mode | Verb::Stru));
+        let key = self.key;
         self.text
             .trim_ascii_start()
             .split(|byte| *byte == b' ')
             .filter(|word| !word.is_empty())
             .take(if self.is_site() { usize::MAX } else { 1 })
-            .map(move |whole| Word::new(whole, letter))
+            .map(move |whole| Word::new(key, whole))
     }
 
     /// The first word in the server's reading, for the values of MODE.
@@ -250,38 +250,37 @@ impl<'a> Subject<'a> {
 }
 
 impl<'a> Word<'a> {
-    /// Reads one word; of TYPE, MODE and STRU (`letter`) the first letter is the value
-    /// (RFC 959 §5.3.2), and servers are known that look no further.
-    fn new(whole: &'a [u8], letter: bool) -> Self {
-        let start = whole
-            .iter()
-            .position(|byte| is_word_byte(*byte))
-            .unwrap_or(whole.len());
-        let rest = whole.get(start..).unwrap_or_default();
-        let end = rest
-            .iter()
-            .position(|byte| !is_word_byte(*byte))
-            .unwrap_or(rest.len());
-        let head = rest.get(..end).unwrap_or_default();
-        let assigns = start == 0 && matches!(rest.get(end), Some(b'=' | b'('));
-        let exact = if assigns { head } else { whole };
-        let is_filetype = assigns
-            && head.len() >= 4
-            && FILETYPE
-                .get(..head.len())
-                .is_some_and(|start| start.eq_ignore_ascii_case(head));
-        let (head, exact) = if is_filetype {
-            (FILETYPE, FILETYPE)
-        } else if letter {
-            (head.get(..1).unwrap_or_default(), exact)
-        } else {
-            (head, exact)
-        };
-        Self {
+    /// Reads one word behind `key`.
+    fn new(key: Key<'_>, whole: &'a [u8]) -> Self {
+        let outside = |byte: &u8| !is_word_byte(*byte);
+        let start = whole.iter().position(|byte| !outside(byte));
+        let inside = whole
+            .get(start.unwrap_or(whole.len())..)
+            .unwrap_or_default();
+        let head = inside.split(outside).next().unwrap_or_default();
+        let plain = Self {
             whole,
             head,
-            exact,
-            assigns,
+            exact: whole,
+            assigns: false,
+        };
+        match key {
+            // RFC 959 §5.3.2: the first letter is the value, and servers are known that look no
+            // further.
+            Key::Known(Verb::Type | Verb::Mode | Verb::Stru) => Self {
+                head: head.get(..1).unwrap_or_default(),
+                ..plain
+            },
+            Key::Known(Verb::Site) if assigns(whole, head) => {
+                let name = if is_filetype(head) { FILETYPE } else { head };
+                Self {
+                    head: name,
+                    exact: name,
+                    assigns: true,
+                    ..plain
+                }
+            }
+            Key::Known(_) | Key::Other(_) => plain,
         }
     }
 
@@ -294,6 +293,20 @@ impl<'a> Word<'a> {
     fn is_named(&self) -> bool {
         verb::site(self.head).is_some_and(|row| row.forward == Forward::Named)
     }
+}
+
+/// Whether `word` begins with `name` and gives it a value: `NAME=VALUE`, `NAME(VALUE)`.
+fn assigns(word: &[u8], name: &[u8]) -> bool {
+    word.strip_prefix(name)
+        .is_some_and(|behind| behind.starts_with(b"=") || behind.starts_with(b"("))
+}
+
+/// Whether `name` is FILETYPE, perhaps cut short.
+fn is_filetype(name: &[u8]) -> bool {
+    name.len() >= 4
+        && FILETYPE
+            .get(..name.len())
+            .is_some_and(|start| start.eq_ignore_ascii_case(name))
 }
 
 /// Whether a word of a policy may have this byte.

@@ -147,6 +147,8 @@ pub(super) enum Place {
     Exact(Path),
     /// To something in this directory that the server will name, which stands for it.
     Inside(Path),
+    /// To this path, and what lies below goes wherever it goes.
+    Moved(Path),
     /// To this path and all below it.
     Tree(Path),
     /// To something that cannot be told with certainty.
@@ -158,7 +160,9 @@ impl Place {
     pub(super) fn with_subtree(self) -> Self {
         match self {
             Self::Below(path) | Self::Children(path) => Self::Below(path),
-            Self::Exact(path) | Self::Inside(path) | Self::Tree(path) => Self::Tree(path),
+            Self::Exact(path) | Self::Inside(path) | Self::Moved(path) | Self::Tree(path) => {
+                Self::Tree(path)
+            }
             Self::Unsure => Self::Unsure,
         }
     }
@@ -166,7 +170,9 @@ impl Place {
     /// The path, where there is exactly one.
     pub(super) const fn path(&self) -> Option<&Path> {
         match self {
-            Self::Exact(path) | Self::Inside(path) | Self::Tree(path) => Some(path),
+            Self::Exact(path) | Self::Inside(path) | Self::Moved(path) | Self::Tree(path) => {
+                Some(path)
+            }
             Self::Below(_) | Self::Children(_) | Self::Unsure => None,
         }
     }

@@ -247,7 +247,7 @@ impl Rule {
     /// `filename` at one place.
     fn filename_at(&self, place: &Place, folded: bool) -> Outcome {
         let name = match place {
-            Place::Exact(path) => path.filename(),
+            Place::Exact(path) | Place::Moved(path) => path.filename(),
             // There is a name, and nobody can tell which.
             Place::Below(_)
             | Place::Children(_)

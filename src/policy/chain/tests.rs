@@ -83,6 +83,18 @@ fn a_hand_over_decides_from_there_its_default_included() {
 }
 
 #[test]
+fn what_is_extended_brings_its_hand_overs_along() {
+    let sitting = Sitting::under(&[
+        policy("a").extends("b").deny(&["SIZE"]),
+        policy("b").rule(hand_over(&["RETR", "SIZE"], "c").named("c")),
+        policy("c").allow(&["RETR", "SIZE"]),
+    ]);
+    assert_eq!(sitting.decided("RETR x"), "a c/allow allow");
+    assert_eq!(sitting.decided("SIZE x"), "a deny deny");
+    assert_eq!(sitting.decided("STOR x"), "a default deny");
+}
+
+#[test]
 fn what_is_unsure_is_not_handed_over() {
     let specs = [
         policy("p").rule(hand_over(&["RETR"], "open").paths(&["/**"])),

@@ -5,7 +5,7 @@ use super::super::sample::{
 };
 use super::super::spec::{Located, PolicySpec, Problem, Severity, Span, Stance};
 use super::super::verdict::Action;
-use super::read::REGEX_TEXT_MAX;
+use super::value::REGEX_TEXT_MAX;
 use super::{WAYS_MAX, compile};
 
 /// The codes of the errors.

@@ -1,5 +1,7 @@
 //! Tests of the readers of paths in arguments, by what a rule on `/in/**` says of them.
 
+use std::sync::LazyLock;
+
 use proptest::prelude::*;
 
 use super::super::judge::{Judge, System};
@@ -27,6 +29,15 @@ fn inside() -> PolicySpec {
 fn outside() -> PolicySpec {
     policy("p").by_default().rule(deny(&[]).paths(&["/no/**"]))
 }
+
+/// Sessions with servers of all systems.
+static ALL_SYSTEMS: LazyLock<[Sitting; 3]> = LazyLock::new(|| {
+    [
+        Sitting::under(&[inside()]),
+        Sitting::before(System::Mvs, &[outside()]),
+        Sitting::before(System::Windows, &[outside()]),
+    ]
+});
 
 /// The codes of `lines` in `/in`.
 fn codes(lines: &[&str]) -> Vec<u16> {
@@ -345,6 +356,53 @@ fn a_rename_is_judged_by_both_names() {
 }
 
 #[test]
+fn a_directory_is_not_moved_from_above_what_is_denied() {
+    let specs = [policy("p").by_default().rule(deny(&[]).paths(&[
+        "/data/secret/**",
+        "/in/{user}/keys",
+        "{home}/x",
+        "**/*.exe",
+    ]))];
+    let sitting = Sitting::under(&specs);
+    assert_eq!(
+        sitting.codes(&[
+            "RNFR /data",
+            "RNFR /data/secret",
+            "RNFR /",
+            "RNFR /in",
+            "RNFR /in/acme",
+            "RNFR /home"
+        ]),
+        [550; 6]
+    );
+    assert_eq!(
+        sitting.codes(&[
+            "RNFR /data/other",
+            "RNFR /x",
+            "RNFR /in/globex",
+            "RNFR /home/other",
+            "RETR /data"
+        ]),
+        [0; 5]
+    );
+    assert_eq!(
+        Sitting::under(&specs)
+            .renaming(Some("/data"))
+            .code("RNTO /y"),
+        553
+    );
+    assert_eq!(
+        Sitting::under(&specs).renaming(Some("/x")).code("RNTO /y"),
+        0
+    );
+    let allowing = [policy("p").rule(allow(&["RNFR"]).paths(&["/in/*"]))];
+    assert_eq!(
+        Sitting::under(&allowing).codes(&["RNFR /in/a", "RNFR /in"]),
+        [0, 550]
+    );
+}
+
+#[test]
 fn a_recursive_delete_takes_all_below() {
     let sitting = Sitting::under(&[policy("p").rule(allow(&["RMDA"]).paths(&["/in/*"]))]);
     assert_eq!(sitting.code("RMDA /in/a"), 550);
@@ -408,11 +466,7 @@ proptest! {
         line.push(b' ');
         line.extend(&argument);
         if crate::ftp::command::Command::parse(&bytes::Bytes::from(line.clone())).is_ok() {
-            for sitting in [
-                Sitting::under(&[inside()]),
-                Sitting::before(System::Mvs, &[outside()]),
-                Sitting::before(System::Windows, &[outside()]),
-            ] {
+            for sitting in &*ALL_SYSTEMS {
                 sitting.ask(&line, Judge::decide);
                 sitting.ask(&line, Judge::needs_directory);
             }

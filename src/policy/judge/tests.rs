@@ -1,11 +1,13 @@
 //! Tests of the judge: who is asked when, which reply a refusal gets, and laws of evasion.
 
+use std::sync::LazyLock;
+
 use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::super::sample::{Sitting, allow, answer, deny, hand_over, policy};
 use super::super::verdict::Verdict;
-use super::{Dialect, Judge, System, WILDCARDS_MAX};
+use super::{Dialect, Judge, Query, System, WILDCARDS_MAX};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::verb::{Forward, Verb};
 
@@ -224,7 +226,7 @@ fn a_refused_value_is_told_from_a_refused_verb() {
         .rule(allow(&["STRU"]).argument(&["F"]))]);
     assert_eq!(
         sitting.codes(&["TYPE E", "TYPE", "STRU R", "MODE S", "MODE Z"]),
-        [504, 504, 504, 502, 502]
+        [504, 501, 504, 502, 502]
     );
     let per_user = Sitting::under(&[policy("p").rule(allow(&["TYPE"]).users(&["other"]))]);
     assert_eq!(per_user.code("TYPE I"), 502);
@@ -567,6 +569,43 @@ fn any_line() -> impl Strategy<Value = Vec<u8>> {
     })
 }
 
+/// Sessions with servers of all systems, under a policy that looks at everything.
+static STRICT: LazyLock<[Sitting; 3]> = LazyLock::new(|| {
+    [System::Unix, System::Windows, System::Mvs].map(|system| {
+        let everything = policy("p")
+            .rule(
+                deny(&[])
+                    .paths(&["/no/{user}/**", "{home}/x", "PROD.**"])
+                    .filename(&["x.*"]),
+            )
+            .rule(allow(&["STOR"]).argument(&[".*a.*"]))
+            .by_default()
+            .deny(&["STOR"]);
+        Sitting::before(system, &[everything])
+    })
+});
+
+/// Sessions that may do nothing but read and write in some places, and everything but read in
+/// some places, the first without and the others with symbolic links at the server.
+static SPELLING: LazyLock<[Sitting; 3]> = LazyLock::new(|| {
+    let allowing = || allow(&["RETR", "STOR"]).paths(&["/in/**", "/a/*/b"]);
+    let denying = || deny(&["RETR"]).paths(&["/no/**", "**/no/b"]);
+    [
+        Sitting::linkless(&[policy("p").rule(denying()).rule(allowing())]).cd("/a/b"),
+        Sitting::under(&[policy("p").by_default().rule(denying())]).cd("/a/b"),
+        Sitting::under(&[policy("p").rule(allowing())]).cd("/a/b"),
+    ]
+});
+
+/// A session that may do some things.
+static MIXED: LazyLock<Sitting> = LazyLock::new(|| {
+    Sitting::under(&[policy("p")
+        .rule(allow(&["STOR", "SITE CHMOD"]).paths(&["/**"]))
+        .rule(deny(&["RETR"]).users(&["acme"]))
+        .allow(&["@session", "@list", "MFMT", "RETR"])
+        .deny(&["TYPE E", "SIZE"])])
+});
+
 /// Spellings of `path` that name the same file on a server without symbolic links, seen from
 /// `/a/b`.
 fn spelling(path: &str, seed: &[u8]) -> String {
@@ -599,27 +638,29 @@ proptest! {
         directory in proptest::option::of(proptest::collection::vec(any::<u8>(), 0..8)),
         system in 0..3_u8,
     ) {
-        prop_assume!(Command::parse(&Bytes::from(sent.clone())).is_ok());
-        let system = [System::Unix, System::Windows, System::Mvs][usize::from(system)];
-        let mut sitting = Sitting::before(system, &[
-            policy("p")
-                .rule(deny(&[]).paths(&["/no/{user}/**", "{home}/x", "PROD.**"]).filename(&["x.*"]))
-                .rule(allow(&["STOR"]).argument(&[".*a.*"]))
-                .by_default()
-                .deny(&["STOR"]),
-        ]);
-        sitting.user = user;
-        sitting.directory = directory;
-        sitting.ask(&sent, Judge::decide);
-        sitting.ask(&sent, Judge::needs_directory);
+        let Ok(command) = Command::parse(&Bytes::from(sent)) else {
+            return Ok(());
+        };
+        let sitting = &STRICT[usize::from(system)];
+        let query = Query {
+            command: &command,
+            user: user.as_deref(),
+            client: sitting.client,
+            directory: directory.as_deref(),
+            home: directory.as_deref(),
+            renaming: directory.as_deref(),
+            unix_time: sitting.unix_time,
+        };
+        sitting.judge.decide(&query);
+        sitting.judge.needs_directory(&query);
     }
 
     #[test]
     fn what_a_lenient_server_reads_is_what_was_judged(sent in any_line()) {
         prop_assume!(Command::parse(&Bytes::from(sent.clone())).is_ok());
         let command = Command::parse(&Bytes::from(sent.clone())).unwrap();
-        let sitting = Sitting::under(&[policy("p").by_default()]);
-        if let Some(line) = line(&sitting, &sent) {
+        let [_, sitting, _] = &*SPELLING;
+        if let Some(line) = line(sitting, &sent) {
             let (verb, argument) = lenient(&line);
             prop_assert_eq!(&verb, command.name.as_str());
             let canonical = matches!(command.judged(), Some(Verb::Type | Verb::Mode | Verb::Stru));
@@ -639,12 +680,7 @@ proptest! {
         path in "(/[ab]|/no|/in){1,4}",
         seed in proptest::collection::vec(any::<u8>(), 1..6),
     ) {
-        let rules = || [
-            policy("p")
-                .rule(deny(&["RETR"]).paths(&["/no/**", "**/no/b"]))
-                .rule(allow(&["RETR", "STOR"]).paths(&["/in/**", "/a/*/b"])),
-        ];
-        let sitting = Sitting::linkless(&rules()).cd("/a/b");
+        let [sitting, _, _] = &*SPELLING;
         let spelled = spelling(&path, &seed);
         for verb in ["RETR", "STOR"] {
             let codes = sitting.codes(&[&format!("{verb} {path}"), &format!("{verb} {spelled}")]);
@@ -658,15 +694,18 @@ proptest! {
         seed in proptest::collection::vec(any::<u8>(), 1..6),
         place in 0..8_usize,
     ) {
-        let denying = Sitting::under(&[policy("p").by_default().rule(deny(&["RETR"]).paths(&["/no/**", "**/no/b"]))]).cd("/a/b");
-        let allowing = Sitting::under(&[policy("p").rule(allow(&["RETR"]).paths(&["/in/**", "/a/*/b"]))]).cd("/a/b");
+        let [_, denying, allowing] = &*SPELLING;
         let spelled = spelling(&path, &seed);
         // A `/./` anywhere.
         let slashes: Vec<usize> = spelled.match_indices('/').map(|(index, _)| index).collect();
         let slash = *slashes.get(place).unwrap_or(&slashes[0]);
         let mut dotted = spelled.clone();
         dotted.insert_str(slash, "/.");
-        for line in [format!("RETR {spelled}"), format!("RETR {dotted}")] {
+        let lines = [format!("RETR {spelled}"), format!("RETR {dotted}")];
+        for sitting in [denying, allowing] {
+            prop_assert_eq!(sitting.code(&lines[0]), sitting.code(&lines[1]), "{:?}", lines);
+        }
+        for line in lines {
             if denying.code(&format!("RETR {path}")) != 0 {
                 prop_assert_ne!(denying.code(&line), 0, "{}", line);
             }
@@ -680,14 +719,8 @@ proptest! {
     fn what_could_not_be_allowed_is_not(sent in any_line()) {
         prop_assume!(Command::parse(&Bytes::from(sent.clone())).is_ok());
         let command = Command::parse(&Bytes::from(sent.clone())).unwrap();
-        let sitting = Sitting::under(&[
-            policy("p")
-                .rule(allow(&["STOR", "SITE CHMOD"]).paths(&["/**"]))
-                .rule(deny(&["RETR"]).users(&["acme"]))
-                .allow(&["@session", "@list", "MFMT", "RETR"])
-                .deny(&["TYPE E", "SIZE"]),
-        ]);
-        if line(&sitting, &sent).is_some() {
+        let sitting = &*MIXED;
+        if line(sitting, &sent).is_some() {
             prop_assert!(sitting.could(command.name.as_str(), None), "{:?}", command);
         }
     }

@@ -64,6 +64,7 @@ pub(super) fn judged(text: &str) -> Option<Path> {
         Place::Below(_)
         | Place::Children(_)
         | Place::Inside(_)
+        | Place::Moved(_)
         | Place::Tree(_)
         | Place::Unsure => None,
     }

@@ -56,6 +56,16 @@ enum Part {
 }
 
 impl Part {
+    /// Whether it is a name without wildcards.
+    fn is_fixed(&self) -> bool {
+        match self {
+            Self::One(tokens) => tokens
+                .iter()
+                .all(|token| matches!(token, Token::Literal(_) | Token::User)),
+            Self::Span => false,
+        }
+    }
+
     /// Whether it is `*`, which any component is.
     fn is_star(&self) -> bool {
         match self {
@@ -156,6 +166,7 @@ impl PathGlob {
             | Place::Children(path)
             | Place::Exact(path)
             | Place::Inside(path)
+            | Place::Moved(path)
             | Place::Tree(path) => path,
             Place::Unsure => return Outcome::Unsure,
         };
@@ -186,7 +197,7 @@ impl PathGlob {
             }
             match behind(home, components, fill.folded) {
                 Behind::Path(rest) => components = rest,
-                // A wildcard or a subtree above the home directory may reach into it.
+                // A wildcard, a subtree or a move above the home directory may reach into it.
                 Behind::Above if !matches!(place, Place::Exact(_)) => return Outcome::Unsure,
                 Behind::Above | Behind::Elsewhere => return Outcome::Fails,
             }
@@ -248,6 +259,8 @@ struct Reach {
     here: bool,
     /// What it matches below.
     below: Extent,
+    /// Whether all that it matches lies below, behind a name without wildcards.
+    leads_below: bool,
 }
 
 impl Reach {
@@ -278,9 +291,11 @@ impl Reach {
             skip_spans(parts, &mut next);
             positions = next;
         }
+        let fixed = parts.iter().take_while(|part| part.is_fixed()).count();
         let mut reach = Self {
             here: positions.last() == Some(&true),
             below: Extent::Nothing,
+            leads_below: components.len() < fixed && positions.get(components.len()) == Some(&true),
         };
         for (index, part) in parts.iter().enumerate() {
             if positions.get(index) != Some(&true) {
@@ -304,7 +319,10 @@ impl Reach {
         // To hold, the first must be matched; to be possible, the second.
         let (needed, possible) = match place {
             Place::Exact(_) => return Outcome::certain(self.here),
-            Place::Inside(_) if self.here => return Outcome::Holds,
+            Place::Inside(_) | Place::Moved(_) if self.here => return Outcome::Holds,
+            // A directory that is moved takes along what a rule names below it.
+            Place::Moved(_) if self.leads_below => return Outcome::Unsure,
+            Place::Moved(_) => return Outcome::Fails,
             Place::Unsure => return Outcome::Unsure,
             Place::Below(_) | Place::Tree(_) => (Extent::Tree, Extent::Something),
             Place::Children(_) | Place::Inside(_) => (Extent::Children, Extent::SomeChild),

@@ -21,7 +21,7 @@ fn shown(place: &Place) -> String {
         Place::Exact(path) => path.as_str().to_owned(),
         Place::Children(path) => format!("in {}", path.as_str()),
         Place::Below(path) => format!("below {}", path.as_str()),
-        Place::Inside(_) | Place::Tree(_) => "?".to_owned(),
+        Place::Inside(_) | Place::Moved(_) | Place::Tree(_) => "?".to_owned(),
         Place::Unsure => "unsure".to_owned(),
     }
 }

@@ -315,6 +315,22 @@ fn the_home_directory_is_what_the_server_stated() {
 }
 
 #[test]
+fn homes_of_zos_are_prefixes_or_directories() {
+    let specs = [policy("p").rule(allow(&["RETR"]).paths(&["{home}.**", "{home}/**"]))];
+    let code = |home, line: &str| {
+        Sitting::before(System::Mvs, &specs)
+            .home(Some(home))
+            .code(line)
+    };
+    assert_eq!(code("'ACME.'", "RETR x.y"), 0);
+    assert_eq!(code("'ACME.'", "RETR 'ACME.LIB(M)'"), 0);
+    assert_eq!(code("'ACME.'", "RETR 'OTHER.X'"), 550);
+    assert_eq!(code("'ACME.'", "RETR /u/acme/x"), 550);
+    assert_eq!(code("/u/acme", "RETR /u/acme/x"), 0);
+    assert_eq!(code("/u/acme", "RETR /u/ACME/x"), 550);
+}
+
+#[test]
 fn windows_compares_paths_and_filenames_without_letter_case() {
     let specs = [policy("p")
         .by_default()
