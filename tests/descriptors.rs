@@ -35,7 +35,7 @@ async fn exchange_final(client: &mut support::Control, server: &mut support::Con
     client.hear("226 Stored.").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_sessions_leave_nothing_behind() {
     let bench = Bench::plain().await;
     session(&bench, true).await;

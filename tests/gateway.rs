@@ -413,6 +413,19 @@ async fn ports_that_are_all_in_use_are_425() {
 }
 
 #[tokio::test]
+async fn a_flood_of_passive_commands_holds_one_port() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for _ in 0..300 {
+        passive(&mut client, &mut server).await;
+    }
+    assert!(bench.counts("ftpwarden_passive_ports_in_use{listener=\"main\"} 1"));
+    exchange(&mut client, &mut server, "QUIT", "221 Goodbye.").await;
+    client.hear_end().await;
+    assert!(bench.counts("ftpwarden_passive_ports_in_use{listener=\"main\"} 0"));
+}
+
+#[tokio::test]
 async fn what_is_advertised_can_be_another_address() {
     let bench = Bench::start("passive_address = \"203.0.113.7\"", "", "").await;
     let (mut client, mut server) = bench.logged_in().await;
@@ -424,7 +437,8 @@ async fn what_is_advertised_can_be_another_address() {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_stops_the_server_and_is_given_up() {
-    let bench = Bench::start("", "", "[limits]\nidle_timeout = \"1s\"").await;
+    let limits = "[limits]\nidle_timeout = \"1s\"\nreply_bytes = \"1GiB\"";
+    let bench = Bench::start("", "", limits).await;
     let (mut client, mut server) = bench.logged_in().await;
     client.say("STAT .").await;
     server.hear("STAT .").await;
@@ -432,9 +446,15 @@ async fn a_client_that_reads_nothing_stops_the_server_and_is_given_up() {
     let flood = async {
         server.say("213-Status follows:").await;
         let line = [b" ".as_slice(), &[b'x'; 8_000], b"\r\n"].concat();
-        while server.stream.write_all(&line).await.is_ok() {}
+        let mut written = 0;
+        while server.stream.write_all(&line).await.is_ok() {
+            written += line.len();
+        }
+        written
     };
-    within(flood).await;
+    // What the kernel holds on both legs, and little more.
+    let written = within(flood).await;
+    assert!(written < 64 << 20, "{written} bytes were taken");
     drop(client);
 }
 

@@ -23,8 +23,9 @@ const FLUSH: Duration = Duration::from_secs(10);
 const LINGER: Duration = Duration::from_secs(2);
 /// How many pieces one write takes.
 const PIECES: usize = 16;
-/// How many reads of an ended connection are thrown away at a time.
-const DISCARDS: usize = 16;
+/// How many bytes of an ended connection are thrown away; who sends more is not waiting for our
+/// last word.
+pub(super) const DISCARD_BYTES: usize = 1024 * 1024;
 
 /// What happened on a control connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,6 +92,8 @@ pub(super) struct ControlLeg {
     stalled: Option<Instant>,
     /// How long it may.
     stall_limit: Duration,
+    /// How many bytes were thrown away behind our end.
+    discarded: usize,
 }
 
 impl ControlLeg {
@@ -105,6 +108,7 @@ impl ControlLeg {
             read_ended: false,
             stalled: None,
             stall_limit,
+            discarded: 0,
         }
     }
 
@@ -332,19 +336,18 @@ impl ControlLeg {
 
     /// Throws away what comes behind our own end.
     fn discard(&mut self) {
-        let mut buffer = [0; 4096];
-        for _ in 0..DISCARDS {
-            match self.read(&mut buffer) {
-                Read::Bytes(_) => {}
-                Read::Nothing => break,
-                Read::Ended(_) => {
-                    if self.broken || matches!(self.stage, Stage::Lingering(_)) {
-                        self.stream = None;
-                        self.stage = Stage::Closed;
-                    }
-                    break;
-                }
+        let mut buffer = [0; 8192];
+        match self.read(&mut buffer) {
+            Read::Nothing => return,
+            Read::Ended(_) => {}
+            Read::Bytes(bytes) => {
+                self.discarded = self.discarded.saturating_add(bytes);
+                self.read_ended = self.discarded >= DISCARD_BYTES;
             }
+        }
+        if self.read_ended && (self.broken || matches!(self.stage, Stage::Lingering(_))) {
+            self.stream = None;
+            self.stage = Stage::Closed;
         }
     }
 

@@ -237,7 +237,8 @@ pub(crate) struct Control {
 
 impl Control {
     /// Of a connection.
-    pub(crate) const fn new(stream: TcpStream) -> Self {
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        stream.set_nodelay(true).unwrap();
         Self {
             stream,
             buffer: Vec::new(),
