@@ -1,8 +1,13 @@
 //! A gateway that has served many sessions holds no descriptor more than one that has served few.
 //! Alone in its file: descriptors are counted for the whole process.
 
-#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test panics when it fails"
+)]
 
+#[expect(dead_code, reason = "the helpers serve other tests too")]
 mod support;
 
 use support::{Bench, exchange, passive, passive_pair, read_all, within};

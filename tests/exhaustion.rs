@@ -3,6 +3,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
 
+#[expect(dead_code, reason = "the helpers serve other tests too")]
 mod support;
 
 use std::fs::File;

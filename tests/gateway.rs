@@ -1,6 +1,10 @@
 //! The shell over real sockets: limits, both data directions, broken transfers, reload, drain.
 
-#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
+#![expect(
+    clippy::missing_panics_doc,
+    clippy::unwrap_used,
+    reason = "a test panics when it fails"
+)]
 
 mod support;
 
