@@ -28,7 +28,7 @@ pub(super) enum Command {
     /// Run the gateway.
     ///
     /// SIGHUP reloads the file, all or nothing. SIGTERM and SIGINT drain: nobody new is let in,
-    /// transfers may finish until drain_timeout; a second one ends at once. SIGUSR1 reopens
+    /// transfers may finish until `drain_timeout`; a second one ends at once. SIGUSR1 reopens
     /// files.
     Run(Run),
     /// Load and check a configuration, and bind nothing.
@@ -133,7 +133,8 @@ pub(super) struct Explain {
     /// The client's address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(super) client: IpAddr,
-    /// The working directory.
+    /// The directory that the server states after login, home and working directory in one
+    /// [default: / or the user's data sets]
     #[arg(long, value_name = "DIR")]
     pub(super) cwd: Option<String>,
     /// When: `2026-11-22T10:00:00Z`, `2026-11-22T10:00[Europe/Berlin]`; without a zone UTC
@@ -166,6 +167,10 @@ pub(super) struct Probe {
 #[derive(Args, Debug)]
 pub(super) struct Healthcheck {
     /// The configuration of the running gateway.
-    #[arg(long, value_name = "FILE")]
+    #[arg(
+        long,
+        value_name = "FILE",
+        default_value = "/etc/ftpwarden/ftpwarden.toml"
+    )]
     pub(super) config: PathBuf,
 }

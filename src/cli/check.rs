@@ -2,68 +2,62 @@
 //!
 //! Owns the summary and the exit code. Must not know what is wrong with a configuration.
 
-use std::io::{self, Write as _};
-
 use serde_json::json;
 
 use super::args::Check;
-use super::{Outcome, json, terminal};
+use super::{Answer, Outcome, json, terminal};
 use crate::config::{self, ConfigError, Loaded, diagnostic};
 
 /// Checks the file.
-pub(super) fn check(arguments: &Check) -> io::Result<Outcome> {
+pub(super) fn check(arguments: &Check) -> Answer {
     let loaded = config::load(&arguments.file);
     let outcome = match &loaded {
         Ok(loaded) if loaded.warnings.is_empty() || !arguments.strict => Outcome::Fine,
         Ok(_) | Err(_) => Outcome::Configuration,
     };
     if arguments.json {
-        let mut object = match &loaded {
-            Ok(loaded) => json::diagnostics(&loaded.warnings, &loaded.sources),
-            Err(ConfigError::Refused {
-                diagnostics,
-                sources,
-            }) => json::diagnostics(diagnostics, sources),
-            Err(error @ ConfigError::Unreadable { .. }) => json::unreadable(&error.to_string()),
+        return Answer {
+            outcome,
+            ..Answer::fine(for_scripts(&loaded, outcome))
         };
-        if let Some(ok) = object.get_mut("ok") {
-            *ok = json!(outcome == Outcome::Fine);
-        }
-        writeln!(io::stdout(), "{object:#}")?;
-        return Ok(outcome);
     }
-    match &loaded {
-        Ok(loaded) => {
-            let style = terminal::stderr_style();
-            terminal::report(&diagnostic::render(
-                &loaded.warnings,
-                &loaded.sources,
-                style,
-            ));
-            if outcome == Outcome::Fine {
-                writeln!(
-                    io::stdout(),
-                    "{}: {}",
-                    arguments.file.display(),
-                    summary(loaded)
-                )?;
-            } else {
-                terminal::complain(&format!(
-                    "{} has warnings, which --strict refuses",
-                    arguments.file.display()
-                ));
-            }
-        }
-        Err(error) => {
-            terminal::report(&error.report(terminal::stderr_style()));
-            terminal::complain(&refusal(error));
-        }
+    let loaded = match loaded {
+        Ok(loaded) => loaded,
+        Err(error) => return Answer::refused(&error),
+    };
+    let file = arguments.file.display();
+    let mut answer = if outcome == Outcome::Fine {
+        Answer::fine(format!("{file}: {}\n", praise(&loaded)))
+    } else {
+        Answer::wrong(
+            outcome,
+            &format!("{file} has warnings, which --strict refuses"),
+        )
+    };
+    let style = terminal::stderr_style();
+    let warnings = diagnostic::render(&loaded.warnings, &loaded.sources, style);
+    answer.err.insert_str(0, &warnings);
+    answer
+}
+
+/// The one object of `--json`.
+fn for_scripts(loaded: &Result<Loaded, ConfigError>, outcome: Outcome) -> String {
+    let mut object = match loaded {
+        Ok(loaded) => json::diagnostics(&loaded.warnings, &loaded.sources),
+        Err(ConfigError::Refused {
+            diagnostics,
+            sources,
+        }) => json::diagnostics(diagnostics, sources),
+        Err(error @ ConfigError::Unreadable { .. }) => json::unreadable(&error.to_string()),
+    };
+    if let Some(ok) = object.get_mut("ok") {
+        *ok = json!(outcome == Outcome::Fine);
     }
-    Ok(outcome)
+    format!("{object:#}\n")
 }
 
 /// What a good configuration has in it.
-fn summary(loaded: &Loaded) -> String {
+fn praise(loaded: &Loaded) -> String {
     let warnings = match loaded.warnings.len() {
         0 => String::new(),
         number => format!(", {}", counted(number, "warning")),
@@ -76,7 +70,7 @@ fn summary(loaded: &Loaded) -> String {
 }
 
 /// The last line under a report.
-pub(super) fn refusal(error: &ConfigError) -> String {
+pub(super) fn summary(error: &ConfigError) -> String {
     match error {
         ConfigError::Refused { diagnostics, .. } => {
             let errors = diagnostics
@@ -88,7 +82,7 @@ pub(super) fn refusal(error: &ConfigError) -> String {
                 counted(errors, "error")
             )
         }
-        ConfigError::Unreadable { .. } => "the configuration was refused".to_owned(),
+        ConfigError::Unreadable { .. } => "there is no configuration".to_owned(),
     }
 }
 

@@ -3,9 +3,6 @@
 //! Owns the choice of the listener, the reading of times, and both prints. Must not know how a
 //! command is decided: see [`super::rehearsal`].
 
-use std::io::{self, Write};
-use std::sync::Arc;
-
 use jiff::Timestamp;
 use jiff::Zoned;
 use jiff::civil::DateTime;
@@ -14,34 +11,27 @@ use serde_json::{Value, json};
 
 use super::args::Explain;
 use super::rehearsal::{Explanation, Situation, rehearse};
-use super::{Outcome, check, groups, json, terminal};
+use super::terminal::{self, printable};
+use super::{Answer, Outcome, groups, json};
 use crate::config::diagnostic::{Sources, Style};
 use crate::config::{self, Loaded, suggest};
 use crate::policy::RuleInfo;
-use crate::policy::verdict::Action;
 use crate::settings::Listener;
 
 /// Explains the commands.
-pub(super) fn explain(arguments: &Explain) -> io::Result<Outcome> {
+pub(super) fn explain(arguments: &Explain) -> Answer {
     let Some(path) = arguments.config.as_deref().filter(|_| !arguments.groups) else {
         return groups::groups(arguments.json);
     };
     let loaded = match config::load(path) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            terminal::report(&error.report(terminal::stderr_style()));
-            terminal::complain(&check::refusal(&error));
-            return Ok(Outcome::Configuration);
-        }
+        Err(error) => return Answer::refused(&error),
     };
     let chosen = choose(&loaded, arguments.listener.as_deref())
         .and_then(|listener| Ok((listener, moment(arguments.at.as_deref())?)));
     let (listener, unix_time) = match chosen {
         Ok(chosen) => chosen,
-        Err(sentence) => {
-            terminal::complain(&sentence);
-            return Ok(Outcome::Usage);
-        }
+        Err(sentence) => return Answer::wrong(Outcome::Usage, &sentence),
     };
     let situation = Situation {
         user: arguments.user.clone(),
@@ -49,58 +39,70 @@ pub(super) fn explain(arguments: &Explain) -> io::Result<Outcome> {
         directory: arguments.cwd.clone(),
         unix_time,
     };
-    let explanations = rehearse(&loaded, &listener, &situation, &arguments.commands);
-    let mut out = io::stdout().lock();
-    if arguments.json {
-        let all: Vec<Value> = explanations
-            .iter()
-            .map(|one| to_json(one, &loaded.sources))
-            .collect();
-        writeln!(
-            out,
-            "{:#}",
-            json!({ "listener": *listener.name, "commands": all })
-        )?;
+    let rehearsal = rehearse(&loaded, listener, &situation, &arguments.commands);
+    let sources = &loaded.sources;
+    let out = if arguments.json {
+        let one = |one: &Explanation| to_json(one, sources);
+        let object = json!({
+            "listener": *listener.name,
+            "login": rehearsal.login.as_ref().map(one),
+            "commands": rehearsal.commands.iter().map(one).collect::<Vec<_>>(),
+        });
+        format!("{object:#}\n")
     } else {
         let style = terminal::stdout_style();
-        for one in &explanations {
-            write_one(&mut out, one, &loaded.sources, style)?;
-        }
-    }
-    let allowed = explanations.iter().all(Explanation::is_allowed);
-    Ok(if allowed {
+        let all = rehearsal.login.iter().chain(&rehearsal.commands);
+        all.map(|one| to_text(one, sources, style)).collect()
+    };
+    let outcome = if rehearsal.is_allowed() {
         Outcome::Fine
     } else {
         Outcome::Refused
-    })
+    };
+    let mut answer = Answer::fine(out);
+    answer.outcome = outcome;
+    if rehearsal.login.is_some() {
+        let user = printable(&arguments.user);
+        answer.err = format!(
+            "ftpwarden: the login of {user} is refused, so what follows has no user; \
+             name another one with --user\n"
+        );
+    }
+    answer
 }
 
 /// The listener that is asked about: the one that is named, else the only one.
-fn choose(loaded: &Loaded, named: Option<&str>) -> Result<Arc<Listener>, String> {
+///
+/// # Errors
+/// A sentence that says which there are.
+fn choose<'a>(loaded: &'a Loaded, wanted: Option<&str>) -> Result<&'a Listener, String> {
     let listeners = &loaded.settings.listeners;
-    let names = || listeners.keys().map(AsRef::as_ref);
-    let all = || names().collect::<Vec<_>>().join(", ");
-    match named {
-        Some(name) => listeners.get(name).map(Arc::clone).ok_or_else(|| {
-            let near = suggest::nearest(name, names()).map_or_else(
-                || format!("there are {}", all()),
-                |near| format!("did you mean {near}?"),
-            );
-            format!("there is no listener {name}; {near}")
-        }),
-        None if listeners.len() == 1 => listeners
-            .values()
-            .next()
-            .map(Arc::clone)
-            .ok_or_else(String::new),
-        None => Err(format!(
-            "which listener? write --listener with one of {}",
-            all()
-        )),
-    }
+    let names: Vec<&str> = listeners.keys().map(AsRef::as_ref).collect();
+    let Some(wanted) = wanted else {
+        return match listeners.values().next() {
+            Some(only) if listeners.len() == 1 => Ok(only),
+            _ => {
+                let all = names.join(", ");
+                Err(format!(
+                    "which listener? write --listener with one of {all}"
+                ))
+            }
+        };
+    };
+    let found = listeners.get(wanted);
+    found.map(AsRef::as_ref).ok_or_else(|| {
+        let help = match suggest::nearest(wanted, names.iter().copied()) {
+            Some(near) => format!("did you mean {near}?"),
+            None => format!("there are {}", names.join(", ")),
+        };
+        format!("there is no listener {wanted}; {help}")
+    })
 }
 
 /// The time that was asked for, in seconds since 1970, or the present one.
+///
+/// # Errors
+/// A sentence that says how a time is written.
 fn moment(written: Option<&str>) -> Result<i64, String> {
     let Some(written) = written else {
         return Ok(super::unix_time());
@@ -126,76 +128,49 @@ fn moment(written: Option<&str>) -> Result<i64, String> {
         })
 }
 
-/// The word for what happens.
-const fn verdict(explanation: &Explanation) -> &'static str {
-    match explanation.action {
-        Some(action) => action.name(),
-        None => "invalid",
-    }
-}
-
 /// One command for people.
-fn write_one(
-    out: &mut impl Write,
-    one: &Explanation,
-    sources: &Sources,
-    style: Style,
-) -> io::Result<()> {
-    let (on, off) = match (style, one.action) {
-        (Style::Plain, _) => ("", ""),
-        (Style::Coloured, Some(Action::Allow | Action::Answer)) => ("\u{1b}[1;32m", "\u{1b}[0m"),
-        (Style::Coloured, _) => ("\u{1b}[1;31m", "\u{1b}[0m"),
+fn to_text(one: &Explanation, sources: &Sources, style: Style) -> String {
+    let (on, off) = match style {
+        Style::Plain => ("", ""),
+        Style::Coloured if one.fate.is_allowed() => ("\u{1b}[1;32m", "\u{1b}[0m"),
+        Style::Coloured => ("\u{1b}[1;31m", "\u{1b}[0m"),
     };
-    writeln!(
-        out,
+    let mut lines = vec![format!(
         "{on}{}{off}: {}",
-        verdict(one),
+        one.fate.name(),
         printable(&one.command)
-    )?;
-    if let Some((code, text)) = &one.reply {
-        writeln!(out, "  reply: {code} {text}")?;
-    }
-    match &one.decided {
-        Some(rule) => write_rule(out, "rule", rule, sources)?,
-        None => writeln!(out, "  rule: none, the gateway itself")?,
-    }
-    if let Some(path) = &one.path {
-        writeln!(out, "  path: {}", printable(path))?;
-    }
-    if let Some(rule) = &one.observed {
-        write_rule(
-            out,
-            &format!("observed {}", rule.action.name()),
-            rule,
-            sources,
-        )?;
-    }
-    Ok(())
+    )];
+    lines.extend(
+        one.reply
+            .iter()
+            .map(|(code, said)| format!("  reply: {code} {said}")),
+    );
+    lines.push(match &one.decided {
+        Some(rule) => format!("  rule: {}", rule_to_text(rule, sources)),
+        None => "  rule: none, the gateway itself".to_owned(),
+    });
+    lines.extend(
+        one.path
+            .iter()
+            .map(|path| format!("  path: {}", printable(path))),
+    );
+    lines.extend(one.observed.iter().map(|rule| {
+        format!(
+            "  observed: {} by {}",
+            rule.action.name(),
+            rule_to_text(rule, sources)
+        )
+    }));
+    lines.join("\n") + "\n"
 }
 
 /// A rule, its place and the line that it stands on.
-fn write_rule(
-    out: &mut impl Write,
-    title: &str,
-    rule: &RuleInfo,
-    sources: &Sources,
-) -> io::Result<()> {
-    write!(
-        out,
-        "  {title}: `{}` of policy `{}`",
-        rule.rule, rule.policy
-    )?;
-    match (sources.locate(&rule.span), sources.line(&rule.span)) {
-        (Some(place), Some(line)) => writeln!(out, " at {place}\n      | {}", line.trim()),
-        _ => writeln!(out),
+fn rule_to_text(rule: &RuleInfo, sources: &Sources) -> String {
+    let named = format!("`{}` of policy `{}`", rule.rule, rule.policy);
+    match (sources.locate(&rule.span), sources.excerpt(&rule.span)) {
+        (Some(place), Some(line)) => format!("{named} at {place}\n      | {}", printable(line)),
+        _ => named,
     }
-}
-
-/// `text` without what would move a terminal's cursor.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|one| if one.is_control() { '\u{fffd}' } else { one })
-        .collect()
 }
 
 /// One command for scripts.
@@ -210,11 +185,12 @@ fn to_json(one: &Explanation, sources: &Sources) -> Value {
     };
     json!({
         "command": one.command,
-        "verdict": verdict(one),
-        "allowed": one.is_allowed(),
+        "verdict": one.fate.name(),
+        "allowed": one.fate.is_allowed(),
         "code": one.reply.as_ref().map(|(code, _)| code),
         "reply": one.reply.as_ref().map(|(_, text)| text),
         "decided": one.decided.as_ref().map(rule),
+        "upstream": one.upstream.as_ref().map(rule),
         "observed": one.observed.as_ref().map(rule),
         "path": one.path,
     })

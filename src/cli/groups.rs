@@ -2,32 +2,31 @@
 //!
 //! Owns the print. Must not know which verbs there are.
 
-use std::io::{self, Write as _};
-
 use serde_json::{Map, Value, json};
 
-use super::Outcome;
+use super::Answer;
 use crate::ftp::verb::{Forward, Group, SITE, Verb};
 
 /// Prints all groups.
-pub(super) fn groups(as_json: bool) -> io::Result<Outcome> {
-    let mut out = io::stdout().lock();
+pub(super) fn groups(as_json: bool) -> Answer {
     if as_json {
         let all: Map<String, Value> = Group::ALL
             .into_iter()
             .map(|group| (format!("@{}", group.name()), json!(members(group))))
             .collect();
-        writeln!(out, "{:#}", Value::Object(all))?;
-        return Ok(Outcome::Fine);
+        return Answer::fine(format!("{:#}\n", Value::Object(all)));
     }
+    let mut lines = Vec::new();
     for group in Group::ALL {
-        writeln!(out, "@{}", group.name())?;
-        for member in members(group) {
-            writeln!(out, "    {member}")?;
-        }
+        lines.push(format!("@{}", group.name()));
+        lines.extend(
+            members(group)
+                .into_iter()
+                .map(|member| format!("    {member}")),
+        );
     }
-    writeln!(out, "\n* allowed only by its own name, whatever the group")?;
-    Ok(Outcome::Fine)
+    lines.push("\n* allowed only by its own name, whatever the group\n".to_owned());
+    Answer::fine(lines.join("\n"))
 }
 
 /// The groups that `group` spans, then its verbs, then its subcommands of SITE.

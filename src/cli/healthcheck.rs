@@ -7,7 +7,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use super::args::Healthcheck;
-use super::{Outcome, check, terminal};
+use super::{Answer, Outcome};
 use crate::config;
 
 /// How long the gateway may take for each step.
@@ -17,32 +17,27 @@ const TIMEOUT: Duration = Duration::from_secs(3);
 const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// Asks `/healthz`.
-pub(super) fn healthcheck(arguments: &Healthcheck) -> io::Result<Outcome> {
+pub(super) fn healthcheck(arguments: &Healthcheck) -> Answer {
     let loaded = match config::load(&arguments.config) {
         Ok(loaded) => loaded,
-        Err(error) => {
-            terminal::report(&error.report(terminal::stderr_style()));
-            terminal::complain(&check::refusal(&error));
-            return Ok(Outcome::Configuration);
-        }
+        Err(error) => return Answer::refused(&error),
     };
     let Some(admin) = loaded.settings.admin else {
-        terminal::complain("the configuration has no [admin] to ask");
-        return Ok(Outcome::Configuration);
+        let sentence = "the configuration has no [admin] to ask";
+        return Answer::wrong(Outcome::Configuration, sentence);
     };
     let address = reachable(admin.bind);
     match ask(address) {
         Ok(status) if status.starts_with("HTTP/1.1 200") => {
-            writeln!(io::stdout(), "{address} is alive")?;
-            Ok(Outcome::Fine)
+            Answer::fine(format!("{address} is alive\n"))
         }
         Ok(status) => {
-            terminal::complain(&format!("{address} answered {status:?}"));
-            Ok(Outcome::Failed)
+            let sentence = format!("{address} answered {status:?}");
+            Answer::wrong(Outcome::Failed, &sentence)
         }
         Err(error) => {
-            terminal::complain(&format!("{address} cannot be asked: {error}"));
-            Ok(Outcome::Failed)
+            let sentence = format!("{address} cannot be asked: {error}");
+            Answer::wrong(Outcome::Failed, &sentence)
         }
     }
 }
@@ -58,6 +53,9 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
 }
 
 /// The status line of the answer.
+///
+/// # Errors
+/// The address cannot be dialled, or does not answer in time.
 fn ask(address: SocketAddr) -> io::Result<String> {
     let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
     stream.set_read_timeout(Some(TIMEOUT))?;

@@ -8,15 +8,14 @@ use clap::CommandFactory as _;
 use clap_complete::Shell;
 use clap_mangen::Man;
 
-use super::Outcome;
 use super::args::Arguments;
+use super::{Answer, Outcome};
 
 /// Prints completions for `shell`.
-pub(super) fn completions(shell: Shell) -> io::Result<Outcome> {
+pub(super) fn completions(shell: Shell) -> Answer {
     let mut script = Vec::new();
     clap_complete::generate(shell, &mut Arguments::command(), "ftpwarden", &mut script);
-    io::stdout().write_all(&script)?;
-    Ok(Outcome::Fine)
+    Answer::fine(String::from_utf8_lossy(&script).into_owned())
 }
 
 /// Sections that no parser knows.
@@ -59,12 +58,17 @@ RFC 959, RFC 1123, RFC 2389, RFC 2428, RFC 3659.
 "#;
 
 /// Prints the manual page.
-pub(super) fn man() -> io::Result<Outcome> {
-    io::stdout().write_all(&page()?)?;
-    Ok(Outcome::Fine)
+pub(super) fn man() -> Answer {
+    match page() {
+        Ok(page) => Answer::fine(String::from_utf8_lossy(&page).into_owned()),
+        Err(error) => Answer::wrong(Outcome::Failed, &error.to_string()),
+    }
 }
 
 /// One page for the program and all its subcommands.
+///
+/// # Errors
+/// None: a vector takes all that is written.
 fn page() -> io::Result<Vec<u8>> {
     let mut page = Vec::new();
     let command = Arguments::command();
@@ -86,6 +90,9 @@ fn page() -> io::Result<Vec<u8>> {
 }
 
 /// One subcommand: the sections of a page of its own, one level down.
+///
+/// # Errors
+/// None: a vector takes all that is written.
 fn write_subcommand(page: &mut Vec<u8>, subcommand: &clap::Command) -> io::Result<()> {
     let name = format!("ftpwarden {}", subcommand.get_name());
     let man = Man::new(subcommand.clone().display_name(&name).bin_name(&name));

@@ -3,8 +3,10 @@
 //! Owns arguments, exit codes and everything printed to a terminal. Must not know how a session
 //! or a policy decides: it asks them.
 
+mod agreeable;
 mod args;
 mod check;
+mod dialogue;
 mod explain;
 mod groups;
 mod healthcheck;
@@ -12,17 +14,21 @@ mod json;
 mod manual;
 mod probe;
 pub mod rehearsal;
+mod run;
+mod signals;
 mod terminal;
 
+use std::io::{ErrorKind, Write as _};
 use std::process::ExitCode;
 
 use clap::Parser as _;
 
+use crate::config::ConfigError;
 use args::{Arguments, Command};
 
 /// How a run of the program ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Outcome {
+enum Outcome {
     /// 0: fine.
     Fine,
     /// 1: something failed at run time.
@@ -31,13 +37,13 @@ pub enum Outcome {
     Usage,
     /// 3: `explain` found a command that is refused.
     Refused,
-    /// 78: the configuration cannot be taken (EX_CONFIG of sysexits).
+    /// 78: the configuration cannot be taken (`EX_CONFIG` of sysexits).
     Configuration,
 }
 
 impl Outcome {
     /// The exit code.
-    pub const fn code(self) -> u8 {
+    const fn code(self) -> u8 {
         match self {
             Self::Fine => 0,
             Self::Failed => 1,
@@ -48,42 +54,77 @@ impl Outcome {
     }
 }
 
+/// What a subcommand has to say.
+#[derive(Debug)]
+struct Answer {
+    /// How it ended.
+    outcome: Outcome,
+    /// What was asked for, for standard output.
+    out: String,
+    /// What else a person should know, for standard error.
+    err: String,
+}
+
+impl Answer {
+    /// All went well, and this is the result.
+    const fn fine(out: String) -> Self {
+        Self {
+            outcome: Outcome::Fine,
+            out,
+            err: String::new(),
+        }
+    }
+
+    /// It went wrong, in one sentence.
+    fn wrong(outcome: Outcome, sentence: &str) -> Self {
+        Self {
+            outcome,
+            out: String::new(),
+            err: format!("ftpwarden: {sentence}\n"),
+        }
+    }
+
+    /// The configuration cannot be taken.
+    fn refused(error: &ConfigError) -> Self {
+        let mut answer = Self::wrong(Outcome::Configuration, &check::summary(error));
+        answer
+            .err
+            .insert_str(0, &error.report(terminal::stderr_style()));
+        answer
+    }
+}
+
 /// Reads the arguments and does what they say.
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
-        Ok(arguments) => arguments,
+    let answer = match Arguments::try_parse() {
+        Ok(arguments) => obey(arguments),
         Err(error) => {
-            // Help and version go to standard output and are no error.
+            // Help and version go to standard output and are no error; clap knows the colours.
             let outcome = if error.use_stderr() {
                 Outcome::Usage
             } else {
                 Outcome::Fine
             };
-            let written = error.print();
-            return outcome_of(written.map(|()| outcome));
+            let _closed = error.print();
+            return ExitCode::from(outcome.code());
         }
     };
-    outcome_of(obey(arguments))
-}
-
-/// The exit code; a closed pipe at standard output is nobody's failure but ends the program.
-fn outcome_of(result: std::io::Result<Outcome>) -> ExitCode {
-    match result {
-        Ok(outcome) => ExitCode::from(outcome.code()),
-        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => {
-            ExitCode::from(Outcome::Fine.code())
+    // Where standard error is closed there is nobody to tell.
+    let _closed = std::io::stderr().write_all(answer.err.as_bytes());
+    match std::io::stdout().write_all(answer.out.as_bytes()) {
+        Ok(()) => ExitCode::from(answer.outcome.code()),
+        // `| head` has read enough.
+        Err(error) if error.kind() == ErrorKind::BrokenPipe => {
+            ExitCode::from(answer.outcome.code())
         }
-        Err(error) => {
-            terminal::complain(&error.to_string());
-            ExitCode::from(Outcome::Failed.code())
-        }
+        Err(_) => ExitCode::from(Outcome::Failed.code()),
     }
 }
 
-/// Does what the arguments say. Errors are those of writing to the terminal.
-fn obey(arguments: Arguments) -> std::io::Result<Outcome> {
+/// Does what the arguments say.
+fn obey(arguments: Arguments) -> Answer {
     match arguments.command {
-        Command::Run(_run) => Ok(Outcome::Failed),
+        Command::Run(run) => run::run(&run),
         Command::Check(check) => check::check(&check),
         Command::Explain(explain) => explain::explain(&explain),
         Command::Probe(probe) => probe::probe(&probe),

@@ -1,8 +1,8 @@
-//! The terminal: whether it has colour, and sentences for people on it.
+//! The terminal: whether it has colour, and what may be shown on it.
 //!
-//! Owns NO_COLOR. Must not know what is being said.
+//! Owns `NO_COLOR`. Must not know what is being said.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::IsTerminal as _;
 
 use crate::config::diagnostic::Style;
 
@@ -16,7 +16,7 @@ pub(super) fn stdout_style() -> Style {
     style(std::io::stdout().is_terminal())
 }
 
-/// Colour only on a terminal, and never with NO_COLOR.
+/// Colour only on a terminal, and never with `NO_COLOR`.
 fn style(is_terminal: bool) -> Style {
     let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if is_terminal && !refused {
@@ -26,12 +26,9 @@ fn style(is_terminal: bool) -> Style {
     }
 }
 
-/// Writes a sentence to standard error. Where that is closed there is nobody to tell.
-pub(super) fn complain(sentence: &str) {
-    let _closed = writeln!(std::io::stderr(), "ftpwarden: {sentence}");
-}
-
-/// Writes a report to standard error.
-pub(super) fn report(text: &str) {
-    let _closed = std::io::stderr().write_all(text.as_bytes());
+/// `text` without what would move the cursor.
+pub(super) fn printable(text: &str) -> String {
+    text.chars()
+        .map(|one| if one.is_control() { '\u{fffd}' } else { one })
+        .collect()
 }

@@ -35,7 +35,8 @@ pub(super) fn compile(
     let built_in = builtin::policies();
     check_listeners(&document, &mut problems);
     check_binds(&document.mentions, &mut problems);
-    check_upstreams(&document, &mut problems);
+    check_upstreams(&document.mentions, &mut problems);
+    check_loops(&document.mentions, &mut problems);
     check_policies(&document, &built_in, &mut problems);
     let taken = |spec: &PolicySpec| built_in.iter().any(|other| name(other) == name(spec));
     let own = document
@@ -78,7 +79,7 @@ fn name(spec: &PolicySpec) -> &str {
     spec.name.as_ref().map_or("", |name| name.value.as_str())
 }
 
-/// There is something to listen on, and no listener is promised more than there is.
+/// There is something to listen on, and no listener is promised more sessions than there are.
 fn check_listeners(document: &Document, problems: &mut Problems) {
     if document.mentions.listeners.is_empty() {
         problems.error(
@@ -87,6 +88,17 @@ fn check_listeners(document: &Document, problems: &mut Problems) {
             "there is nothing to listen on",
             "write `[listeners.main]` with `bind` and `upstream`",
         );
+    }
+    let all = document.limits.sessions;
+    for sessions in &document.mentions.sessions {
+        if sessions.value > all {
+            problems.warning(
+                "config/never-reached",
+                &sessions.span,
+                format!("there are never more than {all} sessions in all"),
+                "write a smaller number, or raise `limits.sessions`",
+            );
+        }
     }
 }
 
@@ -119,13 +131,13 @@ fn collide(one: SocketAddr, other: SocketAddr) -> bool {
         && (one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified())
 }
 
-/// Every upstream that is named is there, is used, and is not the gateway itself.
-fn check_upstreams(document: &Document, problems: &mut Problems) {
-    let mentions = &document.mentions;
-    let known = || mentions.upstreams.iter().map(|name| name.value.as_str());
+/// Every upstream that is named is there, and every one that is there is named.
+fn check_upstreams(mentions: &Mentions, problems: &mut Problems) {
+    let known: BTreeSet<&str> = names(&mentions.upstreams).collect();
+    let used: BTreeSet<&str> = names(&mentions.to_upstreams).collect();
     for named in &mentions.to_upstreams {
-        if known().all(|other| other != named.value) {
-            let help = match suggest::nearest(&named.value, known()) {
+        if !known.contains(named.value.as_str()) {
+            let help = match suggest::nearest(&named.value, known.iter().copied()) {
                 Some(near) => format!("did you mean `{near}`?"),
                 None => format!("write a table `[upstreams.{}]`", named.value),
             };
@@ -137,12 +149,12 @@ fn check_upstreams(document: &Document, problems: &mut Problems) {
             );
         }
     }
+    // A name that is mistyped leaves another one unused: one slip is told once.
+    if !used.is_subset(&known) {
+        return;
+    }
     for upstream in &mentions.upstreams {
-        if mentions
-            .to_upstreams
-            .iter()
-            .all(|named| named.value != upstream.value)
-        {
+        if !used.contains(upstream.value.as_str()) {
             problems.warning(
                 "config/unused-upstream",
                 &upstream.span,
@@ -151,6 +163,15 @@ fn check_upstreams(document: &Document, problems: &mut Problems) {
             );
         }
     }
+}
+
+/// The names alone.
+fn names(located: &[Located<String>]) -> impl Iterator<Item = &str> {
+    located.iter().map(|name| name.value.as_str())
+}
+
+/// No upstream is the gateway itself.
+fn check_loops(mentions: &Mentions, problems: &mut Problems) {
     for server in &mentions.servers {
         let (host, port) = &server.value;
         let Ok(host) = host.parse::<IpAddr>() else {
@@ -177,10 +198,10 @@ fn check_upstreams(document: &Document, problems: &mut Problems) {
 /// Every policy that is named is there, every one that is written is used, and none takes the
 /// name of a built-in one.
 fn check_policies(document: &Document, built_in: &[PolicySpec], problems: &mut Problems) {
-    let mentions = &document.mentions;
-    let known: Vec<&str> = document.policies.iter().chain(built_in).map(name).collect();
-    for named in &mentions.to_policies {
-        if !known.contains(&named.value.as_str()) {
+    let named = &document.mentions.to_policies;
+    let known: BTreeSet<&str> = document.policies.iter().chain(built_in).map(name).collect();
+    for named in named {
+        if !known.contains(named.value.as_str()) {
             problems.error(
                 "config/unknown-policy",
                 &named.span,
@@ -189,18 +210,7 @@ fn check_policies(document: &Document, built_in: &[PolicySpec], problems: &mut P
             );
         }
     }
-    let mut used: BTreeSet<&str> = mentions
-        .to_policies
-        .iter()
-        .map(|named| named.value.as_str())
-        .collect();
-    for _ in &document.policies {
-        let reached = document
-            .policies
-            .iter()
-            .filter(|spec| used.contains(name(spec)));
-        used.extend(reached.flat_map(references).collect::<Vec<_>>());
-    }
+    let used = used_policies(document);
     for spec in &document.policies {
         let place = spec
             .name
@@ -216,7 +226,7 @@ fn check_policies(document: &Document, built_in: &[PolicySpec], problems: &mut P
                     name(spec)
                 ),
             );
-        } else if !used.contains(name(spec)) {
+        } else if used.is_subset(&known) && !used.contains(name(spec)) {
             problems.warning(
                 "config/unused-policy",
                 &place,
@@ -225,6 +235,20 @@ fn check_policies(document: &Document, built_in: &[PolicySpec], problems: &mut P
             );
         }
     }
+}
+
+/// The policies that listeners and upstreams name, and those that these name in turn.
+fn used_policies(document: &Document) -> BTreeSet<&str> {
+    let mut used: BTreeSet<&str> = names(&document.mentions.to_policies).collect();
+    // Each round reaches at least one more policy, or all are reached.
+    for _ in &document.policies {
+        let reached = document
+            .policies
+            .iter()
+            .filter(|spec| used.contains(name(spec)));
+        used.extend(reached.flat_map(references).collect::<Vec<_>>());
+    }
+    used
 }
 
 /// The policies that `spec` names.

@@ -17,6 +17,9 @@ pub struct Source {
     pub text: String,
 }
 
+/// The longest line that an excerpt shows whole, in bytes.
+const EXCERPT_BYTES: usize = 120;
+
 /// A place in a source, counted from one, as editors do.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Place {
@@ -49,9 +52,18 @@ impl Sources {
     }
 
     /// The line in which `span` begins, without its end.
-    pub fn line(&self, span: &Span) -> Option<&str> {
+    fn line(&self, span: &Span) -> Option<&str> {
         let place = self.place(span)?;
         self.of(span)?.text.lines().nth(place.line.checked_sub(1)?)
+    }
+
+    /// The line in which `span` begins, or of a long line that holds much else `span` alone.
+    pub fn excerpt(&self, span: &Span) -> Option<&str> {
+        let line = self.line(span)?.trim();
+        if line.len() <= EXCERPT_BYTES {
+            return Some(line);
+        }
+        self.of(span)?.text.get(span.bytes.clone())?.lines().next()
     }
 
     /// `file:line:column` of `span`.
@@ -71,7 +83,7 @@ impl Sources {
 pub enum Style {
     /// For a terminal.
     Coloured,
-    /// For a file, a pipe, and where NO_COLOR is set.
+    /// For a file, a pipe, and where `NO_COLOR` is set.
     Plain,
 }
 

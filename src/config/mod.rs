@@ -10,11 +10,13 @@ mod builtin;
 mod compile;
 pub mod diagnostic;
 mod flags;
+mod listener;
 mod rules;
 pub mod schema;
 mod section;
 pub mod suggest;
 mod tables;
+mod upstream;
 mod value;
 
 use std::fmt;
@@ -164,7 +166,7 @@ pub fn parse(text: &str, name: &str) -> Result<Loaded, ConfigError> {
                     bytes: error.span().unwrap_or_default(),
                 },
                 message: error.message().trim_end().replace('\n', ", "),
-                help: None,
+                help: syntax_help(error.message()).map(str::to_owned),
                 also: None,
             };
             Err(ConfigError::Refused {
@@ -173,4 +175,21 @@ pub fn parse(text: &str, name: &str) -> Result<Loaded, ConfigError> {
             })
         }
     }
+}
+
+/// The host and port of a server that `written` names, port 21 where it names none.
+pub fn server_address(written: &str) -> Option<(Arc<str>, u16)> {
+    let with_port = || value::parse_server_address(&format!("{written}:21"));
+    value::parse_server_address(written)
+        .or_else(|_| with_port())
+        .ok()
+}
+
+/// What to write instead of what TOML does not take.
+fn syntax_help(message: &str) -> Option<&'static str> {
+    let unquoted = ["float", "integer", "date", "time", "boolean"];
+    let slip = unquoted
+        .iter()
+        .any(|kind| message.starts_with(&format!("invalid {kind}")));
+    slip.then_some("text is written in quotes")
 }

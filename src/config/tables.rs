@@ -5,22 +5,21 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
-use std::time::Duration;
 
-use ipnet::{IpNet, Ipv4Net, Ipv6Net};
-use toml::de::{DeTable, DeValue};
+use toml::de::DeTable;
 
+use super::listener::listener;
+use super::rules::policy;
 use super::schema;
-use super::section::{self, Named, Problems, Section};
+use super::section::{Problems, Section};
+use super::upstream::upstream;
 use super::value::{self, Misfit};
-use crate::ftp::command::Name;
-use crate::ftp::verb::Verb;
-use crate::policy::judge::System;
 use crate::policy::spec::{Located, PolicySpec, Span};
-use crate::session::{DataMode, Limits};
+use crate::session::Limits;
 use crate::settings::{
-    Admin, Advertised, Audit, Listener, Log, LogFormat, LogLevel, ShellLimits, Upstream, WhenFull,
+    Admin, Audit, Listener, Log, LogFormat, LogLevel, ShellLimits, Upstream, WhenFull,
 };
 
 /// What tables say of each other, with the places where they say it.
@@ -36,6 +35,8 @@ pub(super) struct Mentions {
     pub(super) to_upstreams: Vec<Located<String>>,
     /// Policies that listeners and upstreams name.
     pub(super) to_policies: Vec<Located<String>>,
+    /// How many sessions listeners may have.
+    pub(super) sessions: Vec<Located<usize>>,
     /// Addresses of upstreams.
     pub(super) servers: Vec<Located<(Arc<str>, u16)>>,
 }
@@ -85,9 +86,7 @@ pub(super) fn document(root: &DeTable<'_>, problems: &mut Problems) -> Document 
         }
     }
     for named in root.named("policies", problems) {
-        document
-            .policies
-            .push(super::rules::policy(&named, problems));
+        document.policies.push(policy(&named, problems));
     }
     if let Some((place, table)) = root.table("admin", problems) {
         document.admin = admin(table, place, &mut mentions, problems);
@@ -103,282 +102,6 @@ pub(super) fn document(root: &DeTable<'_>, problems: &mut Problems) -> Document 
     }
     document.mentions = mentions;
     document
-}
-
-/// `[listeners.NAME]`.
-fn listener(
-    named: &Named<'_>,
-    mentions: &mut Mentions,
-    problems: &mut Problems,
-) -> Option<Listener> {
-    let place = named.name.span.clone();
-    let section = Section::open(named.table, &schema::LISTENER, place, problems);
-    let bind = section.list("bind", problems, value::socket_address);
-    if section.value("bind").is_none_or(is_empty_list) {
-        section.lacks("bind", "\"0.0.0.0:21\"", problems);
-    }
-    for address in bind.iter().filter(|address| address.value.port() == 0) {
-        problems.warning(
-            "config/any-port",
-            &address.span,
-            "port 0 is any free port, another one after each start",
-            "write the port that clients dial",
-        );
-    }
-    let upstream = section.required("upstream", "\"NAME\"", problems, value::any_text);
-    let policy = section.one("policy", problems, value::any_text);
-    let observe = section.one("observe", problems, value::any_text);
-    if let (Some(policy), Some(observe)) = (&policy, &observe)
-        && policy.value == observe.value
-    {
-        problems.warning(
-            "config/observes-itself",
-            &observe.span,
-            format!("`{}` is observed beside itself", observe.value),
-            "name the policy that is to come, or drop the key",
-        );
-        problems.also(&policy.span, "the policy that decides");
-    }
-    let listener = Listener {
-        name: named.name.value.as_str().into(),
-        bind: bind.iter().map(|address| address.value).collect(),
-        upstream: upstream
-            .as_ref()
-            .map_or("", |name| name.value.as_str())
-            .into(),
-        policy: policy
-            .as_ref()
-            .map_or("standard", |name| name.value.as_str())
-            .into(),
-        observe: observe.as_ref().map(|name| name.value.as_str().into()),
-        greeting: section
-            .one("greeting", problems, value::greeting)
-            .map(|found| found.value),
-        sessions: section
-            .one("sessions", problems, value::count(SESSIONS))
-            .map(|found| found.value),
-        passive_ports: passive_ports(&section, &bind, problems),
-        passive_address: passive_address(&section, problems),
-    };
-    let complete = !bind.is_empty() && upstream.is_some();
-    mentions.binds.extend(bind);
-    mentions.to_upstreams.extend(upstream);
-    mentions
-        .to_policies
-        .extend(policy.into_iter().chain(observe));
-    complete.then_some(listener)
-}
-
-/// Whether `value` is a list of nothing.
-fn is_empty_list(value: &toml::Spanned<DeValue<'_>>) -> bool {
-    value
-        .get_ref()
-        .as_array()
-        .is_some_and(|list| list.is_empty())
-}
-
-/// The range of a number of sessions.
-const SESSIONS: std::ops::RangeInclusive<u64> = 1..=1_000_000;
-
-/// `passive_ports`, which are to be above the well-known ports and apart from those listened on.
-fn passive_ports(
-    section: &Section<'_>,
-    bind: &[Located<SocketAddr>],
-    problems: &mut Problems,
-) -> Option<std::ops::RangeInclusive<u16>> {
-    let ports = section.one("passive_ports", problems, value::ports)?;
-    warn_of_low_ports(&ports, problems);
-    if let Some(taken) = bind
-        .iter()
-        .find(|address| ports.value.contains(&address.value.port()))
-    {
-        problems.warning(
-            "config/port-taken",
-            &ports.span,
-            format!(
-                "the range holds port {}, which is listened on",
-                taken.value.port()
-            ),
-            "write a range that leaves it out",
-        );
-        problems.also(&taken.span, "listened on here");
-    }
-    Some(ports.value)
-}
-
-/// Warns of ports below 1024, which clients and servers refuse to dial.
-fn warn_of_low_ports(ports: &Located<std::ops::RangeInclusive<u16>>, problems: &mut Problems) {
-    if *ports.value.start() < 1024 {
-        problems.warning(
-            "config/low-port",
-            &ports.span,
-            "the range has ports below 1024",
-            "peers refuse them for data connections (RFC 2577 §3): begin at 1024 or above",
-        );
-    }
-}
-
-/// `passive_address`: one for all, or by the client's network, longest prefix first. What no
-/// entry holds gets the local address.
-fn passive_address(section: &Section<'_>, problems: &mut Problems) -> Vec<(IpNet, Advertised)> {
-    let everywhere: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
-    let all = |what: &Advertised| everywhere.iter().map(|net| (*net, what.clone())).collect();
-    let Some(value) = section.value("passive_address") else {
-        return all(&Advertised::Local);
-    };
-    let Some(table) = value.get_ref().as_table() else {
-        let one = section::located(value, problems, value::advertised);
-        return all(&one.map_or(Advertised::Local, |one| one.value));
-    };
-    let mut entries = Vec::new();
-    for (key, value) in table {
-        let place = problems.span(key.span());
-        let written: &str = key.get_ref();
-        let net = value::network(written)
-            .map_err(|misfit| problems.misfit(&place, misfit))
-            .ok();
-        let what = section::located(value, problems, value::advertised);
-        if let (Some(net), Some(what)) = (net, what) {
-            entries.push(Located {
-                value: (net, what.value),
-                span: place,
-            });
-        }
-    }
-    entries.sort_by_key(|entry| entry.span.bytes.start);
-    let mut networks: Vec<(IpNet, Advertised)> = Vec::new();
-    for entry in entries {
-        if networks.iter().any(|(net, _)| *net == entry.value.0) {
-            problems.error(
-                "config/duplicate-network",
-                &entry.span,
-                format!("{} is written twice", entry.value.0),
-                "keep one of the two",
-            );
-        }
-        networks.push(entry.value);
-    }
-    for net in everywhere {
-        if !networks.iter().any(|(other, _)| *other == net) {
-            networks.push((net, Advertised::Local));
-        }
-    }
-    networks.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
-    networks
-}
-
-/// `[upstreams.NAME]`.
-fn upstream(
-    named: &Named<'_>,
-    mentions: &mut Mentions,
-    problems: &mut Problems,
-) -> Option<Upstream> {
-    let place = named.name.span.clone();
-    let section = Section::open(named.table, &schema::UPSTREAM, place, problems);
-    let address = section.required(
-        "address",
-        "\"10.0.0.5:21\"",
-        problems,
-        value::server_address,
-    );
-    let policy = section.one("policy", problems, value::any_text);
-    let unsupported = section.list("unsupported", problems, value::unsupported);
-    for name in &unsupported {
-        check_unsupported(name, problems);
-    }
-    let active_ports = section.one("active_ports", problems, value::ports);
-    if let Some(ports) = &active_ports {
-        warn_of_low_ports(ports, problems);
-    }
-    let (host, port) = address
-        .as_ref()
-        .map(|found| found.value.clone())
-        .unwrap_or_default();
-    let upstream = Upstream {
-        name: named.name.value.as_str().into(),
-        host,
-        port,
-        policy: policy
-            .as_ref()
-            .map_or("permissive", |name| name.value.as_str())
-            .into(),
-        unsupported: unsupported.into_iter().map(|name| name.value).collect(),
-        source_address: section
-            .one("source_address", problems, value::ip)
-            .map(|ip| ip.value),
-        data_addresses: section
-            .list("data_addresses", problems, value::ip)
-            .into_iter()
-            .map(|ip| ip.value)
-            .collect(),
-        active_ports: active_ports.map(|ports| ports.value),
-        data_mode: or_default(section.one("data_mode", problems, value::word(&DATA_MODES))),
-        system: or_default(section.one("system", problems, value::word(&SYSTEMS))),
-        symlinks: section
-            .one("symlinks", problems, value::boolean)
-            .is_none_or(|yes| yes.value),
-        line_bytes: section
-            .one("line_bytes", problems, value::size(LINE_BYTES))
-            .map_or(510, |bytes| bytes.value),
-        path_bytes: section
-            .one("path_bytes", problems, value::size(PATH_BYTES))
-            .map_or(4096, |bytes| bytes.value),
-        connect_timeout: section
-            .one("connect_timeout", problems, value::duration)
-            .map_or(Duration::from_secs(5), |timeout| timeout.value),
-    };
-    mentions.to_policies.extend(policy);
-    let complete = address.is_some();
-    mentions.servers.extend(address);
-    complete.then_some(upstream)
-}
-
-/// The shortest line has room for EPRT with an IPv6 address; the longest is beyond any server.
-const LINE_BYTES: std::ops::RangeInclusive<u64> = 64..=65_536;
-
-/// The range of `path_bytes`.
-const PATH_BYTES: std::ops::RangeInclusive<u64> = 16..=65_536;
-
-/// The words of `data_mode`.
-const DATA_MODES: [(&str, DataMode); 4] = [
-    ("match", DataMode::Match),
-    ("passive", DataMode::Passive),
-    ("extended-passive", DataMode::ExtendedPassive),
-    ("active", DataMode::Active),
-];
-
-/// The words of `system`.
-const SYSTEMS: [(&str, System); 3] = [
-    ("unix", System::Unix),
-    ("windows", System::Windows),
-    ("mvs", System::Mvs),
-];
-
-/// The value, or its type's default.
-fn or_default<T: Default>(found: Option<Located<T>>) -> T {
-    found.map(|found| found.value).unwrap_or_default()
-}
-
-/// Warns of a verb that the table does not have, and refuses one that no session does without.
-fn check_unsupported(name: &Located<Name>, problems: &mut Problems) {
-    match &name.value {
-        Name::Known(verb @ (Verb::Quit | Verb::Noop | Verb::Nop)) => problems.error(
-            "config/bad-verb",
-            &name.span,
-            format!("{} is always permitted", verb.name()),
-            "drop it: every server knows it",
-        ),
-        Name::Known(_) => {}
-        Name::Other(word) => {
-            let near = super::suggest::nearest(word, Verb::ALL.iter().map(|verb| verb.name()));
-            problems.warning(
-                "config/unknown-verb",
-                &name.span,
-                format!("`{word}` is not a verb that the gateway knows"),
-                near.map_or_else(String::new, |near| format!("did you mean `{near}`?")),
-            );
-        }
-    }
 }
 
 /// `[admin]`.
@@ -497,4 +220,24 @@ fn set<T>(place: &mut T, found: Option<Located<T>>) {
     if let Some(found) = found {
         *place = found.value;
     }
+}
+
+/// The range of a number of sessions.
+pub(super) const SESSIONS: RangeInclusive<u64> = 1..=1_000_000;
+
+/// Warns of ports below 1024, which clients and servers refuse to dial.
+pub(super) fn warn_of_low_ports(ports: &Located<RangeInclusive<u16>>, problems: &mut Problems) {
+    if *ports.value.start() < 1024 {
+        problems.warning(
+            "config/low-port",
+            &ports.span,
+            "the range has ports below 1024",
+            "peers refuse them for data connections (RFC 2577 §3): begin at 1024 or above",
+        );
+    }
+}
+
+/// The value, or its type's default.
+pub(super) fn or_default<T: Default>(found: Option<Located<T>>) -> T {
+    found.map(|found| found.value).unwrap_or_default()
 }

@@ -8,10 +8,6 @@
     clippy::as_conversions,
     clippy::wildcard_enum_match_arm
 )]
-#![cfg_attr(
-    test,
-    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
-)]
 
 pub mod address;
 pub mod command;

@@ -26,6 +26,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
 use crate::policy::{PolicySet, RuleInfo};
+use crate::session::Origin;
 use crate::settings::{self, Settings};
 use audit::{Audit, EndEvent};
 use metrics::{Dial, ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
@@ -269,10 +270,12 @@ impl Telemetry {
         )
     }
 
-    /// A connection was turned away.
+    /// A connection was turned away, and told 421: the reply is counted here as well.
     pub fn rejected(&self, listener: &str, client: IpAddr, reason: Rejection) {
         let tables = self.tables.load();
-        self.listener(&tables, listener).rejected(reason);
+        let table = self.listener(&tables, listener);
+        table.rejected(reason);
+        table.reply(421, Origin::Gateway);
         let client = client.to_canonical();
         tracing::info!(
             listener,
@@ -519,4 +522,4 @@ fn tables(
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -65,7 +65,7 @@ impl Telemetry {
     }
 
     /// The same, at a time.
-    fn obstacles_at(&self, now: Instant) -> Vec<String> {
+    pub(super) fn obstacles_at(&self, now: Instant) -> Vec<String> {
         let mut obstacles = Vec::new();
         if self.draining.load(Ordering::Relaxed) {
             obstacles.push("the gateway is draining".to_owned());

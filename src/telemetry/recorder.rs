@@ -453,4 +453,4 @@ impl Drop for SessionRecorder {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -1,1 +1,415 @@
+//! What all tests of telemetry share, and tests of the whole.
 
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::{Opening, Rejection, SessionRecorder, Telemetry};
+use crate::policy::RuleInfo;
+use crate::policy::judge::System;
+use crate::policy::spec::Span;
+use crate::policy::verdict::Action;
+use crate::session::{DataMode, Fact, Limits, Origin};
+use crate::settings::{Audit, Listener, Log, Settings, ShellLimits, Upstream, WhenFull};
+
+/// A listener of the policy `partners`, which observes `next`.
+pub(super) fn listener(name: &str, upstream: &str) -> Arc<Listener> {
+    Arc::new(Listener {
+        name: name.into(),
+        bind: Vec::new(),
+        upstream: upstream.into(),
+        policy: "partners".into(),
+        observe: Some("next".into()),
+        greeting: Some("242-Hello.\r\n242 Bye.\r\n".into()),
+        sessions: None,
+        passive_ports: None,
+        passive_address: Vec::new(),
+    })
+}
+
+/// An upstream of the policy `permissive`.
+pub(super) fn upstream(name: &str, host: &str) -> Arc<Upstream> {
+    Arc::new(Upstream {
+        name: name.into(),
+        host: host.into(),
+        port: 21,
+        policy: "permissive".into(),
+        unsupported: Vec::new(),
+        source_address: None,
+        data_addresses: Vec::new(),
+        active_ports: None,
+        data_mode: DataMode::Match,
+        system: System::Unix,
+        symlinks: true,
+        line_bytes: 510,
+        path_bytes: 4096,
+        connect_timeout: Duration::from_secs(5),
+    })
+}
+
+/// One listener `main` in front of the upstream `legacy`; with an audit file where one is named.
+pub(crate) fn settings(audit: Option<&Path>) -> Settings {
+    Settings {
+        listeners: BTreeMap::from([("main".into(), listener("main", "legacy"))]),
+        upstreams: BTreeMap::from([("legacy".into(), upstream("legacy", "10.0.0.5"))]),
+        admin: None,
+        log: Log {
+            level: crate::settings::LogLevel::Info,
+            format: crate::settings::LogFormat::Text,
+        },
+        audit: audit.map(|path| Audit {
+            path: Some(path.to_owned()),
+            secret: Vec::new(),
+            when_full: WhenFull::Drop,
+        }),
+        limits: ShellLimits::default(),
+        session_limits: Limits::default(),
+    }
+}
+
+/// A way of deciding.
+pub(super) fn rule(policy: &str, rule: &str, action: Action) -> RuleInfo {
+    RuleInfo {
+        policy: policy.into(),
+        rule: rule.into(),
+        action,
+        span: Span::default(),
+    }
+}
+
+/// The rules of the policies that the settings name, and one of a policy that they do not.
+pub(super) fn rules() -> Vec<RuleInfo> {
+    vec![
+        rule("partners", "acme/in", Action::Allow),
+        rule("partners", "default", Action::Deny),
+        rule("permissive", "default", Action::Allow),
+        rule("next", "default", Action::Deny),
+        rule("idle", "default", Action::Deny),
+    ]
+}
+
+/// A telemetry of these settings.
+pub(crate) fn telemetry(settings: &Settings) -> Arc<Telemetry> {
+    Telemetry::with_rules(settings, &rules()).unwrap()
+}
+
+/// A session of 203.0.113.9 at the listener `main`.
+pub(crate) fn session(telemetry: &Arc<Telemetry>) -> SessionRecorder {
+    telemetry.session(&Opening {
+        listener: "main".into(),
+        upstream: "legacy".into(),
+        client: SocketAddr::from(([203, 0, 113, 9], 50123)),
+        local: SocketAddr::from(([198, 51, 100, 1], 21)),
+    })
+}
+
+/// The value of a series; the labels may stand in any order. None if it is not there.
+pub(super) fn value(telemetry: &Telemetry, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
+    let wanted: BTreeMap<String, String> = labels
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), format!("\"{value}\"")))
+        .collect();
+    telemetry.render().lines().find_map(|line| {
+        let (series, value) = line.rsplit_once(' ')?;
+        let (found, labels) = series.split_once('{').unwrap_or((series, "}"));
+        let labels: BTreeMap<String, String> = labels
+            .strip_suffix('}')?
+            .split(',')
+            .filter_map(|label| label.split_once('='))
+            .map(|(name, value)| (name.to_owned(), value.to_owned()))
+            .collect();
+        (found == name && labels == wanted).then(|| value.parse().unwrap())
+    })
+}
+
+/// Checks lines of the form `name label=value … = value`, where names are without their prefix.
+pub(super) fn check(telemetry: &Telemetry, table: &str) {
+    for line in table.lines().map(str::trim).filter(|line| !line.is_empty()) {
+        let (series, expected) = line.rsplit_once(" = ").unwrap();
+        let mut words = series.split(' ');
+        let name = format!("ftpwarden_{}", words.next().unwrap());
+        let labels: Vec<(&str, &str)> = words.map(|word| word.split_once('=').unwrap()).collect();
+        let found = value(telemetry, &name, &labels);
+        assert_eq!(found, Some(expected.parse().unwrap()), "{line}");
+    }
+}
+
+/// The client that is turned away.
+const STRANGER: IpAddr = IpAddr::V4(Ipv4Addr::new(203, 0, 113, 66));
+
+#[test]
+fn what_the_configuration_names_is_there_at_zero() {
+    let telemetry = telemetry(&settings(None));
+    check(
+        &telemetry,
+        "
+        replies_total listener=main code=502 origin=gateway = 0
+        replies_total listener=main code=242 origin=gateway = 0
+        replies_total listener=main code=550 origin=server = 0
+        server_replies_total upstream=legacy code=421 = 0
+        commands_total listener=main command=SITE outcome=denied = 0
+        commands_total listener=main command=other outcome=invalid = 0
+        policy_decisions_total policy=partners rule=default action=deny mode=enforced = 0
+        policy_decisions_total policy=permissive rule=default action=allow mode=enforced = 0
+        policy_decisions_total policy=next rule=default action=deny mode=observed = 0
+        sessions listener=main = 0
+        sessions_total listener=main = 0
+        sessions_rejected_total listener=main reason=client_sessions = 0
+        logins_total listener=main result=failure = 0
+        transfers_total listener=main direction=upload result=failed = 0
+        transfer_bytes_total listener=main direction=list = 0
+        command_duration_seconds_count listener=main = 0
+        data_connections_total leg=server mode=epsv result=timeout = 0
+        protocol_violations_total leg=client kind=bare_cr = 0
+        upstream_connects_total upstream=legacy result=refused = 0
+        upstream_up upstream=legacy address=10.0.0.5:21 = 1
+        audit_events_dropped_total = 0
+        ",
+    );
+    // What is not in force has no series, in neither mode.
+    for mode in ["enforced", "observed"] {
+        let idle = [
+            ("policy", "idle"),
+            ("rule", "default"),
+            ("action", "deny"),
+            ("mode", mode),
+        ];
+        let name = "ftpwarden_policy_decisions_total";
+        assert_eq!(value(&telemetry, name, &idle), None);
+    }
+}
+
+#[test]
+fn two_in_one_process_do_not_mix() {
+    let one = telemetry(&settings(None));
+    let other = telemetry(&settings(None));
+    let recorder = session(&one);
+    let sessions = |telemetry: &Telemetry| {
+        value(telemetry, "ftpwarden_sessions", &[("listener", "main")]).unwrap()
+    };
+    assert!((sessions(&one) - 1.0).abs() < 1e-9);
+    assert!(sessions(&other).abs() < 1e-9);
+    let id = recorder.id().to_owned();
+    assert_ne!(id, session(&other).id());
+}
+
+#[test]
+fn a_rejection_is_counted_with_the_reply_that_it_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let telemetry = telemetry(&settings(Some(&path)));
+    telemetry.rejected("main", STRANGER, Rejection::ClientSessions);
+    let name = "ftpwarden_sessions_rejected_total";
+    let labels = [("listener", "main"), ("reason", "client_sessions")];
+    assert_eq!(value(&telemetry, name, &labels), Some(1.0));
+    let reply = [("listener", "main"), ("code", "421"), ("origin", "gateway")];
+    assert_eq!(
+        value(&telemetry, "ftpwarden_replies_total", &reply),
+        Some(1.0)
+    );
+    telemetry.flush();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let (begin, rest) = text.split_once(r#"","#).unwrap();
+    assert!(begin.starts_with(r#"{"ts":"2"#), "{text}");
+    assert_eq!(
+        rest,
+        concat!(
+            r#""event":"rejected","client_ip":"203.0.113.66","client_port":null,"session":null,"#,
+            r#""listener":"main","upstream":"legacy","tls":null,"user":null,"#,
+            r#""reason":"client_sessions"}"#,
+            "\n"
+        )
+    );
+}
+
+#[test]
+fn a_reload_keeps_counts_and_adds_what_is_new() {
+    let telemetry = telemetry(&settings(None));
+    let mut recorder = session(&telemetry);
+    let reply = |telemetry: &Telemetry, listener| {
+        let labels = [
+            ("listener", listener),
+            ("code", "200"),
+            ("origin", "server"),
+        ];
+        value(telemetry, "ftpwarden_replies_total", &labels)
+    };
+    let fact = || Fact::Reply {
+        code: 200,
+        origin: Origin::Server,
+    };
+    recorder.note(fact());
+    assert_eq!(reply(&telemetry, "main"), Some(1.0));
+    assert_eq!(reply(&telemetry, "second"), None);
+
+    let mut changed = settings(None);
+    changed
+        .listeners
+        .insert("second".into(), listener("second", "legacy"));
+    changed
+        .upstreams
+        .insert("legacy".into(), upstream("legacy", "2001:db8::5"));
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
+    let added = [rule("partners", "added", Action::Allow)];
+    telemetry.reconfigure_rules(&changed, &added).unwrap();
+    recorder.note(fact());
+    assert_eq!(reply(&telemetry, "main"), Some(2.0));
+    assert_eq!(reply(&telemetry, "second"), Some(0.0));
+
+    let up = |address| {
+        let labels = [("upstream", "legacy"), ("address", address)];
+        value(&telemetry, "ftpwarden_upstream_up", &labels).unwrap()
+    };
+    assert!((up("[2001:db8::5]:21") - 1.0).abs() < 1e-9);
+    assert!(up("10.0.0.5:21").is_nan(), "no alert waits for it any more");
+    let labels = [
+        ("policy", "partners"),
+        ("rule", "added"),
+        ("action", "allow"),
+        ("mode", "enforced"),
+    ];
+    let name = "ftpwarden_policy_decisions_total";
+    assert_eq!(value(&telemetry, name, &labels), Some(0.0));
+}
+
+#[test]
+fn a_reload_whose_audit_cannot_be_opened_changes_nothing() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let telemetry = telemetry(&settings(Some(&path)));
+    let mut changed = settings(Some(&directory.path().join("none/audit.jsonl")));
+    changed
+        .listeners
+        .insert("second".into(), listener("second", "legacy"));
+    assert!(telemetry.reconfigure_rules(&changed, &rules()).is_err());
+    assert_eq!(
+        value(&telemetry, "ftpwarden_sessions", &[("listener", "second")]),
+        None
+    );
+    drop(session(&telemetry));
+    telemetry.flush();
+    assert!(std::fs::read_to_string(&path).unwrap().contains("logout"));
+}
+
+#[test]
+fn a_reload_moves_the_audit_to_another_file_or_ends_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let one = directory.path().join("one.jsonl");
+    let two = directory.path().join("two.jsonl");
+    let telemetry = telemetry(&settings(Some(&one)));
+    drop(session(&telemetry));
+    telemetry.flush();
+    telemetry
+        .reconfigure_rules(&settings(Some(&two)), &rules())
+        .unwrap();
+    drop(session(&telemetry));
+    telemetry.flush();
+    telemetry
+        .reconfigure_rules(&settings(None), &rules())
+        .unwrap();
+    drop(session(&telemetry));
+    for path in [one, two] {
+        let text = std::fs::read_to_string(path).unwrap();
+        assert_eq!(text.lines().count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn reloads_are_told() {
+    let telemetry = telemetry(&settings(None));
+    let successful = "ftpwarden_config_last_reload_successful";
+    let when = "ftpwarden_config_last_reload_success_timestamp_seconds";
+    assert_eq!(value(&telemetry, successful, &[]), Some(1.0));
+    let loaded = value(&telemetry, when, &[]).unwrap();
+    assert!(loaded > 1.7e9, "{loaded}");
+    telemetry.reloaded(false);
+    assert_eq!(value(&telemetry, successful, &[]), Some(0.0));
+    assert_eq!(value(&telemetry, when, &[]), Some(loaded));
+    telemetry.reloaded(true);
+    assert_eq!(value(&telemetry, successful, &[]), Some(1.0));
+}
+
+#[test]
+fn passive_ports_and_dials_are_told() {
+    let telemetry = telemetry(&settings(None));
+    telemetry.passive_ports("main", 1000, 3);
+    let labels = [("listener", "main")];
+    assert_eq!(
+        value(&telemetry, "ftpwarden_passive_ports", &labels),
+        Some(1000.0)
+    );
+    assert_eq!(
+        value(&telemetry, "ftpwarden_passive_ports_in_use", &labels),
+        Some(3.0)
+    );
+    let dials = |result| {
+        let labels = [("upstream", "legacy"), ("result", result)];
+        value(&telemetry, "ftpwarden_upstream_connects_total", &labels)
+    };
+    let up = || {
+        let labels = [("upstream", "legacy"), ("address", "10.0.0.5:21")];
+        value(&telemetry, "ftpwarden_upstream_up", &labels)
+    };
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", "timeout");
+    assert_eq!((dials("timeout"), up()), (Some(1.0), Some(0.0)));
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", "connected");
+    assert_eq!((dials("connected"), up()), (Some(1.0), Some(1.0)));
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", "unheard of");
+    assert_eq!((dials("unheard of"), up()), (Some(1.0), Some(0.0)));
+}
+
+#[test]
+fn the_full_audit_is_told_and_refuses_where_that_is_wanted() {
+    let mut settings = settings(Some(Path::new("/dev/full")));
+    let telemetry = telemetry(&settings);
+    drop(session(&telemetry));
+    telemetry.flush();
+    let dropped = || value(&telemetry, "ftpwarden_audit_events_dropped_total", &[]);
+    assert_eq!(dropped(), Some(1.0));
+    assert!(!telemetry.refuses_commands(), "it drops");
+
+    settings.audit.as_mut().unwrap().when_full = WhenFull::Refuse;
+    telemetry.reconfigure_rules(&settings, &rules()).unwrap();
+    assert!(telemetry.refuses_commands(), "the last write failed");
+    settings.audit.as_mut().unwrap().when_full = WhenFull::Drop;
+    telemetry.reconfigure_rules(&settings, &rules()).unwrap();
+    assert!(!telemetry.refuses_commands());
+    assert_eq!(dropped(), Some(1.0));
+}
+
+#[test]
+fn a_dial_that_failed_long_ago_counts_no_more() {
+    let telemetry = telemetry(&settings(None));
+    assert_eq!(telemetry.obstacles(), Vec::<String>::new());
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
+    let now = super::clock::monotonic();
+    assert_eq!(
+        telemetry.obstacles_at(now),
+        ["listener main: upstream legacy is down (refused)"]
+    );
+    let later = now + Duration::from_mins(1);
+    assert_eq!(telemetry.obstacles_at(later), Vec::<String>::new());
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", "connected");
+    assert_eq!(telemetry.obstacles(), Vec::<String>::new());
+    telemetry.draining();
+    assert_eq!(telemetry.obstacles(), ["the gateway is draining"]);
+}
+
+#[tokio::test]
+async fn upkeep_counts_what_running_transfers_have_moved() {
+    let telemetry = telemetry(&settings(None));
+    let mut recorder = session(&telemetry);
+    recorder.note(super::recorder::tests::began("STOR", "/in/x"));
+    recorder
+        .transfer_bytes()
+        .fetch_add(7, std::sync::atomic::Ordering::Relaxed);
+    // It begins at once.
+    let upkeep = telemetry.upkeep();
+    let ended = tokio::time::timeout(Duration::from_millis(50), upkeep).await;
+    assert!(ended.is_err(), "it never ends");
+    let labels = [("listener", "main"), ("direction", "upload")];
+    let name = "ftpwarden_transfer_bytes_total";
+    assert_eq!(value(&telemetry, name, &labels), Some(7.0));
+}

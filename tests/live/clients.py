@@ -17,7 +17,7 @@ from process import Failed, Finished, run, run_interrupted
 
 @dataclass(frozen=True)
 class Site:
-    """Where and how a client connects. `data` names the verb that sets up data connections; None is the client's habit."""
+    """Where and how a client connects. `data` is the verb that sets up data connections; None is the client's habit."""
 
     host: str
     port: int
@@ -141,7 +141,9 @@ class Client:
         """Breaks off a download as the program's user can, then does one more step in the same session."""
         raise NotImplementedError
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         """The same for an upload; `arriving` is the file at the server."""
         raise NotImplementedError
 
@@ -153,7 +155,14 @@ class Client:
         """Dies in the middle of a transfer without a word: killed as soon as something has arrived in `growing`."""
         command, feed = self.slow_command(site, step, work)
         return run_interrupted(
-            command, feed, growing, "", cwd=work, env=self.environment(work), deadline=deadline, signal_number=signal.SIGKILL
+            command,
+            feed,
+            growing,
+            "",
+            cwd=work,
+            env=self.environment(work),
+            deadline=deadline,
+            signal_number=signal.SIGKILL,
         )
 
     def environment(self, work: Path) -> dict[str, str]:
@@ -342,7 +351,9 @@ class Lftp(Client):
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         return self._abort(site, Download(large, work / "broken"), after, work, deadline)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         return self._abort(site, upload, after, work, deadline)
 
     def _abort(self, site: Site, transfer: Step, after: Step, work: Path, deadline: float) -> Finished:
@@ -413,7 +424,9 @@ class Ncftp(Client):
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         return self._abort(site, Download(large, work / "broken"), work / "broken", after, work, deadline)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         return self._abort(site, upload, arriving, after, work, deadline)
 
     def _abort(self, site: Site, step: Step, growing: Path, after: Step, work: Path, deadline: float) -> Finished:
@@ -474,7 +487,9 @@ class Tnftp(Client):
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         return self._abort(site, Download(large, work / "broken"), work / "broken", after, work, deadline)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         """tnftp sends no ABOR here: it ends the data connection and takes the server's word for it."""
         return self._abort(site, upload, arriving, after, work, deadline)
 

@@ -1,4 +1,4 @@
-"""What single servers and clients do otherwise among themselves, gateway or not. Each entry is left out, with its reason.
+"""What single servers and clients do otherwise among themselves, gateway or not: left out, with the reason.
 
 `*` stands for any. An entry for "direct" holds without the gateway only, which then is held to more than the server.
 """
@@ -12,11 +12,12 @@ if TYPE_CHECKING:
     from fronts import Front
     from servers import Server
 
+_ORDER = "ProFTPD may answer ABOR before the upload that it ends, and ncftp is out of step then"
 _TELNET = "the server itself does not find ABOR behind misplaced Telnet bytes"
 
 # (server, client, scenario, front): reason
 KNOWN: dict[tuple[str, str, str, str], str] = {
-    ("proftpd", "ncftp", "abort-upload", "direct"): "ProFTPD answers ABOR before the upload, which puts ncftp out of step",
+    ("proftpd", "ncftp", "abort-upload", "direct"): _ORDER,
     ("proftpd", "ftplib", "abort-forms", "direct"): _TELNET,
     ("inetutils", "ftplib", "abort-forms", "direct"): _TELNET,
 }

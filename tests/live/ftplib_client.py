@@ -78,7 +78,7 @@ class RecordedFtp(ftplib.FTP):
         self.putcmd(line)
         return self.getmultiline()
 
-    def abort(self, form: tuple[tuple[bytes, bool], ...]) -> None:
+    def send_abort(self, form: tuple[tuple[bytes, bool], ...]) -> None:
         """Sends the pieces one by one, those that are marked as urgent data."""
         self.transcript.append(f"---> ABOR as {form}")
         for piece, urgent in form:
@@ -177,13 +177,15 @@ class Ftplib(Client):
 
         return self._converse(site, deadline, talk)
 
-    def abort_upload(self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float) -> Finished:
+    def abort_upload(
+        self, site: Site, upload: Upload, arriving: Path, after: Step, work: Path, deadline: float
+    ) -> Finished:
         def talk(ftp: RecordedFtp) -> None:
             for form in (PLAIN, SYNCH):
                 ftp.voidcmd("TYPE I")
                 data = ftp.transfercmd(f"STOR {upload.remote}")
                 data.sendall(bytes(1 << 20))
-                ftp.abort(form)
+                ftp.send_abort(form)
                 data.close()
                 read_aborted(ftp)
             self._carry_out(ftp, after)
@@ -224,7 +226,7 @@ def break_off_download(ftp: RecordedFtp, large: str, form: tuple[tuple[bytes, bo
     size = ftp.size(large)
     data = ftp.transfercmd(f"RETR {large}")
     received = len(data.recv(65536))
-    ftp.abort(form)
+    ftp.send_abort(form)
     received += drain(data)
     ftp.transcript.append(f"({received} bytes of {size})")
     transfer = read_aborted(ftp)

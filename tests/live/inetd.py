@@ -1,4 +1,4 @@
-"""The least of an inetd: accepts on one loopback address and runs a program with the connection as its standard streams.
+"""The least of an inetd: accepts on one address and runs a program with the connection as its standard streams.
 
 GNU inetutils' ftpd listens by itself on the machine's one `ftp` port only; this is how it gets another.
 
@@ -6,7 +6,6 @@ GNU inetutils' ftpd listens by itself on the machine's one `ftp` port only; this
 """
 
 import ipaddress
-import signal
 import socket
 import subprocess
 import sys
@@ -15,17 +14,12 @@ import sys
 def main() -> None:
     address, port, *command = sys.argv[1:]
     family = socket.AF_INET6 if ipaddress.ip_address(address).version == 6 else socket.AF_INET
-    signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # the kernel reaps the ended sessions
     with socket.create_server((address, int(port)), family=family, backlog=128) as listener:
         while True:
             connection, _ = listener.accept()
             with connection:
-                subprocess.Popen(command, stdin=connection, stdout=connection, stderr=connection, restore_signals=True, preexec_fn=reset)
-
-
-def reset() -> None:
-    """An ignored SIGCHLD is inherited; ftpd waits for the `ls` that it runs."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+                # Popen itself reaps the sessions that have ended since the last one began.
+                subprocess.Popen(command, stdin=connection, stdout=connection, stderr=connection)
 
 
 if __name__ == "__main__":

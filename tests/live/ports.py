@@ -27,7 +27,7 @@ def _is_free(port: int) -> bool:
 
 
 def block(count: int) -> int:
-    """The first of `count` ports in a row that are free on both loopback addresses, given to nobody else in this run."""
+    """The first of `count` ports in a row, free on both loopback addresses and given to nobody else in this run."""
     ceiling = _ephemeral_floor()
     with _lock:
         for _ in range(1000):
@@ -40,5 +40,5 @@ def block(count: int) -> int:
 
 
 def one() -> int:
-    """A port whose lower neighbour is free as well: that one is the source of active data connections (RFC 959 §3.2)."""
+    """A port whose lower neighbour is free as well: the source of active data connections (RFC 959 §3.2)."""
     return block(2) + 1

@@ -74,13 +74,21 @@ def run_interrupted(
     """Runs a program that reads `begin`, sends it a signal once `growing` has bytes, and lets it go on with `then`."""
     with tempfile.TemporaryFile() as output:
         process = subprocess.Popen(
-            command, cwd=cwd, env=env, stdin=subprocess.PIPE, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+            command,
+            cwd=cwd,
+            env=env,
+            stdin=subprocess.PIPE,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
         try:
             assert process.stdin is not None
             process.stdin.write(os.fsencode(begin))
             process.stdin.flush()
-            wait_until(lambda: growing.exists() and growing.stat().st_size > 0, deadline, "no byte of the transfer arrived")
+            wait_until(
+                lambda: growing.exists() and growing.stat().st_size > 0, deadline, "no byte of the transfer arrived"
+            )
             process.send_signal(signal_number)
             process.communicate(os.fsencode(then), timeout=max(deadline - time.monotonic(), 0.1))
             status = process.returncode
@@ -126,6 +134,15 @@ class Daemon:
 
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
+
+    def end(self, seconds: float) -> int | None:
+        """Asks it to end and gives its exit status, None if it did not end in time."""
+        assert self.process is not None, "not started"
+        self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
 
     def stop(self) -> None:
         if self.process is not None:

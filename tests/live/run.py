@@ -38,6 +38,7 @@ CLIENTS = (clients.Curl, clients.Wget, clients.Lftp, clients.Ncftp, clients.Tnft
 def main() -> int:
     arguments = parse_arguments()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))
+    sys.stdout.reconfigure(line_buffering=True)
     began = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="ftpwarden-live-") as name:
         folder = Path(name)
@@ -106,7 +107,11 @@ def run_matrix(arguments: argparse.Namespace, folder: Path) -> tuple[list[table.
 
 
 def find_gateway(arguments: argparse.Namespace) -> Path:
-    candidates = [arguments.gateway] if arguments.gateway else [ROOT / "target" / kind / "ftpwarden" for kind in ("release", "debug")]
+    candidates = (
+        [arguments.gateway]
+        if arguments.gateway
+        else [ROOT / "target" / kind / "ftpwarden" for kind in ("release", "debug")]
+    )
     for candidate in candidates:
         if candidate.exists():
             return candidate.resolve()
@@ -128,11 +133,15 @@ def run_trials(
     outcomes: dict[tuple, table.Outcome] = {}
     with ThreadPoolExecutor(arguments.jobs) as pool:
         futures = {pool.submit(run_trial, *trial, front, work): trial for trial in trials}
-        for future in as_completed(futures):
-            outcome = future.result()
-            outcomes[futures[future]] = outcome
-            if outcome.mark == table.FAILED:
-                print(outcome.text, end="\n\n", flush=True)
+        try:
+            for future in as_completed(futures):
+                outcome = future.result()
+                outcomes[futures[future]] = outcome
+                if outcome.mark == table.FAILED:
+                    print(outcome.text, end="\n\n", flush=True)
+        except BaseException:  # interrupted: what has not begun shall not begin
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
     return [outcomes[trial] for trial in trials]
 
 
@@ -148,7 +157,9 @@ def run_trial(scenario: Scenario, server: Server, client: Client, front: Front, 
     except Failed as failed:
         return table.Outcome(*key, table.FAILED, report(trial, str(failed)), time.monotonic() - began)
     except Exception as error:  # a fault of this program must not hide the other outcomes
-        return table.Outcome(*key, table.FAILED, report(trial, f"{type(error).__name__}: {error}"), time.monotonic() - began)
+        return table.Outcome(
+            *key, table.FAILED, report(trial, f"{type(error).__name__}: {error}"), time.monotonic() - began
+        )
     finally:
         shutil.rmtree(trial.local, ignore_errors=True)
         shutil.rmtree(trial.at_server(""), ignore_errors=True)

@@ -1,4 +1,4 @@
-"""What is tried with every pair of server and client. Success is judged by the files on both sides, never by texts alone."""
+"""What is tried with every pair of server and client, and judged by the files on both sides, never by texts alone."""
 
 from __future__ import annotations
 
@@ -360,14 +360,14 @@ def vanish(trial: Trial) -> None:
     """The client dies in the middle of a transfer; the next one is served as ever."""
     target = trial.local / "broken.bin"
     site, local, deadline = trial.site, trial.local, trial.deadline
-    step = Download(trial.server.large.name, target)
-    trial.transcripts.append(trial.client.vanish(site, step, target, local, deadline))
+    download_step = Download(trial.server.large.name, target)
+    trial.transcripts.append(trial.client.vanish(site, download_step, target, local, deadline))
     if target.exists() and target.stat().st_size >= LARGE_BYTES:
         raise Failed("the transfer was over before the client could vanish")
     if trial.can(Upload):
         arriving = trial.at_server("broken.bin")
-        step = Upload(trial.server.large, trial.remote("broken.bin"))
-        trial.transcripts.append(trial.client.vanish(site, step, arriving, local, deadline))
+        upload_step = Upload(trial.server.large, trial.remote("broken.bin"))
+        trial.transcripts.append(trial.client.vanish(site, upload_step, arriving, local, deadline))
         wait_until(arriving.exists, deadline, "no byte of the upload arrived")
         if arriving.stat().st_size >= LARGE_BYTES:
             raise Failed("the transfer was over before the client could vanish")

@@ -19,9 +19,12 @@ class Outcome:
 
 
 def render(outcomes: list[Outcome]) -> str:
-    """Counts by server and client, then marks by scenario and client with one mark per server, then why what was left out."""
+    """Counts by server and client, marks by scenario and client, then the reasons for what was left out."""
+    if not outcomes:
+        return "nothing was tried"
     servers, clients, scenarios = (
-        list(dict.fromkeys(getattr(outcome, field) for outcome in outcomes)) for field in ("server", "client", "scenario")
+        list(dict.fromkeys(getattr(outcome, field) for outcome in outcomes))
+        for field in ("server", "client", "scenario")
     )
     by_key = {(o.server, o.client, o.scenario): o for o in outcomes}
     sections = [

@@ -24,7 +24,10 @@ enum Mode {
 
 /// A stream that a test opens and shuts.
 #[derive(Clone)]
-struct Gate(Arc<(Mutex<(Mode, Vec<u8>, usize)>, Condvar)>);
+struct Gate(Arc<(Mutex<State>, Condvar)>);
+
+/// What it does, what it took, and how often it was tried.
+type State = (Mode, Vec<u8>, usize);
 
 impl Gate {
     fn new(mode: Mode) -> Self {

@@ -1,0 +1,164 @@
+//! `[listeners.NAME]`.
+//!
+//! Owns its keys and defaults, and what is odd about one listener alone. Must not know the other
+//! listeners: see [`super::compile`].
+
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
+use toml::de::DeValue;
+
+use super::schema;
+use super::section::{self, Named, Problems, Section};
+use super::tables::{Mentions, SESSIONS, warn_of_low_ports};
+use super::value;
+use crate::policy::spec::Located;
+use crate::settings::{Advertised, Listener};
+
+/// `[listeners.NAME]`.
+pub(super) fn listener(
+    named: &Named<'_>,
+    mentions: &mut Mentions,
+    problems: &mut Problems,
+) -> Option<Listener> {
+    let place = named.name.span.clone();
+    let section = Section::open(named.table, &schema::LISTENER, place, problems);
+    let bind = section.list("bind", problems, value::socket_address);
+    if section.value("bind").is_none_or(is_empty_list) {
+        section.lacks("bind", "\"0.0.0.0:21\"", problems);
+    }
+    for address in bind.iter().filter(|address| address.value.port() == 0) {
+        problems.warning(
+            "config/any-port",
+            &address.span,
+            "port 0 is any free port, another one after each start",
+            "write the port that clients dial",
+        );
+    }
+    let upstream = section.required("upstream", "\"NAME\"", problems, value::any_text);
+    let policy = section.one("policy", problems, value::any_text);
+    let observe = section.one("observe", problems, value::any_text);
+    if let (Some(policy), Some(observe)) = (&policy, &observe)
+        && policy.value == observe.value
+    {
+        problems.warning(
+            "config/observes-itself",
+            &observe.span,
+            format!("`{}` is observed beside itself", observe.value),
+            "name the policy that is to come, or drop the key",
+        );
+        problems.also(&policy.span, "the policy that decides");
+    }
+    let sessions = section.one("sessions", problems, value::count(SESSIONS));
+    let listener = Listener {
+        name: named.name.value.as_str().into(),
+        bind: bind.iter().map(|address| address.value).collect(),
+        upstream: upstream
+            .as_ref()
+            .map_or("", |name| name.value.as_str())
+            .into(),
+        policy: policy
+            .as_ref()
+            .map_or("standard", |name| name.value.as_str())
+            .into(),
+        observe: observe.as_ref().map(|name| name.value.as_str().into()),
+        greeting: section
+            .one("greeting", problems, value::greeting)
+            .map(|found| found.value),
+        sessions: sessions.as_ref().map(|found| found.value),
+        passive_ports: passive_ports(&section, &bind, problems),
+        passive_address: passive_address(&section, problems),
+    };
+    let complete = !bind.is_empty() && upstream.is_some();
+    mentions.binds.extend(bind);
+    mentions.sessions.extend(sessions);
+    mentions.to_upstreams.extend(upstream);
+    mentions
+        .to_policies
+        .extend(policy.into_iter().chain(observe));
+    complete.then_some(listener)
+}
+
+/// Whether `value` is a list of nothing.
+fn is_empty_list(value: &toml::Spanned<DeValue<'_>>) -> bool {
+    value
+        .get_ref()
+        .as_array()
+        .is_some_and(|list| list.is_empty())
+}
+
+/// `passive_ports`, which are to be above the well-known ports and apart from those listened on.
+fn passive_ports(
+    section: &Section<'_>,
+    bind: &[Located<SocketAddr>],
+    problems: &mut Problems,
+) -> Option<RangeInclusive<u16>> {
+    let ports = section.one("passive_ports", problems, value::ports)?;
+    warn_of_low_ports(&ports, problems);
+    if let Some(taken) = bind
+        .iter()
+        .find(|address| ports.value.contains(&address.value.port()))
+    {
+        problems.warning(
+            "config/port-taken",
+            &ports.span,
+            format!(
+                "the range holds port {}, which is listened on",
+                taken.value.port()
+            ),
+            "write a range that leaves it out",
+        );
+        problems.also(&taken.span, "listened on here");
+    }
+    Some(ports.value)
+}
+
+/// `passive_address`: one for all, or by the client's network, longest prefix first. What no
+/// entry holds gets the local address.
+fn passive_address(section: &Section<'_>, problems: &mut Problems) -> Vec<(IpNet, Advertised)> {
+    let everywhere: [IpNet; 2] = [Ipv4Net::default().into(), Ipv6Net::default().into()];
+    let all = |what: &Advertised| everywhere.iter().map(|net| (*net, what.clone())).collect();
+    let Some(value) = section.value("passive_address") else {
+        return all(&Advertised::Local);
+    };
+    let Some(table) = value.get_ref().as_table() else {
+        let one = section::located(value, problems, value::advertised);
+        return all(&one.map_or(Advertised::Local, |one| one.value));
+    };
+    let mut entries = Vec::new();
+    for (key, value) in table {
+        let place = problems.span(key.span());
+        let written: &str = key.get_ref();
+        let net = value::network(written)
+            .map_err(|misfit| problems.misfit(&place, misfit))
+            .ok();
+        let what = section::located(value, problems, value::advertised);
+        if let (Some(net), Some(what)) = (net, what) {
+            entries.push(Located {
+                value: (net, what.value),
+                span: place,
+            });
+        }
+    }
+    entries.sort_by_key(|entry| entry.span.bytes.start);
+    let mut networks: Vec<(IpNet, Advertised)> = Vec::new();
+    for entry in entries {
+        if networks.iter().any(|(net, _)| *net == entry.value.0) {
+            problems.error(
+                "config/duplicate-network",
+                &entry.span,
+                format!("{} is written twice", entry.value.0),
+                "keep one of the two",
+            );
+        }
+        networks.push(entry.value);
+    }
+    for net in everywhere {
+        if !networks.iter().any(|(other, _)| *other == net) {
+            networks.push((net, Advertised::Local));
+        }
+    }
+    networks.sort_by_key(|(net, _)| std::cmp::Reverse(net.prefix_len()));
+    networks
+}

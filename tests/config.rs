@@ -1,0 +1,382 @@
+//! Configurations that load, configurations that are refused and how, and the promise that every
+//! key of the schema is documented, obeyed and shown with its true default.
+//!
+//! `BLESS=1 cargo test --test config` writes the expected reports anew.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use ftpwarden::config::diagnostic::{Severity, Style, render};
+use ftpwarden::config::schema::{self, Table};
+use ftpwarden::config::{self, ConfigError, Loaded};
+use ftpwarden::settings::Settings;
+
+/// How many keys the schema has.
+const KEYS: usize = 57;
+
+/// The files below `directory` whose name ends in `extension`, sorted.
+fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    found.sort();
+    found
+}
+
+/// What a file says, known by its name alone.
+fn parse(path: &Path) -> Result<Loaded, ConfigError> {
+    let name = path.file_name().unwrap().to_string_lossy();
+    config::parse(&fs::read_to_string(path).unwrap(), &name)
+}
+
+/// The settings in a form that can be compared.
+fn shown(settings: &Settings) -> String {
+    format!("{settings:#?}")
+}
+
+#[test]
+fn valid_configurations_load_without_a_warning() {
+    let all = files("tests/configs/valid", "toml");
+    assert_eq!(all.len(), 5);
+    for path in all {
+        let loaded = parse(&path)
+            .unwrap_or_else(|error| panic!("{}:\n{}", path.display(), error.report(Style::Plain)));
+        let warnings = render(&loaded.warnings, &loaded.sources, Style::Plain);
+        assert_eq!(warnings, "", "{}", path.display());
+    }
+}
+
+#[test]
+fn odd_configurations_load_with_warnings() {
+    let all = files("tests/configs/warned", "toml");
+    assert_eq!(all.len(), 8);
+    for path in all {
+        let loaded = parse(&path)
+            .unwrap_or_else(|error| panic!("{}:\n{}", path.display(), error.report(Style::Plain)));
+        assert!(!loaded.warnings.is_empty(), "{}", path.display());
+        compare(
+            &path,
+            &render(&loaded.warnings, &loaded.sources, Style::Plain),
+        );
+    }
+}
+
+#[test]
+fn invalid_configurations_are_refused_as_expected() {
+    let all = files("tests/configs/invalid", "toml");
+    assert_eq!(all.len(), 39);
+    for path in all {
+        let error = parse(&path)
+            .err()
+            .unwrap_or_else(|| panic!("{} loads", path.display()));
+        compare(&path, &error.report(Style::Plain));
+    }
+    assert_eq!(files("tests/configs/invalid", "stderr").len(), 39);
+}
+
+/// Compares a report with the `.stderr` beside its configuration.
+fn compare(path: &Path, report: &str) {
+    let expected = path.with_extension("stderr");
+    if std::env::var_os("BLESS").is_some() {
+        fs::write(&expected, report).unwrap();
+    }
+    let wanted = fs::read_to_string(&expected).unwrap_or_default();
+    assert_eq!(report, wanted, "{}", path.display());
+}
+
+#[test]
+fn every_problem_has_a_code_and_a_place() {
+    let mut codes = std::collections::BTreeSet::new();
+    for path in files("tests/configs/invalid", "toml") {
+        let Err(ConfigError::Refused {
+            diagnostics,
+            sources,
+        }) = parse(&path)
+        else {
+            panic!("{} loads", path.display());
+        };
+        assert!(
+            diagnostics
+                .iter()
+                .any(|one| one.severity == Severity::Error)
+        );
+        for one in diagnostics {
+            assert!(
+                sources.place(&one.span).is_some(),
+                "{}: {one:?}",
+                path.display()
+            );
+            let (room, name) = one.code.split_once('/').unwrap();
+            assert!(matches!(room, "config" | "policy"), "{}", one.code);
+            assert!(
+                name.bytes()
+                    .all(|byte| byte.is_ascii_lowercase() || byte == b'-')
+            );
+            codes.insert(one.code);
+        }
+    }
+    assert!(codes.len() >= 25, "{codes:?}");
+}
+
+/// A configuration with every table, to which each key of `table` can be written once.
+fn with_key(table: &Table, key: &str, value: &str) -> String {
+    let mut text = String::from(
+        "listeners.main.bind = \"0.0.0.0:21\"\nlisteners.main.upstream = \"legacy\"\n\
+         upstreams.legacy.address = \"10.0.0.5:21\"\n",
+    );
+    let line = match table.path {
+        "policies.NAME.rules" => format!("policies.own.rules = [{{ {key} = {value} }}]"),
+        path => {
+            let path = path.replace("listeners.NAME", "listeners.main");
+            let path = path.replace("upstreams.NAME", "upstreams.legacy");
+            format!("{}.{key} = {value}", path.replace("NAME", "own"))
+        }
+    };
+    let prefix = line.split(" = ").next().unwrap();
+    let kept: Vec<&str> = text
+        .lines()
+        .filter(|other| !other.starts_with(prefix))
+        .collect();
+    text = kept.join("\n");
+    format!("{text}\n{line}\n")
+}
+
+#[test]
+fn every_key_of_the_schema_is_read() {
+    let mut seen = 0;
+    for table in schema::TABLES {
+        for key in table.keys {
+            // No key takes a date.
+            let text = with_key(table, key, "1979-05-27");
+            let Err(ConfigError::Refused { diagnostics, .. }) = config::parse(&text, "it") else {
+                panic!("{}.{key} takes a date, or is not read:\n{text}", table.path);
+            };
+            let place = text.find("1979").unwrap();
+            let at_key = |one: &&config::diagnostic::Diagnostic| one.span.bytes.start == place;
+            let found = diagnostics.iter().find(at_key).map(|one| one.code);
+            assert_eq!(
+                found,
+                Some("config/wrong-type"),
+                "{}.{key}: {diagnostics:?}",
+                table.path
+            );
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, KEYS);
+}
+
+#[test]
+fn an_unknown_key_is_refused_in_every_table() {
+    for table in schema::TABLES {
+        let text = with_key(table, "bogus", "1");
+        let Err(ConfigError::Refused { diagnostics, .. }) = config::parse(&text, "it") else {
+            panic!("{}.bogus is taken", table.path);
+        };
+        assert!(
+            diagnostics
+                .iter()
+                .any(|one| one.code == "config/unknown-key"),
+            "{}",
+            table.path
+        );
+    }
+}
+
+/// The reference with everything that it has behind `#` switched on.
+fn switched_on(reference: &str) -> String {
+    let line = |line: &str| match line.strip_prefix('#') {
+        Some(rest)
+            if rest.starts_with(|first: char| first.is_ascii_lowercase() || first == '[') =>
+        {
+            rest.to_owned()
+        }
+        _ => line.to_owned(),
+    };
+    reference.lines().map(line).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_reference_states_every_default() {
+    let reference = config::load(Path::new("config/reference.toml")).unwrap();
+    let minimal = config::load(Path::new("tests/configs/valid/minimal.toml")).unwrap();
+    assert_eq!(shown(&reference.settings), shown(&minimal.settings));
+    assert!(reference.warnings.is_empty());
+}
+
+#[test]
+fn the_reference_has_every_key_of_the_schema_and_no_other() {
+    let text = switched_on(&fs::read_to_string("config/reference.toml").unwrap());
+    config::parse(&text, "reference").unwrap_or_else(|error| {
+        panic!("{}", error.report(Style::Plain));
+    });
+    let root: toml::Table = text.parse().unwrap();
+    let mut seen = 0;
+    for table in schema::TABLES {
+        let mut found: Vec<&str> = Vec::new();
+        let mut tables = vec![&root];
+        for step in table.path.split('.') {
+            tables = tables
+                .iter()
+                .flat_map(|table| match step {
+                    "NAME" => table.values().collect(),
+                    step => table.get(step).into_iter().collect::<Vec<_>>(),
+                })
+                .flat_map(|value| match value {
+                    toml::Value::Array(list) => list.iter().collect(),
+                    value => vec![value],
+                })
+                .filter_map(toml::Value::as_table)
+                .collect();
+        }
+        for key in tables.iter().flat_map(|table| table.keys()) {
+            found.push(key);
+        }
+        for key in table.keys {
+            assert!(
+                found.contains(key),
+                "{}.{key} is not in the reference",
+                table.path
+            );
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, KEYS);
+}
+
+#[test]
+fn every_key_of_the_reference_has_a_comment() {
+    let text = fs::read_to_string("config/reference.toml").unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let mut seen = 0;
+    for (index, line) in lines.iter().enumerate() {
+        let bare = line.strip_prefix('#').unwrap_or(line);
+        let is_key = bare.starts_with(|first: char| first.is_ascii_lowercase());
+        if is_key && bare.contains(" = ") {
+            let above = lines.get(index.saturating_sub(1)).unwrap();
+            assert!(above.starts_with("# "), "no comment above {line}");
+            seen += 1;
+        }
+    }
+    // All but `rules`, which is a header there.
+    assert_eq!(seen, KEYS - 1);
+}
+
+#[test]
+fn the_manual_has_every_key_of_the_schema_and_no_other() {
+    let manual = fs::read_to_string("docs/configuration.md").unwrap();
+    let titles: Vec<&str> = manual
+        .lines()
+        .filter_map(|line| line.strip_prefix("### `")?.strip_suffix('`'))
+        .collect();
+    let keys: Vec<String> = schema::TABLES
+        .iter()
+        .flat_map(|table| table.keys.iter().map(|key| format!("{}.{key}", table.path)))
+        .collect();
+    let mut sorted = (titles.clone(), keys.clone());
+    sorted.0.sort_unstable();
+    sorted.1.sort_unstable();
+    assert_eq!(sorted.0, sorted.1);
+    for section in manual.split("\n### ").skip(1) {
+        for part in [
+            "- **Values**: ",
+            "- **Default**: ",
+            "- **Why**: ",
+            "```toml\n",
+        ] {
+            assert_eq!(section.matches(part).count(), 1, "{part} in {section}");
+        }
+    }
+}
+
+#[test]
+fn the_examples_of_the_manual_are_taken() {
+    let manual = fs::read_to_string("docs/configuration.md").unwrap();
+    let mut seen = 0;
+    for section in manual.split("\n### `").skip(1) {
+        let (title, rest) = section.split_once('`').unwrap();
+        let example = rest.split("```toml\n").nth(1).unwrap();
+        let example = example.split("```").next().unwrap().trim_end();
+        let (path, key) = title.rsplit_once('.').unwrap();
+        let table = schema::TABLES
+            .into_iter()
+            .find(|table| table.path == path)
+            .unwrap();
+        let value = example.strip_prefix(&format!("{key} = ")).unwrap();
+        let text = with_key(table, key, value);
+        if let Err(ConfigError::Refused { diagnostics, .. }) = config::parse(&text, "it") {
+            // Names of tables that the example alone does not have are fine, and so are keys
+            // that need others beside them.
+            let alone = [
+                "config/unknown-upstream",
+                "config/unknown-policy",
+                "config/missing-key",
+            ];
+            let in_policy = path.starts_with("policies.");
+            for one in diagnostics {
+                let fine = one.severity == Severity::Warning
+                    || alone.contains(&one.code)
+                    || (in_policy && one.code.starts_with("policy/"));
+                assert!(fine, "{title}: {}", one.message);
+            }
+        }
+        seen += 1;
+    }
+    assert_eq!(seen, KEYS);
+}
+
+#[test]
+fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
+    let mut all = files("config/examples", "toml");
+    all.extend(files("config", "toml"));
+    assert_eq!(all.len(), 12);
+    let mut seen = 0;
+    for path in all {
+        let text = switched_on(&fs::read_to_string(&path).unwrap());
+        let lines: Vec<&str> = text.lines().collect();
+        for (index, line) in lines.iter().enumerate() {
+            let spoilt = if line.starts_with('[') {
+                format!("{line}\nbogus = 1")
+            } else if let Some(rest) = line.strip_prefix("    { ") {
+                format!("    {{ bogus = 1, {rest}")
+            } else {
+                continue;
+            };
+            let mut copy = lines.clone();
+            if let Some(place) = copy.get_mut(index) {
+                *place = &spoilt;
+            }
+            let error = config::parse(&copy.join("\n"), "it").err();
+            let Some(ConfigError::Refused { diagnostics, .. }) = error else {
+                panic!("{}: taken below {line}", path.display());
+            };
+            assert!(
+                diagnostics
+                    .iter()
+                    .any(|one| one.code == "config/unknown-key"),
+                "{}: {line}: {diagnostics:?}",
+                path.display()
+            );
+            seen += 1;
+        }
+    }
+    assert_eq!(seen, 75);
+}
+
+#[test]
+fn the_first_configuration_is_ten_lines_and_fine() {
+    let text = fs::read_to_string("config/ftpwarden.toml").unwrap();
+    assert!(text.lines().count() <= 10);
+    let loaded = config::parse(&text, "ftpwarden.toml").unwrap();
+    assert!(loaded.warnings.is_empty());
+    for listener in loaded.settings.listeners.values() {
+        assert!(
+            listener
+                .bind
+                .iter()
+                .all(|address| address.ip().is_loopback())
+        );
+    }
+}

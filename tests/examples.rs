@@ -1,0 +1,172 @@
+//! The examples of `config/examples` do what they say: each ends with the commands that it must
+//! allow and refuse, and they are tried by a real session against a server who agrees to all.
+//!
+//! A line `#: user=… client=… cwd=… at=… listener=…` begins a session; each line below it is one
+//! command of it, with what must become of it and, where the gateway answers, the code.
+
+use std::fs;
+use std::path::PathBuf;
+
+use ftpwarden::cli::rehearsal::{Explanation, Situation, rehearse};
+use ftpwarden::config;
+use jiff::Zoned;
+
+/// One command and what must become of it.
+struct Check {
+    /// `allow`, `deny`, …
+    fate: String,
+    /// The code, where the gateway answers.
+    code: Option<u16>,
+    /// The command.
+    command: String,
+}
+
+/// One session.
+struct Session {
+    /// Which listener; None for the only one.
+    listener: Option<String>,
+    /// Who, where and when.
+    situation: Situation,
+    /// What is tried in it.
+    checks: Vec<Check>,
+}
+
+/// The examples, sorted.
+fn examples() -> Vec<PathBuf> {
+    let mut found: Vec<PathBuf> = fs::read_dir("config/examples")
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
+        .collect();
+    found.sort();
+    found
+}
+
+/// The sessions at the end of an example.
+fn sessions(text: &str) -> Vec<Session> {
+    let mut sessions: Vec<Session> = Vec::new();
+    for line in text.lines().filter_map(|line| line.strip_prefix("#: ")) {
+        let (first, rest) = line.split_once(' ').unwrap();
+        if first.contains('=') {
+            sessions.push(session(line));
+            continue;
+        }
+        let (code, command) = if first == "allow" {
+            (None, rest)
+        } else {
+            let (code, command) = rest.split_once(' ').unwrap();
+            (Some(code.parse().unwrap()), command)
+        };
+        sessions.last_mut().unwrap().checks.push(Check {
+            fate: first.to_owned(),
+            code,
+            command: command.to_owned(),
+        });
+    }
+    sessions
+}
+
+/// The session that a line of `key=value` begins.
+fn session(line: &str) -> Session {
+    let mut session = Session {
+        listener: None,
+        situation: Situation {
+            user: "anonymous".to_owned(),
+            client: [127, 0, 0, 1].into(),
+            directory: None,
+            unix_time: 1_764_064_800,
+        },
+        checks: Vec::new(),
+    };
+    for word in line.split(' ') {
+        let (key, value) = word.split_once('=').unwrap();
+        match key {
+            "user" => session.situation.user = value.to_owned(),
+            "client" => session.situation.client = value.parse().unwrap(),
+            "cwd" => session.situation.directory = Some(value.to_owned()),
+            "at" => {
+                let at: Zoned = value.parse().unwrap();
+                session.situation.unix_time = at.timestamp().as_second();
+            }
+            "listener" => session.listener = Some(value.to_owned()),
+            _ => panic!("what is {key}?"),
+        }
+    }
+    session
+}
+
+/// What is wrong with what became of one command, if anything is.
+fn difference(check: &Check, got: &Explanation) -> Option<String> {
+    let code = got.reply.as_ref().map(|(code, _)| *code);
+    if got.fate.name() == check.fate && code == check.code {
+        return None;
+    }
+    let rule = got
+        .decided
+        .as_ref()
+        .map_or("the gateway itself", |rule| &*rule.rule);
+    Some(format!(
+        "{}: {} {code:?} by {rule}, not {} {:?}",
+        check.command,
+        got.fate.name(),
+        check.fate,
+        check.code
+    ))
+}
+
+#[test]
+fn examples_allow_and_refuse_what_they_say() {
+    let all = examples();
+    assert_eq!(all.len(), 10);
+    let mut differences = Vec::new();
+    let mut seen = 0;
+    for path in &all {
+        let text = fs::read_to_string(path).unwrap();
+        let loaded = config::load(path).unwrap_or_else(|error| {
+            panic!("{error}");
+        });
+        assert!(loaded.warnings.is_empty(), "{}", path.display());
+        let sessions = sessions(&text);
+        assert!(!sessions.is_empty(), "{} checks nothing", path.display());
+        for session in sessions {
+            let mut listeners = loaded.settings.listeners.values();
+            let listener = listeners
+                .find(|listener| {
+                    let wanted = session.listener.as_deref();
+                    wanted.is_none_or(|wanted| wanted == &*listener.name)
+                })
+                .unwrap();
+            let commands: Vec<String> = session
+                .checks
+                .iter()
+                .map(|check| check.command.clone())
+                .collect();
+            let rehearsal = rehearse(&loaded, listener, &session.situation, &commands);
+            assert_eq!(rehearsal.commands.len(), session.checks.len());
+            for (check, got) in session.checks.iter().zip(&rehearsal.commands) {
+                seen += 1;
+                differences.extend(
+                    difference(check, got).map(|what| format!("{}: {what}", path.display())),
+                );
+            }
+        }
+    }
+    assert_eq!(differences, Vec::<String>::new());
+    assert_eq!(seen, 130);
+}
+
+#[test]
+fn every_example_refuses_something_and_allows_something() {
+    for path in examples() {
+        let text = fs::read_to_string(&path).unwrap();
+        let checks: Vec<Check> = sessions(&text)
+            .into_iter()
+            .flat_map(|session| session.checks)
+            .collect();
+        assert!(checks.iter().any(|check| check.fate == "deny"));
+        assert!(checks.iter().any(|check| check.fate == "allow"));
+    }
+}
