@@ -8,10 +8,11 @@
 )]
 
 #[expect(dead_code, reason = "the helpers serve other tests too")]
-mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
-use support::{Bench, exchange, passive, passive_pair, read_all, within};
 use tokio::io::AsyncWriteExt;
+use wire::{Bench, exchange, passive, passive_pair, read_all, within};
 
 /// How many descriptors this process has.
 fn descriptors() -> usize {
@@ -35,7 +36,7 @@ async fn session(bench: &Bench, polite: bool) {
 }
 
 /// The end of an upload.
-async fn exchange_final(client: &mut support::Control, server: &mut support::Control) {
+async fn exchange_final(client: &mut wire::Control, server: &mut wire::Control) {
     server.say("226 Stored.").await;
     client.hear("226 Stored.").await;
 }

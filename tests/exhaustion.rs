@@ -4,13 +4,14 @@
 #![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
 
 #[expect(dead_code, reason = "the helpers serve other tests too")]
-mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
 use std::fs::File;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
-use support::{Bench, Control, within};
 use tokio::net::TcpSocket;
+use wire::{Bench, Control, within};
 
 #[tokio::test]
 async fn out_of_descriptors_is_421_and_passes() {

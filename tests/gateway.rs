@@ -6,7 +6,8 @@
     reason = "a test panics when it fails"
 )]
 
-mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -14,12 +15,12 @@ use std::sync::Arc;
 use ftpwarden::gateway::StartError;
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
-use support::{
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wire::{
     Bench, Control, GREETING, exchange, is_reset, login, passive, passive_pair, pattern, read_all,
     reset, settings, within,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
 async fn the_greeting_arrives_byte_for_byte() {
