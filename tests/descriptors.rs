@@ -1,11 +1,7 @@
 //! A gateway that has served many sessions holds no descriptor more than one that has served few.
 //! Alone in its file: descriptors are counted for the whole process.
 
-#![expect(
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a test panics when it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 #[expect(dead_code, reason = "the helpers serve other tests too")]
 #[path = "support/wire.rs"]

@@ -1,8 +1,6 @@
 //! A gateway without descriptors says so and recovers. Alone in its file: the limit holds for the
 //! whole process.
 
-#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
-
 #[expect(dead_code, reason = "the helpers serve other tests too")]
 #[path = "support/wire.rs"]
 mod wire;

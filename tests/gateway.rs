@@ -1,10 +1,6 @@
 //! The shell over real sockets: limits, both data directions, broken transfers, reload, drain.
 
-#![expect(
-    clippy::missing_panics_doc,
-    clippy::unwrap_used,
-    reason = "a test panics when it fails"
-)]
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 #[path = "support/wire.rs"]
 mod wire;
@@ -582,4 +578,33 @@ async fn a_reload_that_cannot_bind_changes_nothing() {
     assert_eq!(bench.gateway.local_addrs(), before);
     exchange(&mut client, &mut server, "DELE one", "250 Gone.").await;
     let (_late, _server) = bench.logged_in().await;
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_listener_and_follows_its_policy_while_there_is_one() {
+    let with = |allowed: &str| {
+        format!("[policies.own]\nallow = [\"@session\", {allowed}]\n[limits]\nsessions = 10")
+    };
+    let second = "[listeners.second]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+                  policy = \"own\"\n";
+    let bench = Bench::start("", "", &format!("{second}{}", with("\"DELE\""))).await;
+    let addresses = bench.gateway.local_addrs();
+    let (_, address) = addresses
+        .iter()
+        .find(|(name, _)| &**name == "second")
+        .unwrap();
+    let client = Control::dial(*address).await;
+    let (mut client, mut server) = bench.greet(client).await;
+    login(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "DELE one", "250 Gone.").await;
+    // The listener goes, its policy changes.
+    bench.reload("", "", &with("\"RMD\""));
+    client.say("DELE two").await;
+    client.hear_code("502 ").await;
+    exchange(&mut client, &mut server, "RMD one", "250 Gone.").await;
+    // Its policy goes as well.
+    bench.reload("", "", "");
+    client.say("DELE three").await;
+    client.hear_code("502 ").await;
+    exchange(&mut client, &mut server, "RMD two", "250 Gone.").await;
 }
