@@ -1,12 +1,14 @@
 //! A gateway that has served many sessions holds no descriptor more than one that has served few.
 //! Alone in its file: descriptors are counted for the whole process.
 
-#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-mod support;
+#[expect(dead_code, reason = "the helpers serve other tests too")]
+#[path = "support/wire.rs"]
+mod wire;
 
-use support::{Bench, exchange, passive, passive_pair, read_all, within};
 use tokio::io::AsyncWriteExt;
+use wire::{Bench, exchange, passive, passive_pair, read_all, within};
 
 /// How many descriptors this process has.
 fn descriptors() -> usize {
@@ -30,12 +32,12 @@ async fn session(bench: &Bench, polite: bool) {
 }
 
 /// The end of an upload.
-async fn exchange_final(client: &mut support::Control, server: &mut support::Control) {
+async fn exchange_final(client: &mut wire::Control, server: &mut wire::Control) {
     server.say("226 Stored.").await;
     client.hear("226 Stored.").await;
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn two_hundred_sessions_leave_nothing_behind() {
     let bench = Bench::plain().await;
     session(&bench, true).await;

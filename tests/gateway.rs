@@ -1,8 +1,9 @@
 //! The shell over real sockets: limits, both data directions, broken transfers, reload, drain.
 
-#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
+#![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-mod support;
+#[path = "support/wire.rs"]
+mod wire;
 
 use std::io;
 use std::sync::Arc;
@@ -10,12 +11,12 @@ use std::sync::Arc;
 use ftpwarden::gateway::StartError;
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
-use support::{
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use wire::{
     Bench, Control, GREETING, exchange, is_reset, login, passive, passive_pair, pattern, read_all,
     reset, settings, within,
 };
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
 async fn the_greeting_arrives_byte_for_byte() {
@@ -413,6 +414,19 @@ async fn ports_that_are_all_in_use_are_425() {
 }
 
 #[tokio::test]
+async fn a_flood_of_passive_commands_holds_one_port() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for _ in 0..300 {
+        passive(&mut client, &mut server).await;
+    }
+    assert!(bench.counts("ftpwarden_passive_ports_in_use{listener=\"main\"} 1"));
+    exchange(&mut client, &mut server, "QUIT", "221 Goodbye.").await;
+    client.hear_end().await;
+    assert!(bench.counts("ftpwarden_passive_ports_in_use{listener=\"main\"} 0"));
+}
+
+#[tokio::test]
 async fn what_is_advertised_can_be_another_address() {
     let bench = Bench::start("passive_address = \"203.0.113.7\"", "", "").await;
     let (mut client, mut server) = bench.logged_in().await;
@@ -424,7 +438,8 @@ async fn what_is_advertised_can_be_another_address() {
 
 #[tokio::test]
 async fn a_client_that_reads_nothing_stops_the_server_and_is_given_up() {
-    let bench = Bench::start("", "", "[limits]\nidle_timeout = \"1s\"").await;
+    let limits = "[limits]\nidle_timeout = \"1s\"\nreply_bytes = \"1GiB\"";
+    let bench = Bench::start("", "", limits).await;
     let (mut client, mut server) = bench.logged_in().await;
     client.say("STAT .").await;
     server.hear("STAT .").await;
@@ -432,9 +447,15 @@ async fn a_client_that_reads_nothing_stops_the_server_and_is_given_up() {
     let flood = async {
         server.say("213-Status follows:").await;
         let line = [b" ".as_slice(), &[b'x'; 8_000], b"\r\n"].concat();
-        while server.stream.write_all(&line).await.is_ok() {}
+        let mut written = 0;
+        while server.stream.write_all(&line).await.is_ok() {
+            written += line.len();
+        }
+        written
     };
-    within(flood).await;
+    // What the kernel holds on both legs, and little more.
+    let written = within(flood).await;
+    assert!(written < 64 << 20, "{written} bytes were taken");
     drop(client);
 }
 
@@ -557,4 +578,33 @@ async fn a_reload_that_cannot_bind_changes_nothing() {
     assert_eq!(bench.gateway.local_addrs(), before);
     exchange(&mut client, &mut server, "DELE one", "250 Gone.").await;
     let (_late, _server) = bench.logged_in().await;
+}
+
+#[tokio::test]
+async fn a_session_outlives_its_listener_and_follows_its_policy_while_there_is_one() {
+    let with = |allowed: &str| {
+        format!("[policies.own]\nallow = [\"@session\", {allowed}]\n[limits]\nsessions = 10")
+    };
+    let second = "[listeners.second]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+                  policy = \"own\"\n";
+    let bench = Bench::start("", "", &format!("{second}{}", with("\"DELE\""))).await;
+    let addresses = bench.gateway.local_addrs();
+    let (_, address) = addresses
+        .iter()
+        .find(|(name, _)| &**name == "second")
+        .unwrap();
+    let client = Control::dial(*address).await;
+    let (mut client, mut server) = bench.greet(client).await;
+    login(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "DELE one", "250 Gone.").await;
+    // The listener goes, its policy changes.
+    bench.reload("", "", &with("\"RMD\""));
+    client.say("DELE two").await;
+    client.hear_code("502 ").await;
+    exchange(&mut client, &mut server, "RMD one", "250 Gone.").await;
+    // Its policy goes as well.
+    bench.reload("", "", "");
+    client.say("DELE three").await;
+    client.hear_code("502 ").await;
+    exchange(&mut client, &mut server, "RMD two", "250 Gone.").await;
 }

@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::leg::later;
+use super::leg::{DISCARD_BYTES, later};
 use super::offer::{Arrival, Offer};
 use crate::relay::Failure;
 use crate::session::End;
@@ -173,6 +173,7 @@ impl DataLeg {
                 socket::finish(&*stream).ok()?;
                 Some(Fading {
                     stream,
+                    discarded: 0,
                     until: later(now, LINGER),
                 })
             }
@@ -186,23 +187,26 @@ impl DataLeg {
 pub(super) struct Fading {
     /// The connection.
     stream: Arc<TcpStream>,
+    /// How many bytes were thrown away.
+    discarded: usize,
     /// Until then at the latest.
     pub(super) until: Instant,
 }
 
 impl Fading {
-    /// Throws away what still comes; ready when the peer has ended too.
-    pub(super) fn poll(&self, context: &mut Context<'_>) -> Poll<()> {
-        let mut buffer = [0; 4096];
-        loop {
+    /// Throws away what still comes; ready when the peer has ended too, or sends on and on.
+    pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let mut buffer = [0; 8192];
+        while self.discarded < DISCARD_BYTES {
             ready!(self.stream.poll_read_ready(context)).ok();
             match self.stream.try_read(&mut buffer) {
-                Ok(0) => return Poll::Ready(()),
-                Ok(_) => {}
+                Ok(0) => break,
+                Ok(bytes) => self.discarded = self.discarded.saturating_add(bytes),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => return Poll::Ready(()),
+                Err(_) => break,
             }
         }
+        Poll::Ready(())
     }
 }
 
@@ -243,7 +247,7 @@ mod tests {
         peer.write_all(b"never read").await.unwrap();
         leg.stream().unwrap().try_write(b"all of it").ok();
         leg.stream().unwrap().writable().await.unwrap();
-        let fading = leg.end(End::Fin, clock::instant()).unwrap();
+        let mut fading = leg.end(End::Fin, clock::instant()).unwrap();
         let mut read = Vec::new();
         peer.read_to_end(&mut read).await.unwrap();
         peer.shutdown().await.unwrap();

@@ -3,7 +3,8 @@
 //! Who is turned away is told so at once and costs no dial. A process without descriptors still
 //! answers: one descriptor is held back for that.
 
-use std::io::Write;
+use std::future::ready;
+use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +14,7 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
-use super::driver::{Arrived, Driver};
+use super::driver::{self, Arrived};
 use super::plan::DoorKey;
 use super::{Orders, Shared, Stage};
 use crate::sys::socket::{self, Spare};
@@ -111,7 +112,7 @@ impl Entrance {
             .and_then(|()| stream.local_addr());
         // A connection that takes no option is gone already.
         let Ok(local) = tuned else { return };
-        let driver = Driver::new(
+        let session = driver::serve(
             Arc::clone(&self.shared),
             Arc::clone(route),
             self.orders.clone(),
@@ -122,7 +123,7 @@ impl Entrance {
                 slot,
             },
         );
-        self.shared.sessions.spawn(driver.run());
+        self.shared.sessions.spawn(session);
     }
 
     /// Says 421 and closes, without waiting for anything.
@@ -137,37 +138,44 @@ impl Entrance {
 
     /// The process is out of descriptors: gives one connection the one that is held back, or
     /// waits.
-    async fn starve(&mut self, error: &std::io::Error) {
-        if self.spare.give() {
-            let accepted = tokio::select! {
-                biased;
-                accepted = self.listener.accept() => accepted.ok(),
-                () = std::future::ready(()) => None,
-            };
-            if let Some((stream, peer)) = accepted {
+    async fn starve(&mut self, error: &io::Error) {
+        self.spare.give();
+        let waiting = self.accept_waiting().await;
+        let starving = match waiting {
+            Some(Ok((stream, peer))) => {
                 self.refuse(stream, canonical(peer), Rejection::Descriptors);
-                self.spare = Spare::take();
-                return;
+                false
             }
-        }
-        tracing::warn!(%error, "no connection can be accepted");
-        tokio::select! {
-            () = self.closed.cancelled() => {}
-            () = sleep(self.pause) => {}
-        }
-        self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+            Some(Err(again)) => socket::is_exhausted(&again),
+            // The kernel says that it has no descriptor before it looks whether it needs one.
+            None => false,
+        };
         self.spare = Spare::take();
+        if starving {
+            tracing::warn!(%error, "no connection can be accepted");
+            tokio::select! {
+                () = self.closed.cancelled() => {}
+                () = sleep(self.pause) => {}
+            }
+            self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Accepts a connection that waits already; None where none does.
+    async fn accept_waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        tokio::select! {
+            biased;
+            accepted = self.listener.accept() => Some(accepted),
+            () = ready(()) => None,
+        }
     }
 
     /// Tells those who wait to be accepted that the socket is closing.
     async fn turn_away_waiting(self) {
         for _ in 0..FAREWELLS {
-            let waiting = tokio::select! {
-                biased;
-                accepted = self.listener.accept() => accepted.ok(),
-                () = std::future::ready(()) => None,
+            let Some(Ok((stream, peer))) = self.accept_waiting().await else {
+                break;
             };
-            let Some((stream, peer)) = waiting else { break };
             self.refuse(stream, canonical(peer), Rejection::Drain);
         }
     }

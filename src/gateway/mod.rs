@@ -7,11 +7,6 @@
 //! socket, and `listener.rs` one task for each session. A session's task owns all that the
 //! session owns; it never spawns.
 
-#![cfg_attr(
-    test,
-    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
-)]
-
 mod admission;
 mod clock;
 mod data;

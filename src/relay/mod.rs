@@ -4,11 +4,6 @@
 //! splices. It never spawns, never sets a timer and holds at most one buffer or one pipe of bytes:
 //! a sink that takes nothing stops the source. Must not know FTP or why a transfer runs.
 
-#![cfg_attr(
-    test,
-    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
-)]
-
 mod copy;
 mod pool;
 mod splice;

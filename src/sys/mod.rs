@@ -3,11 +3,6 @@
 //! Owns socket options, urgent data, splice and its pipes, the descriptor limit and the service
 //! manager's socket. Must not know FTP, sessions or the runtime.
 
-#![cfg_attr(
-    test,
-    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
-)]
-
 pub mod notify;
 pub mod rlimit;
 pub mod socket;

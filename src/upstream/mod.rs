@@ -2,11 +2,6 @@
 //!
 //! Must not know sessions, settings or what is said on a connection.
 
-#![cfg_attr(
-    test,
-    expect(clippy::missing_panics_doc, reason = "a test panics when it fails")
-)]
-
 mod dial;
 mod resolve;
 

@@ -298,7 +298,7 @@ impl Driver {
     fn poll_fading(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let before = self.fading.len();
         self.fading
-            .retain(|fading| fading.poll(context).is_pending());
+            .retain_mut(|fading| fading.poll(context).is_pending());
         if self.fading.len() < before {
             Poll::Ready(())
         } else {

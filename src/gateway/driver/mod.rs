@@ -105,8 +105,20 @@ fn changed(mut orders: watch::Receiver<Orders>) -> Changed {
     Box::pin(async move { orders.changed().await.ok().map(|()| orders) })
 }
 
-/// The task of one session.
-pub(super) struct Driver {
+/// The task of one session, from its arrival to its end.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    route: Arc<Route>,
+    orders: watch::Receiver<Orders>,
+    arrived: Arrived,
+) {
+    // Lent, not moved: else the task would hold room for two.
+    let mut driver = Driver::new(shared, route, orders, arrived);
+    driver.run().await;
+}
+
+/// All that one session owns.
+struct Driver {
     /// The gateway.
     shared: Arc<Shared>,
     /// What the session was born with.
@@ -161,7 +173,7 @@ pub(super) struct Driver {
 
 impl Driver {
     /// The task of a session that has just arrived.
-    pub(super) fn new(
+    fn new(
         shared: Arc<Shared>,
         route: Arc<Route>,
         mut orders: watch::Receiver<Orders>,
@@ -241,7 +253,7 @@ impl Driver {
     }
 
     /// Runs the session to its end.
-    pub(super) async fn run(mut self) {
+    async fn run(&mut self) {
         loop {
             self.perform();
             if self.is_finished() {
@@ -316,5 +328,21 @@ impl Driver {
             && self.legs.server.is_closed()
             && self.held_end.is_none()
             && self.fading.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The size of what a function's future holds.
+    const fn size_of_future<A, B, C, D, F>(_function: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn a_session_that_waits_is_small() {
+        // Besides that there are only the boxes of its alarm and of its wait for orders.
+        assert!(size_of_future(serve) <= 3072, "{}", size_of_future(serve));
     }
 }
