@@ -145,6 +145,11 @@ impl ReplyReader {
         Some(self.line(&raw).map_err(|fault| self.fail(fault)))
     }
 
+    /// Raw bytes held and not yet returned as lines.
+    pub fn buffered(&self) -> usize {
+        self.held.len()
+    }
+
     /// Whether a reply has begun and not ended: a byte of it has come that was not yet returned,
     /// or its last line has not.
     pub fn in_reply(&self) -> bool {

@@ -288,15 +288,22 @@ impl ControlLeg {
         self.take(result)
     }
 
-    /// Reads what the kernel has at this moment, whatever the runtime knows of it.
-    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> Read {
-        match &self.stream {
-            Some(stream) if !self.read_ended => {
-                let result = socket::receive_now(stream, buffer);
-                self.take(result)
+    /// Reads what the kernel has at this moment, whatever the runtime knows of it: how many bytes,
+    /// and the end if it has come. A single read would stop before urgent data.
+    pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> (usize, Option<End>) {
+        let mut filled = 0_usize;
+        while !self.read_ended
+            && let Some(stream) = &self.stream
+            && let Some(rest @ [_, ..]) = buffer.get_mut(filled..)
+        {
+            let result = socket::receive_now(stream, rest);
+            match self.take(result) {
+                Read::Bytes(bytes) => filled = filled.saturating_add(bytes),
+                Read::Ended(end) => return (filled, Some(end)),
+                Read::Nothing => break,
             }
-            _ => Read::Nothing,
         }
+        (filled, None)
     }
 
     /// What a read came to.

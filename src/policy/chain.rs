@@ -23,7 +23,7 @@ pub(super) enum Step {
     /// The lists of one policy.
     Lists(Lists),
     /// A rule, and the offset of its slot.
-    Rule(Arc<Rule>, u32),
+    Rule(Arc<Rule>, usize),
 }
 
 /// The lists of one policy, as far as they concern a verb.
@@ -34,9 +34,9 @@ pub(super) struct Lists {
     /// `deny`.
     pub(super) deny: Names,
     /// The offset of the slot of `allow`.
-    pub(super) allow_slot: u32,
+    pub(super) allow_slot: usize,
     /// The offset of the slot of `deny`.
-    pub(super) deny_slot: u32,
+    pub(super) deny_slot: usize,
 }
 
 impl Lists {
@@ -64,7 +64,7 @@ pub(super) struct Chain {
 #[derive(Clone, Debug)]
 pub(super) struct Slot {
     /// The offset of its id, or of the first of the other policy.
-    pub(super) offset: u32,
+    pub(super) offset: usize,
     /// The rule's label, `allow`, `deny` or `default`.
     pub(super) label: Arc<str>,
     /// Where it stands.
@@ -88,9 +88,9 @@ pub struct Policy {
     /// Its name.
     pub(super) name: Arc<str>,
     /// Its first id.
-    pub(super) first: u32,
+    pub(super) first: usize,
     /// How many ids it has.
-    pub(super) size: u32,
+    pub(super) size: usize,
     /// What decides for verbs of the table.
     pub(super) known: HashMap<Verb, Arc<Chain>>,
     /// What decides for other verbs that it names.
@@ -101,7 +101,7 @@ pub struct Policy {
     pub(super) stance: Stance,
     /// The offset of the default's slot. A default of `allow` has a second one, for what it may
     /// not grant.
-    pub(super) default: u32,
+    pub(super) default: usize,
     /// Where the default stands, or the policy's name where it was not written.
     pub(super) default_span: Span,
     /// Whether one of its own rules, or of those that it extends, looks at paths.
@@ -176,7 +176,7 @@ pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -
             named,
             traceless: has_paths && subject.is_traceless(),
         };
-        let decided = |offset: u32, ruling, near| Decision {
+        let decided = |offset: usize, ruling, near| Decision {
             id: RuleId(first.saturating_add(offset)),
             ruling,
             near,

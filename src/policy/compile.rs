@@ -18,7 +18,7 @@ use super::spec::{PolicySpec, Problem, Severity, Span};
 use super::verdict::{Action, RuleId};
 
 /// The most ways of deciding that the policies of one set may have together.
-const WAYS_MAX: u32 = 100_000;
+const WAYS_MAX: usize = 100_000;
 
 /// What is known of one way of deciding: labels of metrics, and where it was written.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -113,8 +113,8 @@ pub fn compile(specs: &[PolicySpec]) -> (Option<PolicySet>, Vec<Problem>) {
 
 /// Appends what is known of the ids of `top`, in their order.
 fn enumerate(top: &Arc<Policy>, rules: &mut Vec<RuleInfo>) {
-    let mut own: BTreeMap<u32, RuleInfo> = BTreeMap::new();
-    let mut work: Vec<(&Policy, u32, String)> = vec![(top, 0, String::new())];
+    let mut own: BTreeMap<usize, RuleInfo> = BTreeMap::new();
+    let mut work: Vec<(&Policy, usize, String)> = vec![(top, 0, String::new())];
     while let Some((policy, first, prefix)) = work.pop() {
         for slot in &policy.slots {
             let id = first.saturating_add(slot.offset);

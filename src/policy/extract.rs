@@ -118,22 +118,20 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
         subtree |= goes_down(flags);
     }
     let mut places = Vec::new();
-    if rest.is_empty() {
-        places.push(ground.here());
-    } else {
+    if !rest.is_empty() {
         places.push(ground.resolve(rest));
-        if words(rest).next().is_none() {
+    }
+    if rest.contains(&b' ') {
+        let (flags, paths): (Vec<&[u8]>, Vec<&[u8]>) =
+            words(rest).partition(|word| word.starts_with(b"-"));
+        subtree |= flags.into_iter().any(goes_down);
+        if paths.is_empty() {
             places.push(ground.here());
         }
-        if rest.contains(&b' ') {
-            for word in words(rest) {
-                if word.starts_with(b"-") {
-                    subtree |= goes_down(word);
-                } else {
-                    places.push(ground.resolve(word));
-                }
-            }
-        }
+        places.extend(paths.into_iter().map(|path| ground.resolve(path)));
+    }
+    if rest.is_empty() {
+        places.push(ground.here());
     }
     if subtree {
         places.into_iter().map(Place::with_subtree).collect()

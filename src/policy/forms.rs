@@ -103,11 +103,12 @@ pub(super) fn of_verb<'a>(verb: Verb, word: Option<&'a str>, words: &'a Words) -
     }
     let named = words.get(&verb).into_iter().flatten();
     forms.extend(named.map(|word| plain(word)));
-    forms.extend(
-        values(verb)
-            .filter(|value| !words.get(&verb).is_some_and(|words| words.contains(*value)))
-            .map(|value| plain(value)),
-    );
+    for value in values(verb) {
+        let named = words.get(&verb);
+        if !named.is_some_and(|words| words.contains(value)) {
+            forms.push(plain(value));
+        }
+    }
     forms
 }
 

@@ -25,6 +25,8 @@ pub mod judge;
 mod names;
 mod path;
 mod rule;
+#[cfg(test)]
+mod sample;
 mod scene;
 pub mod spec;
 mod suggest;

@@ -295,8 +295,7 @@ impl Pattern {
     /// Whether this name may stand for some form of the verb `key`.
     pub(super) fn concerns(&self, key: Key<'_>) -> bool {
         match (self, key) {
-            (Self::All, _) => true,
-            (Self::Group(_), Key::Known(Verb::Site)) => true,
+            (Self::All, _) | (Self::Group(_), Key::Known(Verb::Site)) => true,
             (Self::Group(group), Key::Known(Verb::Stat | Verb::Mdtm)) => {
                 // Their group depends on the argument: see `Command::groups`.
                 [Group::Info, Group::List, Group::Modify]

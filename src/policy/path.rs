@@ -238,7 +238,10 @@ impl<'a> Ground<'a> {
     fn is_too_long(&self, argument: &[u8]) -> bool {
         let absolute = matches!(argument.first(), Some(b'/' | b'\'' | b'\\'));
         let before = match self.directory {
-            Some(directory) if !absolute => directory.len().saturating_add(1),
+            Some(directory) if !absolute => {
+                let separator = usize::from(!directory.ends_with(b"/"));
+                directory.len().saturating_add(separator)
+            }
             Some(_) | None => 0,
         };
         before.saturating_add(argument.len()) > self.dialect.path_bytes

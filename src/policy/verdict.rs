@@ -95,7 +95,6 @@ const fn own_text(code: u16) -> &'static str {
         503 => "Bad sequence of commands.",
         504 => "Command not implemented for that parameter.",
         530 => "Not logged in.",
-        550 => "Requested action not taken.",
         553 => "Requested action not taken, file name not allowed.",
         200..300 => "Command okay.",
         300..400 => "Further information required.",
@@ -144,12 +143,12 @@ impl Action {
 
 /// Which way of deciding it was: an index into [`super::PolicySet::rules`].
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RuleId(pub(super) u32);
+pub struct RuleId(pub(super) usize);
 
 impl RuleId {
     /// The index into [`super::PolicySet::rules`].
     pub const fn index(self) -> usize {
-        self.0 as usize
+        self.0
     }
 }
 

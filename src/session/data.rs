@@ -118,6 +118,16 @@ impl DataPair {
     }
 }
 
+/// The verb that asks for a data connection in `form`.
+const fn verb_of(form: DataForm) -> Verb {
+    match form {
+        DataForm::Eprt => Verb::Eprt,
+        DataForm::Epsv => Verb::Epsv,
+        DataForm::Pasv => Verb::Pasv,
+        DataForm::Port => Verb::Port,
+    }
+}
+
 /// A data connection that is being set up for the client's PASV, EPSV, PORT or EPRT.
 #[derive(Debug)]
 pub(super) struct Setup {
@@ -175,7 +185,11 @@ impl Session {
         self.drop_data(End::Reset);
         let towards_server = self.server_form(form);
         let active = matches!(towards_server, DataForm::Port | DataForm::Eprt);
-        if active && self.login.user.is_none() {
+        if self.judge.is_unsupported(&Name::Known(verb_of(towards_server))) {
+            self.answer(head, 502, "Command not implemented.", Outcome::Denied);
+            return;
+        }
+        if active && !self.login.is_in() {
             // No listener is opened for somebody who is not logged in.
             self.answer(
                 head,
@@ -236,9 +250,8 @@ impl Session {
             (DataForm::Eprt, Family::V4) if self.data.lacks_eprt || lacks(Verb::Eprt) => {
                 DataForm::Port
             }
-            (DataForm::Pasv, Family::V4) if lacks(Verb::Pasv) && !lacks(Verb::Epsv) => {
-                DataForm::Epsv
-            }
+            (DataForm::Pasv, Family::V4) if lacks(Verb::Pasv) => DataForm::Epsv,
+            (DataForm::Port, Family::V4) if lacks(Verb::Port) => DataForm::Eprt,
             (form, _) => form,
         }
     }
@@ -489,7 +502,7 @@ impl Session {
             end: End::Reset,
         });
         if leg == Leg::Client {
-            self.cut_transfer(true);
+            self.client_data_reset();
         }
         self.settle();
     }

@@ -75,6 +75,15 @@ impl Deadlines {
         }
     }
 
+    /// Whether `timer` runs.
+    #[cfg(debug_assertions)]
+    pub(super) fn runs(&self, timer: Timer) -> bool {
+        Timer::ALL
+            .iter()
+            .zip(&self.at)
+            .any(|(each, at)| *each == timer && at.is_some())
+    }
+
     /// When the first timer runs out.
     pub(super) fn next(&self) -> Option<Duration> {
         self.at.iter().flatten().min().copied()

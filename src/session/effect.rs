@@ -19,6 +19,15 @@ pub(super) struct Login {
     pub(super) refused: bool,
     /// The name that got in.
     pub(super) user: Option<Bytes>,
+    /// The server's greeting said that no login is needed.
+    pub(super) open: bool,
+}
+
+impl Login {
+    /// Whether the server takes the client for logged in, as somebody or as nobody in particular.
+    pub(super) const fn is_in(&self) -> bool {
+        self.user.is_some() || self.open
+    }
 }
 
 /// What the server remembers between commands.
@@ -28,8 +37,10 @@ pub(super) struct Place {
     pub(super) directory: Option<Bytes>,
     /// The directory that it stated right after login.
     pub(super) home: Option<Bytes>,
-    /// Home was asked for, whatever the answer.
-    pub(super) home_asked: bool,
+    /// A directory was stated since login, or could not be.
+    home_settled: bool,
+    /// Something may have moved since login.
+    moved: bool,
     /// A REST that the server has accepted and no transfer has used.
     pub(super) restart: Option<u64>,
     /// That offset belongs to a transfer which was refused: it must be taken back.
@@ -38,6 +49,33 @@ pub(super) struct Place {
     pub(super) renaming: Option<Option<Bytes>>,
     /// EPSV ALL was said (RFC 2428 §4).
     pub(super) only_epsv: bool,
+}
+
+impl Place {
+    /// Whether the directory that is stated next is home.
+    pub(super) const fn may_learn_home(&self) -> bool {
+        !self.home_settled && !self.moved
+    }
+
+    /// The server stated the working directory, or failed to.
+    pub(super) fn state(&mut self, directory: Option<Bytes>) {
+        if self.may_learn_home() {
+            self.home_settled = true;
+            self.home.clone_from(&directory);
+        }
+        self.directory = directory;
+    }
+
+    /// The working directory may be another one now.
+    fn displace(&mut self) {
+        self.directory = None;
+        self.moved = true;
+    }
+}
+
+/// Whether `code` says that the client is logged in (RFC 959 §5.4, RFC 2228 §4).
+pub(super) const fn is_login(code: Code) -> bool {
+    matches!(code.value(), 230 | 232)
 }
 
 impl Session {
@@ -52,7 +90,7 @@ impl Session {
         let done = code.class() == 2;
         let Name::Known(verb) = &command.name else {
             // A verb that the gateway does not know may have moved anything.
-            self.place.directory = None;
+            self.place.displace();
             return;
         };
         #[expect(
@@ -66,7 +104,7 @@ impl Session {
                 self.void_user();
                 self.place = Place::default();
             }
-            Verb::Pwd if code.value() == 257 => self.place.directory = reply::directory(line),
+            Verb::Pwd if code.value() == 257 => self.place.state(reply::directory(line)),
             // A refused REST leaves the offset that was there before.
             Verb::Rest if code.class() == 3 => {
                 self.place.restart_is_stale = false;
@@ -84,7 +122,7 @@ impl Session {
             | Verb::Smnt
                 if done =>
             {
-                self.place.directory = None;
+                self.place.displace();
             }
             _ => {}
         }
@@ -95,11 +133,12 @@ impl Session {
     fn learn_user(&mut self, command: &Command, code: Code) {
         let name = Bytes::copy_from_slice(command.argument_bytes());
         match code.class() {
-            2 => {
+            2 if is_login(code) => {
                 self.void_user();
                 self.login.trying = Some(name);
                 self.log_in();
             }
+            2 => {}
             3 => {
                 self.void_user();
                 self.login.trying = Some(name);
@@ -114,7 +153,9 @@ impl Session {
     /// PASS or ACCT was answered (RFC 959 §5.4: 202 where no more was needed).
     fn learn_password(&mut self, verb: Verb, code: Code) {
         match code.class() {
-            2 if self.login.user.is_none() => self.log_in(),
+            2 if self.login.user.is_none() && (is_login(code) || code.value() == 202) => {
+                self.log_in();
+            }
             4 | 5 if self.login.user.is_none() && verb == Verb::Pass && code.value() != 503 => {
                 let user = self.login.trying.clone().unwrap_or_default();
                 self.note(Fact::Login {
@@ -128,7 +169,10 @@ impl Session {
 
     /// The server let the tried name in.
     fn log_in(&mut self) {
-        let user = self.login.trying.clone().unwrap_or_default();
+        let Some(user) = self.login.trying.clone() else {
+            // A login without a name is nobody's.
+            return;
+        };
         self.login.user = Some(user.clone());
         self.place = Place {
             only_epsv: self.place.only_epsv,

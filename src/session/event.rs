@@ -362,7 +362,7 @@ impl fmt::Debug for CommandRecord {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter
             .debug_struct("CommandRecord")
-            .field("name", &self.name.as_ref().map(Name::as_str))
+            .field("name", &self.name)
             .field("outcome", &self.outcome)
             .field("code", &self.code)
             .field("origin", &self.origin)

@@ -11,7 +11,7 @@ pub struct Limits {
     pub login_timeout: Duration,
     /// From a line's first byte to its last.
     pub command_timeout: Duration,
-    /// From a command sent to its final reply, or to the next line of it; not while data moves.
+    /// From a command sent to the end of its final reply; not while data moves.
     pub reply_timeout: Duration,
     /// Between commands; never while data moves.
     pub idle_timeout: Duration,

@@ -18,14 +18,17 @@ use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 
+use crate::ftp::command::Name;
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::ftp::reply::ReplyReader;
+use crate::ftp::verb::Verb;
 use crate::policy::Judge;
 
 mod data;
 mod deadline;
 mod effect;
 pub mod event;
+mod invariant;
 pub mod limits;
 mod pipeline;
 mod server;
@@ -47,7 +50,7 @@ pub use limits::Limits;
 use pipeline::Pipeline;
 use server::{Abort, Incoming};
 use state::{Head, Phase};
-use transfer::Transfer;
+use transfer::{StatusOwed, Transfer};
 
 /// How often a line may be too long before the session ends: a client that sends such lines
 /// again and again probes for a server that runs their tails.
@@ -110,6 +113,10 @@ pub struct Session {
     head: Option<Box<Head>>,
     /// An ABOR that was sent ahead of its turn.
     abort: Abort,
+    /// Bytes of the server's that came before the command in flight was sent: no reply to it.
+    early_bytes: usize,
+    /// Preliminary replies that came while no command was in work.
+    stray_preliminaries: u8,
     /// Who the client is to the server.
     login: Login,
     /// What the server remembers between commands.
@@ -118,8 +125,8 @@ pub struct Session {
     data: DataPair,
     /// What moves over them.
     transfer: Option<Box<Transfer>>,
-    /// Bare STATs that were answered out of turn and wait for the byte count.
-    status_owed: Option<Box<Head>>,
+    /// A bare STAT that is answered out of turn, once the byte count is known.
+    status_owed: Option<StatusOwed>,
     /// Every timer.
     deadlines: Deadlines,
     /// Lines that were no command and unknown verbs that were refused.
@@ -161,6 +168,8 @@ impl Session {
             reply_open: false,
             head: None,
             abort: Abort::Idle,
+            early_bytes: 0,
+            stray_preliminaries: 0,
             login: Login::default(),
             place: Place::default(),
             data: DataPair::new(canonical(local)),
@@ -191,6 +200,7 @@ impl Session {
             Leg::Server => self.read_replies(bytes),
         }
         self.advance();
+        self.check();
     }
 
     /// A control connection has ended: FIN, or broken.
@@ -205,6 +215,7 @@ impl Session {
             (Leg::Server, End::Fin | End::Reset) => self.server_vanished(),
         }
         self.advance();
+        self.check();
     }
 
     /// Something that the shell did or saw.
@@ -246,6 +257,7 @@ impl Session {
             Told::StrangerRefused(leg) => self.note_data(leg, DataOutcome::Stranger),
         }
         self.advance();
+        self.check();
     }
 
     /// The deadline has come.
@@ -258,6 +270,7 @@ impl Session {
             self.timed_out(timer);
         }
         self.advance();
+        self.check();
     }
 
     /// The next thing to do; draw until None after each feed.
@@ -329,9 +342,11 @@ impl Session {
             .transfer
             .as_ref()
             .is_some_and(|transfer| !transfer.is_clean())
-            && self.abort == Abort::Idle
         {
-            self.push(Action::Ask(OwnCommand::Abort));
+            let lacks_abort = self.judge.is_unsupported(&Name::Known(Verb::Abor));
+            if self.abort == Abort::Idle && !lacks_abort {
+                self.push(Action::Ask(OwnCommand::Abort));
+            }
             self.cut_transfer(true);
         }
         self.finish_unanswered();
@@ -432,21 +447,19 @@ impl Session {
         }
     }
 
-    /// Counts a fault of the client's; ends the session at the bound.
-    fn count_fault(&mut self, fault: ClientFault) {
+    /// Counts a fault of the client's; true where it is one too many.
+    fn is_too_many(&mut self, fault: ClientFault) -> bool {
         self.violations = self.violations.saturating_add(1);
         if fault == ClientFault::LineTooLong {
             self.long_lines = self.long_lines.saturating_add(1);
         }
         let bound = self.profile.limits.violations;
-        let bound = if self.login.user.is_some() {
+        let bound = if self.login.is_in() {
             bound
         } else {
             bound.checked_div(VIOLATIONS_BEFORE_LOGIN).unwrap_or(bound)
         };
-        if self.violations > bound || self.long_lines > LONG_LINES {
-            self.goodbye(CloseReason::Violation, "Too many bad commands, closing.");
-        }
+        self.violations > bound || self.long_lines > LONG_LINES
     }
 
     /// Something to be done, behind the replies that are already owed.

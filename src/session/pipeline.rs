@@ -95,14 +95,15 @@ impl Pipeline {
             Framed::Fault(fault, raw) => Item::Fault(fault, verb_of(&raw)),
         };
         self.empty_lines = 0;
-        if let (Some(last), true) = (self.queue.back_mut(), is_noop(&item)) {
-            if is_noop(&last.item) && last.repeats < u16::MAX {
-                last.repeats = last.repeats.saturating_add(1);
-                return true;
-            }
+        if let Some(last) = self.queue.back_mut()
+            && last.repeats < u16::MAX
+            && is_same_noop(&last.item, &item)
+        {
+            last.repeats = last.repeats.saturating_add(1);
+            return true;
         }
         let mut entry = Entry::new(item, now);
-        if self.acted_ahead && entry.is(Verb::Abor) {
+        if self.acted_ahead && entry.is_abort() {
             self.acted_ahead = false;
             entry.acted = true;
         }
@@ -127,19 +128,36 @@ impl Pipeline {
         entry
     }
 
-    /// The entry that was read last.
-    pub(super) fn last_mut(&mut self) -> Option<&mut Entry> {
-        self.queue.back_mut()
+    /// The entry whose turn it is, if it is `verb` without argument.
+    pub(super) fn first_if_bare(&self, verb: Verb) -> Option<&Command> {
+        match &self.queue.front()?.item {
+            Item::Command(command)
+                if command.name == Name::Known(verb) && command.argument.is_none() =>
+            {
+                Some(command)
+            }
+            Item::Command(_) | Item::Fault(..) => None,
+        }
     }
 
-    /// Takes the entry that was read last, if it is the only one and `verb` without argument.
-    pub(super) fn take_only(&mut self, verb: Verb) -> Option<Entry> {
-        let only = self.queue.len() == 1
-            && self.queue.front().is_some_and(|entry| {
-                entry.is(verb)
-                    && matches!(&entry.item, Item::Command(command) if command.argument.is_none())
-            });
-        if only { self.queue.pop_front() } else { None }
+    /// Whether an ABOR waits that was not acted on, in the queue or, where that is full, behind.
+    pub(super) fn has_abort(&mut self) -> bool {
+        if self.queue.iter().any(Entry::is_abort_to_act_on) {
+            return true;
+        }
+        self.is_full() && !self.acted_ahead && self.reader.finds_abort()
+    }
+
+    /// The first ABOR that waits counts as acted on.
+    pub(super) fn mark_abort(&mut self) {
+        match self
+            .queue
+            .iter_mut()
+            .find(|entry| entry.is_abort_to_act_on())
+        {
+            Some(entry) => entry.acted = true,
+            None => self.acted_ahead = true,
+        }
     }
 
     /// Whether no more commands are taken for now.
@@ -148,8 +166,15 @@ impl Pipeline {
     }
 
     /// Whether nothing waits.
+    #[cfg(debug_assertions)]
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
+    }
+
+    /// Whether an ABOR that was acted on waits for its turn.
+    #[cfg(debug_assertions)]
+    pub(super) fn owes_abort(&self) -> bool {
+        self.acted_ahead || self.queue.iter().any(|entry| entry.acted)
     }
 
     /// Whether the client may be read.
@@ -160,15 +185,6 @@ impl Pipeline {
     /// Whether a line has begun and not ended.
     pub(super) fn in_line(&self) -> bool {
         self.reader.in_line()
-    }
-
-    /// Whether an ABOR stands behind a full queue; it then counts as acted on.
-    pub(super) fn takes_abort_ahead(&mut self) -> bool {
-        if !self.is_full() || self.acted_ahead || !self.reader.finds_abort() {
-            return false;
-        }
-        self.acted_ahead = true;
-        true
     }
 }
 
@@ -183,16 +199,22 @@ impl Entry {
         }
     }
 
-    /// Whether this is the command `verb`.
-    pub(super) fn is(&self, verb: Verb) -> bool {
-        matches!(&self.item, Item::Command(command) if command.name == Name::Known(verb))
+    /// Whether this is an ABOR without an argument.
+    fn is_abort(&self) -> bool {
+        matches!(&self.item, Item::Command(command)
+            if command.name == Name::Known(Verb::Abor) && command.argument.is_none())
+    }
+
+    /// Whether this is an ABOR that was not acted on.
+    fn is_abort_to_act_on(&self) -> bool {
+        !self.acted && self.is_abort()
     }
 }
 
-/// Whether `item` is a NOOP without an argument.
-fn is_noop(item: &Item) -> bool {
-    matches!(item, Item::Command(command)
-        if command.name == Name::Known(Verb::Noop) && command.argument.is_none())
+/// Whether both are a NOOP without an argument, spelled alike.
+fn is_same_noop(one: &Item, other: &Item) -> bool {
+    matches!((one, other), (Item::Command(one), Item::Command(other))
+        if one == other && one.name == Name::Known(Verb::Noop) && one.argument.is_none())
 }
 
 /// The verb of the table that a rejected line begins with: all of it that may be logged, since

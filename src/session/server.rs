@@ -6,6 +6,7 @@
 use bytes::{Bytes, BytesMut};
 
 use super::deadline::Timer;
+use super::effect;
 use super::state::{Head, Phase, Stage};
 use super::transfer::FinalReply;
 use super::truth;
@@ -83,10 +84,16 @@ impl Session {
     pub(super) fn read_replies(&mut self, bytes: &[u8]) {
         self.replies.push(bytes);
         while !self.is_over() {
-            match self.replies.next_line() {
-                None => break,
-                Some(Ok(line)) => self.take_line(line),
-                Some(Err(fault)) => self.break_off(fault),
+            let held = self.replies.buffered();
+            let Some(line) = self.replies.next_line() else {
+                break;
+            };
+            let is_early = self.early_bytes > 0;
+            let taken = held.saturating_sub(self.replies.buffered());
+            self.early_bytes = self.early_bytes.saturating_sub(taken);
+            match line {
+                Ok(line) => self.take_line(line, is_early),
+                Err(fault) => self.break_off(fault),
             }
         }
     }
@@ -105,13 +112,14 @@ impl Session {
         );
     }
 
-    /// Takes one line of a reply.
-    fn take_line(&mut self, line: ReplyLine) {
+    /// Takes one line of a reply. One that begins early came before the command in flight was
+    /// sent.
+    fn take_line(&mut self, line: ReplyLine, is_early: bool) {
         if line.first {
             self.note(Fact::ServerReply {
                 code: line.code.value(),
             });
-            let Some(owner) = self.owner(line.code) else {
+            let Some(owner) = self.owner(line.code, is_early) else {
                 self.break_off(ServerFault::BadGreeting);
                 return;
             };
@@ -137,13 +145,14 @@ impl Session {
         }
         if line.last {
             self.take_reply(incoming);
+            self.answer_measured_status();
         } else {
             self.incoming = Some(incoming);
         }
     }
 
     /// Whose a reply with `code` is that begins now; None where it cannot be a greeting.
-    fn owner(&mut self, code: Code) -> Option<Owner> {
+    fn owner(&mut self, code: Code, is_early: bool) -> Option<Owner> {
         if self.phase == Phase::Greeting {
             return match (code.class(), &self.profile.greeting) {
                 (3 | 6, _) => None,
@@ -151,7 +160,7 @@ impl Session {
                 (_, None) => Some(Owner::Greeting),
             };
         }
-        let owner = self.awaited(code);
+        let owner = if is_early { None } else { self.awaited(code) };
         if owner.is_none() {
             self.note(Fact::ServerFault(ServerFault::Unsolicited));
         }
@@ -204,7 +213,10 @@ impl Session {
         }
         match owner {
             Owner::Abort if code.is_preliminary() => {}
-            Owner::Abort => self.abort = Abort::Answered(code, held),
+            Owner::Abort => {
+                self.deadlines.disarm(Timer::Reply);
+                self.abort = Abort::Answered(code, held);
+            }
             Owner::Client => self.take_relayed(code, &first),
             Owner::Directory if code.is_preliminary() => {}
             Owner::Directory => {
@@ -236,11 +248,12 @@ impl Session {
 
     /// Counts a preliminary reply; false where the server sends them without end.
     fn count_preliminary(&mut self) -> bool {
-        let Some(head) = &mut self.head else {
-            return true;
+        let count = match &mut self.head {
+            Some(head) => &mut head.preliminaries,
+            None => &mut self.stray_preliminaries,
         };
-        head.preliminaries = head.preliminaries.saturating_add(1);
-        if head.preliminaries > PRELIMINARIES {
+        *count = count.saturating_add(1);
+        if *count > PRELIMINARIES {
             self.break_off(ServerFault::WrongCode);
             return false;
         }
@@ -272,7 +285,7 @@ impl Session {
         });
         match code.class() {
             1 => {}
-            2 => self.serve(),
+            2 => self.serve(code),
             _ => self.close(CloseReason::ServerGone, End::Fin),
         }
     }
@@ -282,27 +295,32 @@ impl Session {
         match (code.class(), self.profile.greeting.clone()) {
             (1, _) => {}
             (2, Some(greeting)) => {
-                let code = greeting
+                let stated = greeting
                     .get(..3)
                     .and_then(|digits| std::str::from_utf8(digits).ok()?.parse().ok())
                     .unwrap_or(220);
                 self.out.extend_from_slice(&greeting);
                 self.note(Fact::Reply {
-                    code,
+                    code: stated,
                     origin: Origin::Gateway,
                 });
-                self.serve();
+                self.serve(code);
             }
             _ => self.goodbye(CloseReason::ServerGone, "Service not available."),
         }
     }
 
-    /// The session is in service.
-    fn serve(&mut self) {
+    /// The session is in service, after a greeting with `code`.
+    fn serve(&mut self, code: Code) {
         self.phase = Phase::Serving;
         self.deadlines.disarm(Timer::Greeting);
-        let timeout = self.profile.limits.login_timeout;
-        self.deadlines.arm(Timer::Login, self.now.elapsed, timeout);
+        if effect::is_login(code) {
+            // The server asks for no name; to policy nobody is logged in.
+            self.login.open = true;
+        } else {
+            let timeout = self.profile.limits.login_timeout;
+            self.deadlines.arm(Timer::Login, self.now.elapsed, timeout);
+        }
         self.note(Fact::Greeted);
     }
 
@@ -416,9 +434,10 @@ fn forwarded_owner(head: &Head, code: Code) -> Owner {
     }
 }
 
-/// Whether the reply to `head` is a list of commands.
+/// Whether the reply to `head` may list commands: to HELP about one command vsftpd lists all of
+/// them, Pure-FTPd its SITE subcommands.
 fn is_help(head: &Head) -> bool {
-    head.verb() == Some(Verb::Help) && head.command.argument.is_none() || is_about_site(head)
+    head.verb() == Some(Verb::Help) || is_about_site(head)
 }
 
 /// Whether the reply to `head` is a list of SITE subcommands: HELP SITE, SITE HELP.

@@ -23,8 +23,9 @@ use bytes::Bytes;
 use super::data::Setup;
 use super::deadline::Timer;
 use super::effect;
-use super::pipeline::Item;
+use super::pipeline::{Entry, Item};
 use super::server::Abort;
+use super::transfer::StatusOwed;
 use super::truth;
 use super::{
     Action, CloseReason, CommandRecord, DataForm, Fact, LoginOutcome, Origin, Outcome, OwnCommand,
@@ -40,6 +41,9 @@ use crate::policy::{Judgement, Permit, Query, Verdict};
 /// How long the refusal of a PASS takes whose USER policy refused: about as long as servers
 /// take to refuse one, so that names cannot be told apart by time (RFC 2577 §7).
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);
+
+/// The reply to the bad command that is one too many.
+const TOO_MANY: &str = "Too many bad commands, closing.";
 
 /// Which part of its life a session is in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -174,62 +178,60 @@ impl Session {
 
     /// Makes the bytes that came commands, and acts on an ABOR or a STAT that may not wait.
     pub(super) fn read_commands(&mut self) {
-        while self.pipeline.pull(self.now.elapsed) {
+        loop {
+            while self.pipeline.pull(self.now.elapsed) {}
             self.act_on_abort();
-            self.act_on_status();
-        }
-        if self.transfer.is_some() && self.abort == Abort::Idle && self.pipeline.takes_abort_ahead()
-        {
-            let command = abort_command();
-            if self.permits(&command) {
-                self.send_abort();
+            // A STAT that is taken out makes room for another command.
+            if !self.act_on_status() {
+                break;
             }
         }
     }
 
-    /// Breaks off the running transfer if the entry just read is an ABOR that policy allows.
+    /// Breaks off the running transfer if an ABOR that policy allows has been read, wherever it
+    /// stands: it acts at once, only its reply waits for its turn.
     fn act_on_abort(&mut self) {
-        if self.transfer.is_none() || self.abort != Abort::Idle {
-            return;
-        }
-        let Some(entry) = self.pipeline.last_mut() else {
-            return;
-        };
-        if !entry.is(Verb::Abor) || entry.acted {
-            return;
-        }
-        if self.permits(&abort_command()) {
-            if let Some(entry) = self.pipeline.last_mut() {
-                entry.acted = true;
-            }
+        if self.transfer.is_some()
+            && self.abort == Abort::Idle
+            && self.pipeline.has_abort()
+            && self.permits(&abort_command())
+        {
+            self.pipeline.mark_abort();
             self.send_abort();
         }
     }
 
-    /// Answers a bare STAT during a transfer when nothing is queued before it.
-    fn act_on_status(&mut self) {
-        if self.transfer.is_none() || self.status_owed.is_some() || self.abort != Abort::Idle {
-            return;
+    /// Answers a bare STAT during a transfer when nothing is queued before it; whether there was
+    /// one. Before the preliminary reply it waits: a client would take its 211 for the
+    /// transfer's. One that policy refuses waits for its turn.
+    pub(super) fn act_on_status(&mut self) -> bool {
+        let is_under_way = self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.is_promised());
+        if !is_under_way || self.status_owed.is_some() || self.abort != Abort::Idle {
+            return false;
         }
-        let Some(entry) = self.pipeline.take_only(Verb::Stat) else {
-            return;
+        let Some(command) = self.pipeline.first_if_bare(Verb::Stat) else {
+            return false;
         };
-        let Item::Command(command) = entry.item else {
-            return;
+        let judgement = self.judge.decide(&self.query(command));
+        if !matches!(judgement.verdict, Verdict::Forward(_)) {
+            return false;
+        }
+        let Some(Entry {
+            item: Item::Command(command),
+            read_at,
+            ..
+        }) = self.pipeline.pop()
+        else {
+            return false;
         };
-        let mut head = Box::new(Head::new(command, entry.read_at, false));
-        let judgement = self.judge.decide(&self.query(&head.command));
+        let mut head = Box::new(Head::new(command, read_at, false));
         head.keep(&judgement);
-        match judgement.verdict {
-            Verdict::Forward(_) => {
-                self.status_owed = Some(head);
-                self.push(Action::Measure);
-            }
-            Verdict::Answer(reply) | Verdict::Deny(reply) | Verdict::Close(reply) => {
-                self.say(reply.code, &reply.text);
-                self.record(*head, Some(reply.code), Origin::Gateway, Outcome::Denied);
-            }
-        }
+        self.status_owed = Some(StatusOwed::new(head));
+        self.push(Action::Measure);
+        true
     }
 
     /// Whether policy allows `command` now.
@@ -267,7 +269,11 @@ impl Session {
     /// Answers a line that was no command.
     fn answer_fault(&mut self, fault: ClientFault, verb: Option<Verb>, read_at: Duration) {
         self.note(Fact::ClientFault(fault));
-        let (code, text, fate) = fault.answer();
+        let (code, text, fate) = match fault.answer() {
+            // The line has one reply, also where it is the last one.
+            (_, _, Fate::Counted) if self.is_too_many(fault) => (421, TOO_MANY, Fate::Ends),
+            answer => answer,
+        };
         self.say(code, text);
         let name = verb.map(Name::Known);
         let took = self.now.elapsed.saturating_sub(read_at);
@@ -287,15 +293,17 @@ impl Session {
             transferred: false,
         })));
         match fate {
-            Fate::Counted => self.count_fault(fault),
             Fate::Ends => self.close(CloseReason::Violation, super::End::Fin),
-            Fate::Lives => {}
+            Fate::Counted | Fate::Lives => {}
         }
     }
 
     /// Works on `head`: from the beginning, or again once what was missing is known.
     pub(super) fn begin(&mut self, mut head: Box<Head>) {
         if head.acted {
+            // It was judged when it was read; what decided is told all the same.
+            let judgement = self.judge.decide(&self.query(&head.command));
+            head.keep(&judgement);
             self.answer_acted_abort(head);
             return;
         }
@@ -338,7 +346,7 @@ impl Session {
                 Outcome::Invalid,
             )),
             Verb::Ccc => Some((533, "Command protection level denied.", Outcome::Invalid)),
-            Verb::Site | Verb::Chmod if self.login.user.is_none() => {
+            Verb::Site | Verb::Chmod if !self.login.is_in() => {
                 Some((502, "Command not implemented.", Outcome::Denied))
             }
             _ => None,
@@ -347,25 +355,29 @@ impl Session {
 
     /// Whether the server must be asked for its working directory before `head` is judged.
     fn must_learn(&self, head: &Head) -> bool {
-        if self.login.user.is_none() || head.verb() == Some(Verb::Quit) {
+        if self.login.user.is_none()
+            || head.directory_asked
+            || head.verb() == Some(Verb::Quit)
+            || self.judge.is_unsupported(&Name::Known(Verb::Pwd))
+        {
             return false;
         }
-        if self.judge.uses_home() && !self.place.home_asked {
+        if self.judge.uses_home() && self.place.may_learn_home() {
             return true;
         }
-        !head.directory_asked
-            && self.place.directory.is_none()
-            && self.judge.needs_directory(&self.query(&head.command))
+        if self.place.directory.is_some() {
+            return false;
+        }
+        // RFC 3659 §5.2: what follows REST is the transfer, so the question comes before it.
+        let retrieval = (head.verb() == Some(Verb::Rest)).then(retrieval);
+        let command = retrieval.as_ref().unwrap_or(&head.command);
+        self.judge.needs_directory(&self.query(command))
     }
 
     /// The hidden PWD was answered: what it states is the directory, and home if nothing has
     /// moved since login. Without an answer paths stay unsure.
     pub(super) fn learnt(&mut self, directory: Option<Bytes>) {
-        if !self.place.home_asked {
-            self.place.home_asked = true;
-            self.place.home.clone_from(&directory);
-        }
-        self.place.directory = directory;
+        self.place.state(directory);
         if let Some(head) = self.head.take() {
             self.begin(head);
         }
@@ -388,12 +400,15 @@ impl Session {
             }
             self.note_denied_login();
         }
-        let unknown = matches!(head.command.name, Name::Other(_));
-        self.answer(head, code, text, Outcome::Denied);
-        if unknown {
+        if matches!(head.command.name, Name::Other(_)) {
             self.note(Fact::ClientFault(ClientFault::UnknownVerb));
-            self.count_fault(ClientFault::UnknownVerb);
+            if self.is_too_many(ClientFault::UnknownVerb) {
+                self.answer(head, 421, TOO_MANY, Outcome::Denied);
+                self.close(CloseReason::Violation, super::End::Fin);
+                return;
+            }
         }
+        self.answer(head, code, text, Outcome::Denied);
     }
 
     /// A login was refused by policy.
@@ -549,13 +564,18 @@ impl Session {
     fn send(&mut self, mut head: Box<Head>, permit: Permit) {
         head.stage = Stage::Forwarded;
         self.head = Some(head);
-        self.push(Action::Forward(permit));
-        self.await_reply();
+        self.write(Action::Forward(permit));
     }
 
     /// Writes a command of the gateway's own; its reply is awaited.
     pub(super) fn ask(&mut self, command: OwnCommand) {
-        self.push(Action::Ask(command));
+        self.write(Action::Ask(command));
+    }
+
+    /// Writes to the server. What has come from it so far is no reply to this.
+    pub(super) fn write(&mut self, action: Action) {
+        self.early_bytes = self.replies.buffered();
+        self.push(action);
         self.await_reply();
     }
 
@@ -607,12 +627,16 @@ impl Session {
         origin: Origin,
         outcome: Outcome,
     ) {
-        let secret = head.command.is_secret() || self.is_configured_secret(&head.command);
+        // A refused verb that nobody knows may be a mistyped PASS, and its name a password.
+        let refused = outcome != Outcome::Forwarded;
+        let is_unknown = refused && matches!(head.command.name, Name::Other(_));
+        let secret =
+            is_unknown || head.command.is_secret() || self.is_configured_secret(&head.command);
         let hidden = secret && head.command.argument.is_some();
         let took = self.now.elapsed.saturating_sub(head.read_at);
         self.note(Fact::Command(Box::new(CommandRecord {
             argument: if hidden { None } else { head.command.argument },
-            name: Some(head.command.name),
+            name: (!is_unknown).then_some(head.command.name),
             secret: hidden,
             directory: self.place.directory.clone(),
             path: head.path,
@@ -656,6 +680,15 @@ impl Session {
         let user = self.login.user.as_deref();
         self.judge
             .could_allow(name, word, user, self.client.ip(), self.now.unix_time)
+    }
+}
+
+/// A retrieval of something in the working directory, to ask policy what it would need.
+fn retrieval() -> Command {
+    Command {
+        name: Name::Known(Verb::Retr),
+        spelling: Bytes::from_static(b"RETR"),
+        argument: Some(Bytes::from_static(b"x")),
     }
 }
 

@@ -95,16 +95,52 @@ pub(super) struct Transfer {
     stalled: u32,
     /// A look is under way.
     looking: bool,
+    /// The server has refused it while both data connections were there; whether bytes moved is
+    /// being asked.
+    refused: bool,
     /// The server's last word, until the relay has settled.
     pub(super) final_reply: Option<FinalReply>,
     /// The server has closed its control connection behind that word.
     server_gone: bool,
 }
 
+/// A bare STAT that is answered while the transfer runs.
+#[derive(Debug)]
+pub(super) struct StatusOwed {
+    /// The command.
+    head: Box<Head>,
+    /// The byte count, once it is known; a reply whose lines are on their way goes first.
+    bytes: Option<u64>,
+}
+
+impl StatusOwed {
+    /// The byte count has been asked for.
+    pub(super) const fn new(head: Box<Head>) -> Self {
+        Self { head, bytes: None }
+    }
+}
+
 impl Transfer {
+    /// Whether a preliminary reply was relayed.
+    pub(super) const fn is_promised(&self) -> bool {
+        self.promised
+    }
+
     /// Whether all that the source had has arrived.
     pub(super) fn is_clean(&self) -> bool {
         self.relay == Relay::Clean
+    }
+
+    /// Whether a relay runs.
+    #[cfg(debug_assertions)]
+    pub(super) fn is_running(&self) -> bool {
+        self.relay == Relay::Running
+    }
+
+    /// Whether the shell is about to tell how the relay ended, or how many bytes it has moved.
+    #[cfg(debug_assertions)]
+    pub(super) fn awaits_shell(&self) -> bool {
+        self.relay == Relay::Running && (self.cut.is_some() || self.refused || self.looking)
     }
 
     /// Whether bytes of an upload may still be missing.
@@ -128,7 +164,15 @@ impl Session {
         if !self.data.is_prepared() {
             // RFC 959 §3.2 has a default data port; nobody has used it for decades.
             self.drop_data(End::Reset);
+            self.unlearn(&head.command);
             self.answer(head, 425, "Use PORT or PASV first.", Outcome::Answered);
+            return;
+        }
+        if self.client_ended && is_upload(&head) {
+            // Its data would come behind the end of the control connection: not to be trusted.
+            self.drop_data(End::Reset);
+            let text = "Connection closed; transfer aborted.";
+            self.answer(head, 426, text, Outcome::Answered);
             return;
         }
         if self.place.restart_is_stale {
@@ -178,6 +222,7 @@ impl Session {
             server_never_came: false,
             stalled: 0,
             looking: false,
+            refused: false,
             final_reply: None,
             server_gone: false,
         }));
@@ -191,12 +236,13 @@ impl Session {
         head.transferred = true;
         self.head = Some(head);
         self.dial_server();
-        self.push(Action::Forward(permit));
-        self.await_reply();
+        self.write(Action::Forward(permit));
         let timeout = self.profile.limits.data_connect_timeout;
         self.deadlines
             .arm(Timer::DataConnect, self.now.elapsed, timeout);
         self.settle();
+        // What is queued behind it may be its ABOR.
+        self.read_commands();
     }
 
     /// A preliminary reply was relayed: an active client expects its connection now.
@@ -208,6 +254,7 @@ impl Session {
         transfer.learn_name(line);
         self.dial(Leg::Client);
         self.settle();
+        self.read_commands();
     }
 
     /// The final reply is in; it is held until the transfer has settled.
@@ -247,11 +294,11 @@ impl Session {
         let done = reply.code.class() == 2;
         match transfer.relay {
             Relay::Broken | Relay::Clean => self.complete(),
-            Relay::Running if done => {}
-            // Refused in the middle: what has arrived must not look complete.
+            Relay::Running if done || transfer.refused => {}
+            Relay::Running if transfer.cut.is_some() => self.reset_data(),
             Relay::Running => {
-                transfer.cut.get_or_insert(Cut::Server);
-                self.reset_data();
+                transfer.refused = true;
+                self.push(Action::Measure);
             }
             Relay::Waiting if done && transfer.cut.is_none() => self.settle_without_relay(),
             Relay::Waiting => self.complete(),
@@ -269,6 +316,11 @@ impl Session {
                 self.dial(Leg::Client);
             }
             (Endpoint::Listening, client) if transfer.server_never_came => match client {
+                // What the client sent went nowhere.
+                Endpoint::Connected if transfer.direction == Direction::Upload => {
+                    transfer.cut = Some(Cut::NoConnection);
+                    self.complete();
+                }
                 Endpoint::Connected => {
                     transfer.relay = Relay::Clean;
                     self.complete();
@@ -449,7 +501,22 @@ impl Session {
         if let Some(transfer) = self.transfer.take() {
             self.note_transfer_ended(&transfer, false);
         }
-        self.status_owed = None;
+        if let Some(owed) = self.status_owed.take() {
+            self.record(*owed.head, None, Origin::Gateway, Outcome::Answered);
+        }
+    }
+
+    /// The client's data connection was reset outside of a relay: the transfer is broken off,
+    /// and a download of which it had taken every byte as well, for they may not have arrived.
+    pub(super) fn client_data_reset(&mut self) {
+        if let Some(transfer) = self.transfer.as_deref_mut()
+            && transfer.relay == Relay::Clean
+            && transfer.direction.sink() == Leg::Client
+        {
+            transfer.relay = Relay::Broken;
+            transfer.cut.get_or_insert(Cut::Client);
+        }
+        self.cut_transfer(true);
     }
 
     /// Breaks the transfer off unless all of its bytes have arrived. The final reply is still
@@ -492,21 +559,22 @@ impl Session {
 
     /// The server cannot be heard any more: what it has not reported as done is broken.
     pub(super) fn fail_transfer_for_server(&mut self) {
-        let Some(transfer) = self.transfer.as_deref_mut() else {
-            return;
-        };
-        transfer.cut.get_or_insert(Cut::Server);
-        if let Some(transfer) = self.transfer.take() {
+        if let Some(mut transfer) = self.transfer.take() {
+            transfer.cut.get_or_insert(Cut::Server);
             // Reset, even where all bytes were passed on: nobody has said that they are all.
             self.drop_data(End::Reset);
             self.note_transfer_ended(&transfer, false);
+            if self.reply_open {
+                // Nothing may be said within a reply that has begun.
+                return;
+            }
             self.answer_owed_status(transfer.bytes);
+            self.answer_head(
+                426,
+                "Connection closed; transfer aborted.",
+                Outcome::Forwarded,
+            );
         }
-        self.answer_head(
-            426,
-            "Connection closed; transfer aborted.",
-            Outcome::Forwarded,
-        );
     }
 
     /// Whether the server has said its last word on the transfer before it went: then the bytes
@@ -538,10 +606,22 @@ impl Session {
 
     /// The bytes that the running relay has moved.
     pub(super) fn measured(&mut self, bytes: u64) {
-        self.answer_owed_status(bytes);
+        if let Some(owed) = &mut self.status_owed {
+            owed.bytes = Some(bytes);
+        }
+        self.answer_measured_status();
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
+        if transfer.refused && transfer.relay == Relay::Running {
+            transfer.bytes = bytes;
+            transfer.cut.get_or_insert(Cut::Server);
+            // Refused in the middle: what has arrived must not look complete. Refused before
+            // anything moved: the client, which dialled early, meets no reset.
+            let is_early = bytes == 0 && !transfer.promised;
+            self.drop_data(if is_early { End::Fin } else { End::Reset });
+            return;
+        }
         let looking = std::mem::take(&mut transfer.looking);
         if !looking || transfer.relay != Relay::Running {
             return;
@@ -560,14 +640,31 @@ impl Session {
         }
     }
 
-    /// Answers a STAT that was asked during the transfer.
+    /// Answers the STAT that was asked during the transfer, if its byte count is known and no
+    /// reply is half sent; there may be another one behind it.
+    pub(super) fn answer_measured_status(&mut self) {
+        let bytes = self.status_owed.as_ref().and_then(|owed| owed.bytes);
+        if let Some(bytes) = bytes.filter(|_| !self.reply_open) {
+            self.answer_owed_status(bytes);
+            self.read_commands();
+        }
+    }
+
+    /// Answers the STAT that was asked during the transfer.
     fn answer_owed_status(&mut self, bytes: u64) {
-        let Some(head) = self.status_owed.take() else {
+        let Some(owed) = self.status_owed.take() else {
             return;
         };
         let text = format!("Transfer in progress, {bytes} bytes so far.");
-        self.answer(head, 211, &text, Outcome::Answered);
+        self.answer(owed.head, 211, &text, Outcome::Answered);
     }
+}
+
+/// Whether a command sends a file to the server.
+fn is_upload(head: &Head) -> bool {
+    head.command
+        .row()
+        .is_some_and(|row| row.data == Data::Upload)
 }
 
 impl Transfer {

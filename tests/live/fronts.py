@@ -132,7 +132,8 @@ class Gateway(Front):
         deadline = time.monotonic() + START_SECONDS
         while not self._is_ready():
             if time.monotonic() > deadline or not self._daemon.is_running():
-                raise Failed(f"the gateway does not get ready\n{tail(self._log)}")
+                state = "runs" if self._daemon.is_running() else "has ended"
+                raise Failed(f"the gateway does not get ready, it {state}\n{tail(self._log)}")
             time.sleep(0.05)
         self._descriptors = self._settled_descriptors()
 
@@ -153,6 +154,8 @@ class Gateway(Front):
         """The plain routes under `permissive` and from a range of passive ports, the others as they come by default."""
         parts = [f'[admin]\nbind = "127.0.0.1:{self._admin}"\n']
         for verb in REFUSED:
+            if verb == "SITE":  # `standard` as it is refuses it
+                continue
             parts.append(f'[policies.no-{verb.lower()}]\ndefault = "allow"\ndeny = ["{verb}"]\n')
         for server in self.servers:
             for family, port in server.ports.items():
@@ -171,7 +174,6 @@ class Gateway(Front):
         elif route.refused:
             upstream = name
             tap = f'[upstreams.{name}]\naddress = "127.0.0.1:{self.taps[server.name, route].port}"\n'
-            # `standard` as it is refuses SITE.
             policy = "standard" if route.refused == "SITE" else f"no-{route.refused.lower()}"
             lines = [tap, *lines, f'policy = "{policy}"']
         return "\n".join([*lines, f'upstream = "{upstream}"']) + "\n"
@@ -214,6 +216,9 @@ class Gateway(Front):
         refusals = self._sum("ftpwarden_replies_total", 'code="502"', 'origin="gateway"')
         if not refusals:
             wrong.append("the gateway counts no refusal with 502")
+        status = self._daemon.end(SETTLE_SECONDS)
+        if status != 0:
+            wrong.append(f"the gateway ended with status {status} when it was told to")
         return wrong
 
     def _sum(self, metric: str, *labels: str) -> float:

@@ -135,6 +135,15 @@ class Daemon:
     def is_running(self) -> bool:
         return self.process is not None and self.process.poll() is None
 
+    def end(self, seconds: float) -> int | None:
+        """Asks it to end and gives its exit status, None if it did not end in time."""
+        assert self.process is not None, "not started"
+        self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            return None
+
     def stop(self) -> None:
         if self.process is not None:
             end_group(self.process)

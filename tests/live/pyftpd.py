@@ -11,7 +11,7 @@ import sys
 from pyftpdlib.authorizers import DummyAuthorizer
 from pyftpdlib.handlers import FTPHandler
 from pyftpdlib.log import config_logging
-from pyftpdlib.servers import FTPServer
+from pyftpdlib.servers import ThreadedFTPServer
 
 
 def main() -> None:
@@ -23,7 +23,8 @@ def main() -> None:
     authorizer.add_user(user, password, home, perm="elradfmwMT")
     FTPHandler.authorizer = authorizer
     FTPHandler.auth_failed_timeout = 0.1
-    server = FTPServer((address, int(port)), FTPHandler)
+    # A loop for each session: in a common one, sessions in active mode unregister each other's sockets and stall.
+    server = ThreadedFTPServer((address, int(port)), FTPHandler)
     os.setgroups([])
     os.setgid(int(gid))
     os.setuid(int(uid))

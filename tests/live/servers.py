@@ -1,7 +1,7 @@
 """The real servers, each with its own folder, account and configuration, on 127.0.0.1 and on ::1.
 
-All but pyftpdlib log people in through PAM, as they do where they are used. They find the test's account in a mount
-namespace of their own (enclosure.sh), so no account of the machine is read or made, and its processes end with it.
+They run in a mount namespace of their own (enclosure.sh) and find the test's account there, most of them through PAM as
+where they are used. So no account of the machine is read or made, and their processes end with the namespace.
 """
 
 from __future__ import annotations
@@ -81,7 +81,6 @@ class Server:
 
     name: str
     pam_service: str
-    system = "unix"
 
     def __init__(self, folder: Path, programs: Path) -> None:
         self.folder = folder
@@ -101,9 +100,6 @@ class Server:
     def command(self, family: int, port: int) -> list[str]:
         """The program with its arguments, after whatever configuration it needs was written."""
         raise NotImplementedError
-
-    def enclosed(self) -> bool:
-        return True
 
     def prepare(self) -> None:
         self.folder.mkdir()
@@ -138,8 +134,6 @@ class Server:
         raise Failed(f"{self.name} does not start on {HOSTS[family]}\n{tail(self.log)}")
 
     def _in_enclosure(self, family: int, command: list[str]) -> list[str]:
-        if not self.enclosed():
-            return command
         enclosure = self.folder / f"enclosure{family}"
         shutil.rmtree(enclosure, ignore_errors=True)
         enclosure.mkdir()
@@ -275,10 +269,10 @@ class Inetutils(Server):
 
 
 class Pyftpdlib(Server):
-    name = "pyftpdlib"
+    """It knows its accounts itself, without PAM."""
 
-    def enclosed(self) -> bool:
-        return False
+    name = "pyftpdlib"
+    pam_service = "none"
 
     def command(self, family: int, port: int) -> list[str]:
         library = Path(self.program("pyftpdlib/pyftpdlib/__init__.py")).parents[1]

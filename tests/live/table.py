@@ -20,6 +20,8 @@ class Outcome:
 
 def render(outcomes: list[Outcome]) -> str:
     """Counts by server and client, marks by scenario and client, then the reasons for what was left out."""
+    if not outcomes:
+        return "nothing was tried"
     servers, clients, scenarios = (
         list(dict.fromkeys(getattr(outcome, field) for outcome in outcomes))
         for field in ("server", "client", "scenario")

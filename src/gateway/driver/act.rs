@@ -10,26 +10,15 @@ use tokio::time::{Instant, timeout};
 use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
 use crate::gateway::clock;
-use crate::gateway::data::DataLeg;
 use crate::gateway::leg::later;
 use crate::gateway::offer::{self, Offer};
 use crate::relay::{Ending, Relay};
-use crate::session::event::RelayEnd;
-use crate::session::{Action, Direction, End, Fact, Leg, OwnCommand, Told};
+use crate::session::{Action, Direction, End, Fact, Leg, OwnCommand, RelayEnd, Told};
 use crate::settings::Advertised;
 use crate::upstream::{self, Target};
 
 /// How long the end of a data connection waits for what precedes it on the control connection.
 const HELD_END: Duration = Duration::from_secs(10);
-
-/// How a relay ended, in the session's words.
-pub(super) const fn relay_end(ending: Ending) -> RelayEnd {
-    match ending {
-        Ending::SinkBroke => RelayEnd::SinkBroke,
-        Ending::Source => RelayEnd::Source,
-        Ending::SourceBroke => RelayEnd::SourceBroke,
-    }
-}
 
 impl Driver {
     /// Does one thing.
@@ -191,13 +180,13 @@ impl Driver {
         let source = self.data.of(direction.source()).stream();
         let sink = self.data.of(direction.sink()).stream();
         let (Some(source), Some(sink), Some(recorder)) = (source, sink, &self.recorder) else {
-            let ending = if source.is_none() {
-                Ending::SourceBroke
+            let end = if source.is_none() {
+                RelayEnd::SourceBroke
             } else {
-                Ending::SinkBroke
+                RelayEnd::SinkBroke
             };
             self.moved = 0;
-            self.relayed = Some((0, ending));
+            self.relayed = Some((0, end));
             return;
         };
         let relay = Relay::new(
@@ -213,14 +202,14 @@ impl Driver {
     /// until all that was written before it on the control connection is out: an ABOR must not
     /// be overtaken by the end of the upload that it breaks off.
     fn end_data(&mut self, leg: Leg, mut end: End, now: Instant) {
-        if let Some(running) = self.relay.take() {
-            self.moved = running.relay.moved();
+        if let Some(running) = &self.relay
+            && leg == running.direction.sink()
+            && running.relay.holds_bytes()
+        {
             // Bytes that were taken and not given on cannot end in order.
-            if leg == running.direction.sink() && running.relay.holds_bytes() {
-                end = End::Reset;
-            }
+            end = End::Reset;
         }
-        self.relayed = None;
+        self.cut_relay();
         if leg == Leg::Server {
             self.legs.server.flush(now);
             if self.legs.server.queued() > 0 {
@@ -229,6 +218,16 @@ impl Driver {
             }
         }
         self.finish_data(leg, end, now);
+    }
+
+    /// Cuts the relay, if one runs or its end is still to be told.
+    fn cut_relay(&mut self) {
+        if let Some(running) = self.relay.take() {
+            self.moved = running.relay.moved();
+            self.relayed = Some((self.moved, RelayEnd::Cut));
+        } else if let Some((_, end @ RelayEnd::Source)) = &mut self.relayed {
+            *end = RelayEnd::Cut;
+        }
     }
 
     /// Ends the data connection of a leg now.
@@ -243,7 +242,7 @@ impl Driver {
 
     /// Makes room for the next data connection of a leg.
     fn forget_data(&mut self, leg: Leg, now: Instant) {
-        self.relay = None;
+        self.cut_relay();
         let held = if leg == Leg::Server {
             self.held_end.take()
         } else {
@@ -263,15 +262,21 @@ impl Driver {
         }
     }
 
-    /// The data connection that a broken relay leaves behind is of no use any more.
-    pub(super) fn drop_broken(&mut self, direction: Direction, ending: Ending, now: Instant) {
-        let broken: Option<&mut DataLeg> = match ending {
-            Ending::Source => None,
-            Ending::SinkBroke => Some(self.data.of_mut(direction.sink())),
-            Ending::SourceBroke => Some(self.data.of_mut(direction.source())),
+    /// The relay is over; the session is told after what it is fed first. A data connection that
+    /// broke is of no use any more.
+    pub(super) fn relay_over(&mut self, ending: Ending) {
+        let Some(running) = self.relay.take() else {
+            return;
         };
-        if let Some(data) = broken {
-            data.end(End::Reset, now);
+        let (end, broken) = match ending {
+            Ending::Source => (RelayEnd::Source, None),
+            Ending::SinkBroke => (RelayEnd::SinkBroke, Some(running.direction.sink())),
+            Ending::SourceBroke => (RelayEnd::SourceBroke, Some(running.direction.source())),
+        };
+        self.moved = running.relay.moved();
+        self.relayed = Some((self.moved, end));
+        if let Some(leg) = broken {
+            self.data.of_mut(leg).end(End::Reset, clock::instant());
         }
     }
 }

@@ -185,7 +185,7 @@ impl Driver {
     /// data had all come by then: that upload is complete.
     fn leg_ended(&mut self, leg: Leg, end: End, context: &mut Context<'_>) {
         if leg == Leg::Client && end == End::Fin && self.upload_has_come(context) {
-            self.client_end_held = true;
+            self.client_end = Some(end);
         } else {
             let now = self.clock.now();
             self.session.ended(leg, end, now);
@@ -227,15 +227,6 @@ impl Driver {
         Poll::Ready(())
     }
 
-    /// The relay is over; the session is told after what it is fed first.
-    fn relay_over(&mut self, ending: Ending) {
-        if let Some(running) = self.relay.take() {
-            self.moved = running.relay.moved();
-            self.relayed = Some((self.moved, ending));
-            self.drop_broken(running.direction, ending, clock::instant());
-        }
-    }
-
     /// An upload has ended in order: what the client said before that on its control connection,
     /// ABOR above all, comes first (RFC 959 §4.1.3), and the end of the control connection after.
     fn read_before_end(&mut self) {
@@ -243,14 +234,10 @@ impl Driver {
             return;
         }
         let mut buffer = [0; READ_BYTES];
-        match self.legs.client.read_now(&mut buffer) {
-            Read::Nothing => {}
-            Read::Bytes(bytes) => self.receive(Leg::Client, buffer.get(..bytes)),
-            Read::Ended(End::Fin) => self.client_end_held = true,
-            Read::Ended(End::Reset) => {
-                let now = self.clock.now();
-                self.session.ended(Leg::Client, End::Reset, now);
-            }
+        let (bytes, end) = self.legs.client.read_now(&mut buffer);
+        self.client_end = end;
+        if bytes > 0 {
+            self.receive(Leg::Client, buffer.get(..bytes));
         }
     }
 

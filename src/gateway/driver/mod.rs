@@ -25,8 +25,8 @@ use super::data::{DataLeg, Fading};
 use super::leg::ControlLeg;
 use super::plan::{Bench, Plan, Route};
 use super::{Orders, Shared, Stage};
-use crate::relay::{Ending, Relay};
-use crate::session::{Direction, End, Leg, Session, Told};
+use crate::relay::Relay;
+use crate::session::{Direction, End, Leg, RelayEnd, Session, Told};
 use crate::telemetry::{Opening, SessionRecorder};
 use crate::upstream;
 
@@ -145,11 +145,12 @@ pub(super) struct Driver {
     /// The relay that runs.
     relay: Option<Running>,
     /// What it came to, until the session is told.
-    relayed: Option<(u64, Ending)>,
+    relayed: Option<(u64, RelayEnd)>,
     /// What the last relay moved.
     moved: u64,
-    /// The client's control connection ended behind the data of its upload: told after that.
-    client_end_held: bool,
+    /// The client's control connection ended as the data of its upload did: told before the
+    /// relay's end if it was reset, and else after it.
+    client_end: Option<End>,
     /// Wakes the task at its next deadline.
     alarm: Option<Pin<Box<Sleep>>>,
     /// Which source of events is looked at first.
@@ -218,7 +219,7 @@ impl Driver {
             relay: None,
             relayed: None,
             moved: 0,
-            client_end_held: false,
+            client_end: None,
             alarm: None,
             turn: 0,
             _slot: slot,
@@ -274,12 +275,14 @@ impl Driver {
         let now = self.clock.now();
         if let Some(told) = self.told.pop_front() {
             self.session.tell(told, now);
-        } else if let Some((bytes, ending)) = self.relayed.take() {
-            let end = act::relay_end(ending);
+        } else if self.client_end == Some(End::Reset) {
+            self.client_end = None;
+            self.session.ended(Leg::Client, End::Reset, now);
+        } else if let Some((bytes, end)) = self.relayed.take() {
             self.session.tell(Told::RelayEnded { bytes, end }, now);
-        } else if self.client_end_held && self.relay.is_none() {
-            self.client_end_held = false;
-            self.session.ended(Leg::Client, End::Fin, now);
+        } else if let (Some(end), None) = (self.client_end, &self.relay) {
+            self.client_end = None;
+            self.session.ended(Leg::Client, end, now);
         } else {
             return false;
         }

@@ -47,7 +47,7 @@ pub(super) fn policies(
 ) -> Vec<Option<Built>> {
     let mut built: Vec<Option<Built>> = vec![None; drafts.len()];
     let mut levels: Vec<Option<Arc<Level>>> = vec![None; drafts.len()];
-    let mut ways = 0_u32;
+    let mut ways = 0_usize;
     for index in &graph.order {
         let Some(draft) = drafts.get(*index) else {
             continue;
@@ -145,7 +145,7 @@ struct Layout {
 
 impl Layout {
     /// Nothing yet; its ids begin at `first`.
-    fn new(draft: &Draft<'_>, first: u32) -> Self {
+    fn new(draft: &Draft<'_>, first: usize) -> Self {
         let default = draft.spec.default.as_ref();
         let policy = Policy {
             name: draft.name.value.as_str().into(),
@@ -185,7 +185,7 @@ impl Layout {
     }
 
     /// Adds a slot of `size` ids; its offset is returned.
-    fn slot(&mut self, label: Arc<str>, span: &Span, deed: Deed, size: u32) -> u32 {
+    fn slot(&mut self, label: Arc<str>, span: &Span, deed: Deed, size: usize) -> usize {
         let offset = self.policy.size;
         self.policy.slots.push(Slot {
             offset,

@@ -397,12 +397,12 @@ fn allowed_by(policy: &Policy, below: &[Step], subject: &Subject<'_>) -> Option<
 }
 
 /// The slot of what allows.
-const fn allow_slot(lists: &Lists) -> u32 {
+const fn allow_slot(lists: &Lists) -> usize {
     lists.allow_slot
 }
 
 /// Where the slot at `offset` was written.
-fn slot_span(policy: &Policy, offset: u32) -> Option<Span> {
+fn slot_span(policy: &Policy, offset: usize) -> Option<Span> {
     policy
         .slots
         .iter()

@@ -24,7 +24,7 @@ use crate::ftp::command::Name;
 use crate::ftp::verb::{self, Alias, Forward, Group, Verb};
 
 /// The longest regex, in bytes.
-const REGEX_TEXT_MAX: usize = 4096;
+pub(super) const REGEX_TEXT_MAX: usize = 4096;
 
 /// The largest compiled regex, in bytes.
 const REGEX_SIZE_MAX: usize = 1 << 20;

@@ -225,19 +225,29 @@ fn behind<'c, 'p>(home: &Path, components: &'c [&'p str], folded: bool) -> Behin
     Behind::Path(rest)
 }
 
+/// What of all that lies below a path a pattern matches; each includes those before it.
+#[derive(Clone, Copy, Debug, Default, Eq, Ord, PartialEq, PartialOrd)]
+enum Extent {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// Perhaps something.
+    Something,
+    /// Perhaps something directly below.
+    SomeChild,
+    /// Everything directly below.
+    Children,
+    /// Everything.
+    Tree,
+}
+
 /// How far a pattern reaches at a path.
 #[derive(Clone, Copy, Debug, Default)]
 struct Reach {
-    /// It matches the path.
+    /// Whether it matches the path.
     here: bool,
-    /// It matches the path and all below it.
-    tree: bool,
-    /// It matches everything directly below the path.
-    children: bool,
-    /// It may match something directly below the path.
-    some_child: bool,
-    /// It may match something below the path.
-    below: bool,
+    /// What it matches below.
+    below: Extent,
 }
 
 impl Reach {
@@ -270,7 +280,7 @@ impl Reach {
         }
         let mut reach = Self {
             here: positions.last() == Some(&true),
-            ..Self::default()
+            below: Extent::Nothing,
         };
         for (index, part) in parts.iter().enumerate() {
             if positions.get(index) != Some(&true) {
@@ -278,28 +288,34 @@ impl Reach {
             }
             let then = parts.get(index.saturating_add(1)..).unwrap_or_default();
             let ends = then.iter().all(|part| *part == Part::Span);
-            reach.below = true;
-            reach.tree |= *part == Part::Span && ends;
-            reach.children |= ends && (*part == Part::Span || part.is_star());
-            reach.some_child |= ends;
+            let extent = match part {
+                _ if !ends => Extent::Something,
+                Part::One(_) if part.is_star() => Extent::Children,
+                Part::One(_) => Extent::SomeChild,
+                Part::Span => Extent::Tree,
+            };
+            reach.below = reach.below.max(extent);
         }
         reach
     }
 
     /// What that says of `place`.
-    const fn outcome(self, place: &Place) -> Outcome {
-        match place {
-            Place::Exact(_) => Outcome::certain(self.here),
-            Place::Below(_) | Place::Tree(_) if self.tree => Outcome::Holds,
-            Place::Children(_) if self.children => Outcome::Holds,
-            Place::Inside(_) if self.here || self.children => Outcome::Holds,
-            Place::Tree(_) if self.here || self.below => Outcome::Unsure,
-            Place::Below(_) if self.below => Outcome::Unsure,
-            Place::Children(_) | Place::Inside(_) if self.some_child => Outcome::Unsure,
-            Place::Unsure => Outcome::Unsure,
-            Place::Below(_) | Place::Children(_) | Place::Inside(_) | Place::Tree(_) => {
-                Outcome::Fails
-            }
+    fn outcome(self, place: &Place) -> Outcome {
+        // To hold, the first must be matched; to be possible, the second.
+        let (needed, possible) = match place {
+            Place::Exact(_) => return Outcome::certain(self.here),
+            Place::Inside(_) if self.here => return Outcome::Holds,
+            Place::Unsure => return Outcome::Unsure,
+            Place::Below(_) | Place::Tree(_) => (Extent::Tree, Extent::Something),
+            Place::Children(_) | Place::Inside(_) => (Extent::Children, Extent::SomeChild),
+        };
+        let here = self.here && matches!(place, Place::Tree(_));
+        if self.below >= needed {
+            Outcome::Holds
+        } else if here || self.below >= possible {
+            Outcome::Unsure
+        } else {
+            Outcome::Fails
         }
     }
 }
@@ -327,6 +343,9 @@ fn takes(tokens: &[Token], component: &str, kind: Kind, fill: Fill<'_>) -> bool 
 }
 
 /// What a pattern can match, by how it begins.
+///
+/// # Errors
+/// [`PatternFault::HomeGlued`], [`PatternFault::NotAbsolute`], [`GlobFault::Empty`].
 fn style(at_home: bool, rest: &str) -> Result<Style, PatternFault> {
     if at_home {
         return match rest.chars().next() {
@@ -353,6 +372,9 @@ fn style(at_home: bool, rest: &str) -> Result<Style, PatternFault> {
 }
 
 /// Cuts an alternative into components.
+///
+/// # Errors
+/// [`PatternFault::Dots`], [`PatternFault::Member`].
 fn parts(tokens: &[Token], style: Style) -> Result<Vec<Part>, PatternFault> {
     let separator = match style {
         Style::DataSet => '.',

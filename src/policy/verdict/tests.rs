@@ -1,1 +1,41 @@
-//! Tests.
+//! Tests of replies as an operator writes them.
+
+use super::{Reply, ReplyFault, TEXT_MAX};
+
+#[test]
+fn a_reply_is_a_code_and_perhaps_a_text() {
+    let reply =
+        |written: &str| Reply::parse(written).map(|reply| (reply.code, reply.text.to_string()));
+    assert_eq!(reply("550 Not here."), Ok((550, "Not here.".to_owned())));
+    assert_eq!(
+        reply("502"),
+        Ok((502, "Command not implemented.".to_owned()))
+    );
+    assert_eq!(
+        reply("450 "),
+        Ok((450, "Requested file action not taken.".to_owned()))
+    );
+    for written in ["", "55", "abc no", "550-x", "550no", "5 50", "５50 x"] {
+        assert_eq!(reply(written), Err(ReplyFault::Form), "{written}");
+    }
+    assert_eq!(reply("550 a\r\n230 b"), Err(ReplyFault::Text));
+    assert!(reply(&format!("550 {}", "a".repeat(TEXT_MAX))).is_ok());
+    assert_eq!(
+        reply(&format!("550 {}", "a".repeat(TEXT_MAX + 1))),
+        Err(ReplyFault::Text)
+    );
+}
+
+#[test]
+fn the_gateways_own_words_hold_nothing_that_looks_like_an_address() {
+    for code in 200..600 {
+        let reply = Reply::own(code);
+        assert!(!reply.text.is_empty());
+        assert!(
+            !reply
+                .text
+                .contains(|letter: char| letter.is_ascii_digit() || letter == '('),
+            "{code}"
+        );
+    }
+}

@@ -1,0 +1,83 @@
+//! Every conversation below `conversations/`, through the pure core and over sockets.
+//!
+//! A file says what each side sends and what each must receive, byte for byte; the format is
+//! that of `support/script.rs`. Everything else that reaches a side fails the conversation.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::string_slice,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+mod support;
+
+use support::core::{self, Segments};
+use support::script::Script;
+
+/// Every conversation of a directory.
+fn scripts(directory: &str) -> Vec<Script> {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/conversations")
+        .join(directory);
+    let mut files: Vec<PathBuf> = fs::read_dir(&path)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    files.retain(|file| file.extension().is_some_and(|end| end == "ftp"));
+    files.sort();
+    files
+        .iter()
+        .map(|file| {
+            let name = format!(
+                "{directory}/{}",
+                file.file_name().unwrap().to_str().unwrap()
+            );
+            let source = fs::read_to_string(file).unwrap();
+            Script::parse(&name, &source).unwrap_or_else(|fault| panic!("{name}, {fault}"))
+        })
+        .collect()
+}
+
+/// Runs every conversation of `directory` through the core.
+fn hold(directory: &str, segments: Segments) {
+    let failures: Vec<String> = scripts(directory)
+        .iter()
+        .filter_map(|script| {
+            let fault = core::run(script, segments).err()?;
+            Some(format!("{}\n    {fault}\n", script.name))
+        })
+        .collect();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
+/// One test for each directory and way of running.
+macro_rules! directories {
+    ($($name:ident),*) => {
+        /// Every directory.
+        const DIRECTORIES: &[&str] = &[$(stringify!($name)),*];
+
+        mod in_the_core {
+            $(#[test] fn $name() { super::hold(stringify!($name), super::Segments::Lines); })*
+        }
+
+        mod in_single_bytes {
+            $(#[test] fn $name() { super::hold(stringify!($name), super::Segments::Bytes); })*
+        }
+    };
+}
+
+directories!(
+    abort, active, evasion, limits, login, passive, pipelining, policy, quirks, replies, security,
+    transfer
+);
+
+#[test]
+fn the_corpus_has_its_size() {
+    let count: usize = DIRECTORIES.iter().map(|name| scripts(name).len()).sum();
+    assert!(count >= 1, "{count} conversations");
+}

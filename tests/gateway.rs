@@ -1,0 +1,560 @@
+//! The shell over real sockets: limits, both data directions, broken transfers, reload, drain.
+
+#![expect(clippy::missing_panics_doc, reason = "a test panics when it fails")]
+
+mod support;
+
+use std::io;
+use std::sync::Arc;
+
+use ftpwarden::gateway::StartError;
+use ftpwarden::sys::socket;
+use ftpwarden::upstream::connect;
+use support::{
+    Bench, Control, GREETING, exchange, is_reset, login, passive, passive_pair, pattern, read_all,
+    reset, settings, within,
+};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+#[tokio::test]
+async fn the_greeting_arrives_byte_for_byte() {
+    let bench = Bench::plain().await;
+    let mut client = Control::dial(bench.address()).await;
+    let mut server = bench.accept().await;
+    let greeting = b"220-Caf\xC3\xA9 \xFF\t one\r\n no code here\r\n220 Ready. \r\n";
+    server.send(greeting).await;
+    assert_eq!(client.through(b"Ready. \r\n").await, greeting);
+}
+
+#[tokio::test]
+async fn a_server_that_is_not_there_is_421() {
+    let bench = Bench::plain().await;
+    let address = bench.address();
+    drop(bench.server);
+    let mut client = Control::dial(address).await;
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+}
+
+#[tokio::test]
+async fn a_listener_takes_no_more_sessions_than_it_may() {
+    let bench = Bench::start("sessions = 1", "", "").await;
+    let (mut first, mut server) = bench.greeted().await;
+    let mut second = Control::dial(bench.address()).await;
+    second.hear_code("421 ").await;
+    second.hear_end().await;
+    exchange(&mut first, &mut server, "NOOP", "200 Here.").await;
+    assert!(bench.counts(
+        "ftpwarden_sessions_rejected_total{listener=\"main\",reason=\"listener_sessions\"} 1"
+    ));
+    assert_eq!(bench.gateway.sessions(), 1);
+}
+
+#[tokio::test]
+async fn a_client_has_no_more_sessions_than_it_may() {
+    let bench = Bench::start("", "", "[limits]\nsessions_per_client = 1\nsessions = 2").await;
+    let (_first, _server) = bench.greeted().await;
+    let mut second = Control::dial(bench.address()).await;
+    second.hear_code("421 ").await;
+    let other = Control::dial_from(bench.address(), "127.0.0.2").await;
+    let (_other, _server) = bench.greet(other).await;
+    let mut third = Control::dial_from(bench.address(), "127.0.0.3").await;
+    third.hear_code("421 ").await;
+    assert!(bench.counts(
+        "ftpwarden_sessions_rejected_total{listener=\"main\",reason=\"client_sessions\"} 1"
+    ));
+    assert!(
+        bench.counts("ftpwarden_sessions_rejected_total{listener=\"main\",reason=\"sessions\"} 1")
+    );
+}
+
+#[tokio::test]
+async fn a_session_makes_room_when_it_ends() {
+    let bench = Bench::start("sessions = 1", "", "").await;
+    for _ in 0..3 {
+        let (mut client, mut server) = bench.greeted().await;
+        exchange(&mut client, &mut server, "QUIT", "221 Goodbye.").await;
+        client.hear_end().await;
+        server.hear_end().await;
+        drop((client, server));
+        within(async {
+            while bench.gateway.sessions() > 0 {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn the_last_reply_survives_what_the_client_still_sends() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    client.send(b"QUIT\r\nNOOP\r\nNOOP\r\n").await;
+    server.hear("QUIT").await;
+    server.say("221 Goodbye.").await;
+    client.send(b"NOOP\r\n").await;
+    client.hear("221 Goodbye.").await;
+    client.hear_end().await;
+}
+
+/// Runs a download of `length` bytes.
+async fn downloads(length: usize) {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    client.say("RETR file").await;
+    server.hear("RETR file").await;
+    server.say("150 Here it comes.").await;
+    client.hear("150 Here it comes.").await;
+    let sent = pattern(length);
+    let write = async {
+        peer.write_all(&sent).await.unwrap();
+        peer.shutdown().await.unwrap();
+        server.say("226 Done.").await;
+    };
+    let (received, ()) = tokio::join!(read_all(&mut data), write);
+    assert!(received == sent, "the bytes are not those that were sent");
+    client.hear("226 Done.").await;
+    let line = format!(
+        "ftpwarden_transfer_bytes_total{{listener=\"main\",direction=\"download\"}} {length}"
+    );
+    assert!(bench.counts(&line), "{}", bench.telemetry.render());
+}
+
+#[tokio::test]
+async fn an_empty_download_is_a_download() {
+    downloads(0).await;
+}
+
+#[tokio::test]
+async fn a_short_download_arrives() {
+    downloads(1_000).await;
+}
+
+#[tokio::test]
+async fn a_long_download_arrives() {
+    downloads(20_000_003).await;
+}
+
+#[tokio::test]
+async fn an_upload_arrives() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+    let sent = pattern(5_000_001);
+    let write = async {
+        data.write_all(&sent).await.unwrap();
+        data.shutdown().await.unwrap();
+    };
+    let (received, ()) = tokio::join!(read_all(&mut peer), write);
+    assert!(received == sent, "the bytes are not those that were sent");
+    drop(peer);
+    server.say("226 Stored.").await;
+    client.hear("226 Stored.").await;
+}
+
+#[tokio::test]
+async fn active_mode_goes_through_the_gateway_on_both_legs() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let own = listener.local_addr().unwrap().port();
+    let [high, low] = own.to_be_bytes();
+    client.say(&format!("PORT 127,0,0,1,{high},{low}")).await;
+    let asked = server.line().await;
+    let numbers: Vec<u16> = asked
+        .strip_prefix("PORT 127,0,0,1,")
+        .unwrap()
+        .split(',')
+        .map(|number| number.parse().unwrap())
+        .collect();
+    let port = numbers[0] * 256 + numbers[1];
+    assert_ne!(port, own, "the server was given the client's address");
+    server.say("200 Fine.").await;
+    client.hear_code("200 ").await;
+    client.say("LIST").await;
+    server.hear("LIST").await;
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    server.say("150 Here it comes.").await;
+    client.hear("150 Here it comes.").await;
+    let (mut data, _) = within(listener.accept()).await.unwrap();
+    peer.write_all(b"a line\r\n").await.unwrap();
+    drop(peer);
+    server.say("226 Done.").await;
+    assert_eq!(read_all(&mut data).await, b"a line\r\n");
+    client.hear("226 Done.").await;
+}
+
+#[tokio::test]
+async fn ipv6_works_end_to_end() {
+    let server = TcpListener::bind("[::1]:0").await.unwrap();
+    let address = server.local_addr().unwrap();
+    let bench = Bench::start(
+        "",
+        "",
+        &format!(
+            "[listeners.six]\nbind = \"[::1]:0\"\nupstream = \"six\"\n\
+             [upstreams.six]\naddress = \"{address}\""
+        ),
+    )
+    .await;
+    let addresses = bench.gateway.local_addrs();
+    let (_, gateway) = addresses.iter().find(|(name, _)| &**name == "six").unwrap();
+    let mut client = Control::dial(*gateway).await;
+    let (stream, _) = within(server.accept()).await.unwrap();
+    let mut server = Control::new(stream);
+    server.say(GREETING).await;
+    client.hear(GREETING).await;
+    login(&mut client, &mut server).await;
+    let listener = TcpListener::bind("[::1]:0").await.unwrap();
+    client.say("EPSV").await;
+    server.hear("EPSV").await;
+    let port = listener.local_addr().unwrap().port();
+    server.say(&format!("229 Extended (|||{port}|)")).await;
+    let line = client.line().await;
+    let port = line.split('|').nth(3).unwrap().parse().unwrap();
+    let mut data = TcpStream::connect(("::1", port)).await.unwrap();
+    let (mut peer, _) = within(listener.accept()).await.unwrap();
+    exchange(&mut client, &mut server, "NLST", "150 Names.").await;
+    peer.write_all(b"name\r\n").await.unwrap();
+    drop(peer);
+    server.say("226 Done.").await;
+    assert_eq!(read_all(&mut data).await, b"name\r\n");
+    client.hear("226 Done.").await;
+}
+
+#[tokio::test]
+async fn a_stranger_gets_no_data_connection() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (address, listener) = passive(&mut client, &mut server).await;
+    let stranger = connect(address, Some("127.0.0.2:0".parse().unwrap())).await;
+    assert!(is_reset(stranger.unwrap()).await);
+    let mut data = connect(address, None).await.unwrap();
+    let (mut peer, _) = within(listener.accept()).await.unwrap();
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    peer.write_all(b"for the client").await.unwrap();
+    drop(peer);
+    server.say("226 Done.").await;
+    assert_eq!(read_all(&mut data).await, b"for the client");
+    let second = connect(address, None).await.unwrap_err();
+    assert_eq!(second.kind(), io::ErrorKind::ConnectionRefused);
+    client.hear("226 Done.").await;
+}
+
+#[tokio::test]
+async fn an_upload_that_the_client_breaks_is_reset_at_the_server() {
+    for bytes in [1_000, 2_000_000] {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+        exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+        let sent = pattern(bytes);
+        let mut received = vec![0; bytes];
+        let (written, read) = tokio::join!(data.write_all(&sent), peer.read_exact(&mut received));
+        written.unwrap();
+        read.unwrap();
+        reset(data);
+        assert!(is_reset(peer).await);
+        server.say("226 Stored.").await;
+        client.hear_code("426 ").await;
+    }
+}
+
+#[tokio::test]
+async fn a_download_that_the_server_breaks_is_reset_at_the_client() {
+    for bytes in [1_000, 2_000_000] {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+        exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+        let sent = pattern(bytes);
+        let mut received = vec![0; bytes];
+        let (written, read) = tokio::join!(peer.write_all(&sent), data.read_exact(&mut received));
+        written.unwrap();
+        read.unwrap();
+        reset(peer);
+        server.say("226 Done.").await;
+        client.hear_code("426 ").await;
+        assert!(is_reset(data).await);
+    }
+}
+
+#[tokio::test]
+async fn a_download_whose_client_goes_is_reset_at_the_server() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (data, peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    // The source says nothing: the sink alone tells.
+    reset(data);
+    assert!(is_reset(peer).await);
+    server.say("426 Broken.").await;
+    client.hear_code("426 ").await;
+}
+
+#[tokio::test]
+async fn a_reset_before_the_transfer_is_passed_on() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (data, peer) = passive_pair(&mut client, &mut server).await;
+    // The gateway has seen its connection by then: a reset is not a failed dial.
+    exchange(&mut client, &mut server, "NOOP", "200 Here.").await;
+    reset(peer);
+    assert!(is_reset(data).await);
+    client.say("RETR file").await;
+    client.hear_code("425 ").await;
+}
+
+#[tokio::test]
+async fn an_abort_is_urgent_and_precedes_the_end_of_an_upload() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+    data.write_all(b"a part of it").await.unwrap();
+    // As a client does that follows RFC 959 §4.1.3, and ends its data right behind.
+    client.send(b"\xFF\xF4").await;
+    socket::send_urgent(&client.stream, 0xFF).unwrap();
+    client.send(b"\xF2ABOR\r\n").await;
+    drop(data);
+    assert!(is_reset(peer).await, "the upload looks complete");
+    socket::inline_urgent(&server.stream).unwrap();
+    let heard = server.through(b"\r\n").await;
+    let forms: [&[u8]; 2] = [b"\xFF\xF4\xFF\xF2ABOR\r\n", b"\xFF\xF4\xF2ABOR\r\n"];
+    assert!(forms.contains(&heard.as_slice()), "{heard:?}");
+    server.say("426 Aborted.").await;
+    server.say("226 ABOR done.").await;
+    client.hear("426 Aborted.").await;
+    client.hear("226 ABOR done.").await;
+}
+
+#[tokio::test]
+async fn an_upload_is_complete_when_its_data_ended_before_the_control_connection() {
+    for length in [10, 3_000_000] {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+        exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+        let sent = pattern(length);
+        let write = async {
+            data.write_all(&sent).await.unwrap();
+            data.shutdown().await.unwrap();
+            client.stream.shutdown().await.unwrap();
+        };
+        let (received, ()) = tokio::join!(read_all(&mut peer), write);
+        assert!(received == sent, "the bytes are not those that were sent");
+        drop(peer);
+        server.say("226 Stored.").await;
+        client.hear("226 Stored.").await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_broken_when_the_control_connection_ended_first() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+    data.write_all(b"a part of it").await.unwrap();
+    within(peer.read_exact(&mut [0; 12])).await.unwrap();
+    drop(client);
+    assert!(is_reset(peer).await);
+    drop(data);
+}
+
+#[tokio::test]
+async fn a_gateway_that_dies_completes_no_transfer() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    peer.write_all(b"a part of it").await.unwrap();
+    within(data.read_exact(&mut [0; 12])).await.unwrap();
+    bench.gateway.end_now().await;
+    assert!(is_reset(data).await);
+    assert!(is_reset(peer).await);
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+}
+
+#[tokio::test]
+async fn ports_that_are_all_in_use_are_425() {
+    // Below the range that the kernel takes ports from.
+    let (port, free) = within(async {
+        let mut port = 21_500_u16;
+        loop {
+            match TcpListener::bind(("127.0.0.1", port)).await {
+                Ok(listener) => break (port, listener),
+                Err(_) => port += 1,
+            }
+        }
+    })
+    .await;
+    drop(free);
+    let bench = Bench::start(&format!("passive_ports = \"{port}-{port}\""), "", "").await;
+    let (mut first, mut first_server) = bench.logged_in().await;
+    let (mut second, mut second_server) = bench.logged_in().await;
+    let (address, _listener) = passive(&mut first, &mut first_server).await;
+    assert_eq!(address.port(), port);
+    assert!(bench.counts("ftpwarden_passive_ports_in_use{listener=\"main\"} 1"));
+    second.say("PASV").await;
+    second_server.hear("PASV").await;
+    second_server
+        .say("227 Entering Passive Mode (127,0,0,1,100,100).")
+        .await;
+    second.hear_code("425 ").await;
+    // A new one takes the place of the old one's.
+    let (address, _listener) = passive(&mut first, &mut first_server).await;
+    assert_eq!(address.port(), port);
+}
+
+#[tokio::test]
+async fn what_is_advertised_can_be_another_address() {
+    let bench = Bench::start("passive_address = \"203.0.113.7\"", "", "").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (address, _listener) = passive(&mut client, &mut server).await;
+    assert_eq!(address.ip().to_string(), "203.0.113.7");
+    let data = connect(([127, 0, 0, 1], address.port()).into(), None).await;
+    assert!(data.is_ok());
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_stops_the_server_and_is_given_up() {
+    let bench = Bench::start("", "", "[limits]\nidle_timeout = \"1s\"").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    client.say("STAT .").await;
+    server.hear("STAT .").await;
+    // An endless listing: the gateway stops reading it long before the limit of a reply.
+    let flood = async {
+        server.say("213-Status follows:").await;
+        let line = [b" ".as_slice(), &[b'x'; 8_000], b"\r\n"].concat();
+        while server.stream.write_all(&line).await.is_ok() {}
+    };
+    within(flood).await;
+    drop(client);
+}
+
+#[tokio::test]
+async fn a_drain_says_421_to_the_idle_and_lets_transfers_finish() {
+    let bench = Bench::plain().await;
+    let (mut idle, _idle_server) = bench.logged_in().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    let address = bench.address();
+    let finish = async {
+        idle.hear_code("421 ").await;
+        idle.hear_end().await;
+        drop(idle);
+        assert!(TcpStream::connect(address).await.is_err());
+        peer.write_all(b"all of it").await.unwrap();
+        drop(peer);
+        server.say("226 Done.").await;
+        assert_eq!(read_all(&mut data).await, b"all of it");
+        client.hear("226 Done.").await;
+        client.hear_code("421 ").await;
+        drop((client, server));
+    };
+    within(async { tokio::join!(bench.gateway.drain(), finish) }).await;
+    assert_eq!(bench.gateway.sessions(), 0);
+    assert!(!bench.telemetry.obstacles().is_empty());
+}
+
+#[tokio::test]
+async fn a_drain_ends_what_does_not_finish_in_time() {
+    let bench = Bench::start("", "", "[limits]\ndrain_timeout = \"1s\"").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (data, peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    within(bench.gateway.drain()).await;
+    assert!(is_reset(data).await);
+    assert!(is_reset(peer).await);
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+}
+
+#[tokio::test]
+async fn a_reload_keeps_sessions_and_changes_their_policy() {
+    let bench = Bench::plain().await;
+    let address = bench.address();
+    let (mut client, mut server) = bench.logged_in().await;
+    exchange(&mut client, &mut server, "DELE one", "250 Gone.").await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    bench.reload("policy = \"read-only\"", "", "");
+    assert_eq!(
+        bench.address(),
+        address,
+        "a listener that stayed was touched"
+    );
+    peer.write_all(b"all of it").await.unwrap();
+    drop(peer);
+    server.say("226 Done.").await;
+    assert_eq!(read_all(&mut data).await, b"all of it");
+    client.hear("226 Done.").await;
+    client.say("DELE two").await;
+    client.hear_code("502 ").await;
+    exchange(&mut client, &mut server, "NOOP", "200 Here.").await;
+    let (mut late, mut late_server) = bench.logged_in().await;
+    late.say("DELE three").await;
+    late.hear_code("502 ").await;
+    exchange(&mut late, &mut late_server, "NOOP", "200 Here.").await;
+}
+
+#[tokio::test]
+async fn a_reload_opens_and_closes_listeners() {
+    let second = "[listeners.second]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"";
+    let bench = Bench::start("", "", second).await;
+    let of = |name: &str| {
+        let addresses = bench.gateway.local_addrs();
+        addresses
+            .into_iter()
+            .find(|(found, _)| &**found == name)
+            .map(|(_, address)| address)
+    };
+    let (first, gone) = (of("main").unwrap(), of("second").unwrap());
+    let client = Control::dial(gone).await;
+    let (mut client, mut server) = bench.greet(client).await;
+    let third = "[listeners.third]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"";
+    bench.reload("", "", third);
+    assert_eq!(of("main"), Some(first));
+    assert_eq!(of("second"), None);
+    let new = Control::dial(of("third").unwrap()).await;
+    let (_new, _server) = bench.greet(new).await;
+    within(async {
+        while TcpStream::connect(gone).await.is_ok() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    exchange(&mut client, &mut server, "NOOP", "200 Here.").await;
+}
+
+#[tokio::test]
+async fn a_reload_that_cannot_bind_changes_nothing() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let taken = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let taken = taken.local_addr().map(|address| (taken, address));
+    let (_taken, address) = taken.unwrap();
+    let upstream = bench.server.local_addr().unwrap();
+    let loaded = settings(&format!(
+        "[listeners.other]\nbind = \"{address}\"\nupstream = \"legacy\"\npolicy = \"read-only\"\n\
+         [upstreams.legacy]\naddress = \"{upstream}\"\n"
+    ));
+    let before = bench.gateway.local_addrs();
+    let error = bench
+        .gateway
+        .reload(Arc::new(loaded.settings), loaded.policies)
+        .unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, StartError::Bind { .. }));
+    assert!(text.starts_with(&format!("listener `other` cannot listen on {address}: ")));
+    assert_eq!(bench.gateway.local_addrs(), before);
+    exchange(&mut client, &mut server, "DELE one", "250 Gone.").await;
+    let (_late, _server) = bench.logged_in().await;
+}

@@ -1,0 +1,574 @@
+//! A simulated shell: carries out what a session wants, with two peers, their data connections
+//! and a clock that only a test moves.
+//!
+//! One input, drain fully, next input, as the session's contract has it. What each peer sees is
+//! kept in the order in which it sees it; what a session wanted of nobody is a panic.
+
+use std::collections::VecDeque;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use ftpwarden::ftp::address::Family;
+use ftpwarden::policy::Judge;
+use ftpwarden::session::{
+    Action, ConnectFailure, Direction, End, Fact, Leg, Now, OwnCommand, Profile, RelayEnd, Session,
+    Told,
+};
+
+/// The most that one read of a control connection takes.
+const READ_BYTES: usize = 8192;
+
+/// What a peer sees, in its order.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub(crate) enum Seen {
+    /// Bytes on its control connection.
+    Control(Vec<u8>),
+    /// The end of its control connection.
+    ControlEnd(End),
+    /// Bytes on its data connection.
+    Data(Vec<u8>),
+    /// The end of its data connection.
+    DataEnd(End),
+    /// The gateway has dialled its data listener.
+    DataOpened,
+}
+
+/// How a peer's own data listener behaves.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Listens {
+    /// It takes connections.
+    Accepts,
+    /// It does not answer.
+    Ignores,
+    /// There is none.
+    Refuses,
+}
+
+/// A data connection as the gateway has it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+enum Data {
+    /// The gateway dials and nobody answers.
+    Dialling,
+    /// The gateway listens.
+    Listening,
+    /// There is none.
+    None,
+    /// It is there; what the peer has sent and nobody has read, and how it has ended.
+    Open(VecDeque<u8>, Option<End>),
+}
+
+/// One of the two sides.
+#[derive(Debug)]
+pub(crate) struct Peer {
+    /// What it has seen and no test has looked at.
+    pub(crate) seen: VecDeque<Seen>,
+    /// Where its own data listener is, once it has one.
+    pub(crate) listener: Option<SocketAddr>,
+    /// How that behaves.
+    pub(crate) listens: Listens,
+    /// The address that the gateway offered it last.
+    pub(crate) offered: Option<SocketAddr>,
+    /// It takes no data bytes.
+    pub(crate) stalls: bool,
+    /// Its data connection.
+    data: Data,
+    /// Bytes that it sent on its control connection and that were not read.
+    unread: VecDeque<u8>,
+    /// How its control connection has ended behind them.
+    ended: Option<End>,
+    /// The end was told.
+    end_told: bool,
+    /// The gateway has ended the control connection.
+    closed: bool,
+}
+
+impl Peer {
+    /// One that has seen nothing.
+    const fn new() -> Self {
+        Self {
+            seen: VecDeque::new(),
+            listener: None,
+            listens: Listens::Accepts,
+            offered: None,
+            stalls: false,
+            data: Data::None,
+            unread: VecDeque::new(),
+            ended: None,
+            end_told: false,
+            closed: false,
+        }
+    }
+
+    /// Adds to what it has seen; bytes join those right before them.
+    fn see(&mut self, seen: Seen) {
+        match (self.seen.back_mut(), seen) {
+            (Some(Seen::Control(last)), Seen::Control(bytes))
+            | (Some(Seen::Data(last)), Seen::Data(bytes)) => last.extend_from_slice(&bytes),
+            (_, seen) => self.seen.push_back(seen),
+        }
+    }
+}
+
+/// Where everybody is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Places {
+    /// The client.
+    pub(crate) client: SocketAddr,
+    /// The gateway, as the client dials it.
+    pub(crate) local: SocketAddr,
+    /// The gateway, as the server sees it.
+    pub(crate) outside: SocketAddr,
+    /// The server.
+    pub(crate) server: SocketAddr,
+}
+
+impl Places {
+    /// The usual ones.
+    ///
+    /// # Panics
+    /// Never: the addresses are constants.
+    pub(crate) fn new(client_v6: bool, server_v6: bool) -> Self {
+        let parse = |text: &str| text.parse().unwrap();
+        Self {
+            client: parse(if client_v6 {
+                "[2001:db8:1::10]:40000"
+            } else {
+                "192.0.2.10:40000"
+            }),
+            local: parse(if client_v6 {
+                "[2001:db8:1::1]:21"
+            } else {
+                "192.0.2.1:21"
+            }),
+            outside: parse(if server_v6 {
+                "[2001:db8:2::1]:39000"
+            } else {
+                "10.0.0.1:39000"
+            }),
+            server: parse(if server_v6 {
+                "[2001:db8:2::5]:21"
+            } else {
+                "10.0.0.5:21"
+            }),
+        }
+    }
+}
+
+/// A running relay.
+#[derive(Debug)]
+struct Relay {
+    /// Which way.
+    direction: Direction,
+    /// What the sink took.
+    bytes: u64,
+}
+
+/// A session and the world around it.
+#[derive(Debug)]
+pub(crate) struct World {
+    /// The session.
+    pub(crate) session: Session,
+    /// The client.
+    pub(crate) client: Peer,
+    /// The server.
+    pub(crate) server: Peer,
+    /// Every fact, in its order.
+    pub(crate) facts: Vec<Fact>,
+    /// Where everybody is.
+    pub(crate) places: Places,
+    /// No port is free.
+    pub(crate) exhausted: bool,
+    /// The server cannot be reached.
+    pub(crate) unreachable: bool,
+    /// What went to the server because policy permitted it, line by line.
+    pub(crate) permitted: Vec<Bytes>,
+    /// What went there of the gateway's own.
+    pub(crate) own: Vec<OwnCommand>,
+    /// The time.
+    now: Now,
+    /// What the session is to be told next.
+    told: VecDeque<Told>,
+    /// The running relay.
+    relay: Option<Relay>,
+    /// The last port that was given to anything.
+    port: u16,
+}
+
+impl World {
+    /// A client has just connected.
+    pub(crate) fn new(profile: Profile, judge: Judge, places: Places) -> Self {
+        let now = Now {
+            elapsed: Duration::ZERO,
+            unix_time: 1_800_000_000,
+        };
+        Self {
+            session: Session::new(
+                Arc::new(profile),
+                Arc::new(judge),
+                places.client,
+                places.local,
+                now,
+            ),
+            client: Peer::new(),
+            server: Peer::new(),
+            facts: Vec::new(),
+            places,
+            exhausted: false,
+            unreachable: false,
+            permitted: Vec::new(),
+            own: Vec::new(),
+            now,
+            told: VecDeque::new(),
+            relay: None,
+            port: 50_000,
+        }
+    }
+
+    /// One of the two sides.
+    pub(crate) const fn peer(&mut self, leg: Leg) -> &mut Peer {
+        match leg {
+            Leg::Client => &mut self.client,
+            Leg::Server => &mut self.server,
+        }
+    }
+
+    /// The time since the session's birth.
+    pub(crate) const fn elapsed(&self) -> Duration {
+        self.now.elapsed
+    }
+
+    /// Whether the gateway holds anything of a data connection.
+    pub(crate) fn holds_data(&self) -> bool {
+        self.client.data != Data::None || self.server.data != Data::None || self.relay.is_some()
+    }
+
+    /// Whether the gateway waits for a data connection of `leg`.
+    pub(crate) fn offers(&self, leg: Leg) -> bool {
+        let peer = match leg {
+            Leg::Client => &self.client,
+            Leg::Server => &self.server,
+        };
+        peer.data == Data::Listening
+    }
+
+    /// Lets everything happen that has a reason to.
+    pub(crate) fn settle(&mut self) {
+        loop {
+            while let Some(action) = self.session.next_action() {
+                self.perform(action);
+            }
+            if let Some(told) = self.told.pop_front() {
+                self.session.tell(told, self.now);
+            } else if !self.read(Leg::Client) && !self.read(Leg::Server) && !self.pump() {
+                break;
+            }
+        }
+    }
+
+    /// A side sends on its control connection.
+    pub(crate) fn send(&mut self, leg: Leg, bytes: &[u8]) {
+        self.peer(leg).unread.extend(bytes);
+        self.settle();
+    }
+
+    /// A side ends its control connection.
+    pub(crate) fn end(&mut self, leg: Leg, end: End) {
+        let peer = self.peer(leg);
+        peer.ended = Some(end);
+        if end == End::Reset {
+            peer.unread.clear();
+        }
+        self.settle();
+    }
+
+    /// The session is told something.
+    pub(crate) fn tell(&mut self, told: Told) {
+        self.told.push_back(told);
+        self.settle();
+    }
+
+    /// Time passes, with every deadline on the way.
+    pub(crate) fn wait(&mut self, time: Duration) {
+        let until = self.now.elapsed + time;
+        self.settle();
+        while let Some(deadline) = self.session.deadline().filter(|at| *at <= until) {
+            self.now.elapsed = deadline.max(self.now.elapsed);
+            self.session.expire(self.now);
+            self.settle();
+        }
+        self.now.elapsed = until;
+        self.now.unix_time += i64::try_from(time.as_secs()).unwrap_or(0);
+    }
+
+    /// Makes a data listener of a side's own.
+    pub(crate) fn listen(&mut self, leg: Leg) -> SocketAddr {
+        let host = match leg {
+            Leg::Client => self.places.client.ip(),
+            Leg::Server => self.places.server.ip(),
+        };
+        let address = SocketAddr::new(host, self.next_port());
+        let peer = self.peer(leg);
+        peer.listener = Some(address);
+        peer.listens = Listens::Accepts;
+        address
+    }
+
+    /// A side dials the gateway's offer; false where nobody listens.
+    pub(crate) fn dial(&mut self, leg: Leg) -> bool {
+        let peer = self.peer(leg);
+        if peer.data != Data::Listening {
+            return false;
+        }
+        peer.data = Data::Open(VecDeque::new(), None);
+        self.tell(Told::PeerArrived(leg));
+        true
+    }
+
+    /// Somebody else dials the gateway's offer; false where nobody listens.
+    pub(crate) fn dial_as_stranger(&mut self, leg: Leg) -> bool {
+        let listens = self.peer(leg).data == Data::Listening;
+        if listens {
+            self.tell(Told::StrangerRefused(leg));
+        }
+        listens
+    }
+
+    /// A side sends on its data connection; false where there is none.
+    pub(crate) fn send_data(&mut self, leg: Leg, bytes: &[u8]) -> bool {
+        let Data::Open(unread, None) = &mut self.peer(leg).data else {
+            return false;
+        };
+        unread.extend(bytes);
+        self.settle();
+        true
+    }
+
+    /// A side ends its data connection; false where there is none.
+    pub(crate) fn end_data(&mut self, leg: Leg, end: End) -> bool {
+        let relays = self.relay.is_some();
+        let Data::Open(unread, ended) = &mut self.peer(leg).data else {
+            return false;
+        };
+        *ended = Some(end);
+        if end == End::Reset {
+            unread.clear();
+            if !relays {
+                self.peer(leg).data = Data::None;
+                self.told.push_back(Told::DataReset(leg));
+            }
+        }
+        self.settle();
+        true
+    }
+
+    /// A port that nothing had yet.
+    const fn next_port(&mut self) -> u16 {
+        self.port += 1;
+        self.port
+    }
+
+    /// Feeds what a side has sent, if the session reads; whether anything was fed.
+    fn read(&mut self, leg: Leg) -> bool {
+        let now = self.now;
+        let reads = self.session.reads(leg);
+        let peer = self.peer(leg);
+        if peer.closed || peer.end_told {
+            return false;
+        }
+        if let (true, Some(End::Reset)) = (peer.unread.is_empty(), peer.ended) {
+            peer.end_told = true;
+            self.session.ended(leg, End::Reset, now);
+            return true;
+        }
+        if !reads {
+            return false;
+        }
+        if peer.unread.is_empty() {
+            let Some(end) = peer.ended else { return false };
+            peer.end_told = true;
+            self.session.ended(leg, end, now);
+            return true;
+        }
+        let length = peer.unread.len().min(READ_BYTES);
+        let bytes: Vec<u8> = peer.unread.drain(..length).collect();
+        self.session.receive(leg, &bytes, now);
+        true
+    }
+
+    /// Moves the bytes of the running relay; whether anything happened.
+    fn pump(&mut self) -> bool {
+        let Some(mut relay) = self.relay.take() else {
+            return false;
+        };
+        let (source, sink) = match relay.direction.source() {
+            Leg::Client => (&mut self.client, &mut self.server),
+            Leg::Server => (&mut self.server, &mut self.client),
+        };
+        let (Data::Open(unread, ended), Data::Open(_, sink_ended)) =
+            (&mut source.data, &mut sink.data)
+        else {
+            panic!("a relay runs between connections that are not there");
+        };
+        let end = if *sink_ended == Some(End::Reset) {
+            Some(RelayEnd::SinkBroke)
+        } else if sink.stalls {
+            (*ended == Some(End::Reset)).then_some(RelayEnd::SourceBroke)
+        } else if !unread.is_empty() {
+            relay.bytes += u64::try_from(unread.len()).unwrap_or(0);
+            let bytes = unread.drain(..).collect();
+            sink.see(Seen::Data(bytes));
+            self.relay = Some(relay);
+            return true;
+        } else {
+            match *ended {
+                Some(End::Fin) => Some(RelayEnd::Source),
+                Some(End::Reset) => Some(RelayEnd::SourceBroke),
+                None => None,
+            }
+        };
+        let Some(end) = end else {
+            self.relay = Some(relay);
+            return false;
+        };
+        let bytes = relay.bytes;
+        self.told.push_back(Told::RelayEnded { bytes, end });
+        true
+    }
+
+    /// Carries out one action.
+    fn perform(&mut self, action: Action) {
+        match action {
+            Action::Ask(command) => {
+                let mut bytes = command.urgent().unwrap_or_default().to_vec();
+                bytes.extend_from_slice(&command.line());
+                self.own.push(command);
+                self.write_server(bytes);
+            }
+            Action::Close(leg, end) => {
+                let peer = self.peer(leg);
+                if !std::mem::replace(&mut peer.closed, true) {
+                    peer.see(Seen::ControlEnd(end));
+                }
+            }
+            Action::Connect => self.told.push_back(if self.unreachable {
+                Told::ConnectFailed(ConnectFailure::Refused)
+            } else {
+                Told::Connected {
+                    server: self.places.server,
+                    local: self.places.outside,
+                }
+            }),
+            Action::Dial { leg, address } => self.dial_peer(leg, address),
+            Action::EndData { leg, end } => self.end_gateway_data(leg, end),
+            Action::Forward(permit) => {
+                self.permitted.push(permit.line().clone());
+                self.write_server(permit.line().to_vec());
+            }
+            Action::Measure => {
+                let bytes = self.relay.as_ref().map_or(0, |relay| relay.bytes);
+                self.told.push_back(Told::Measured { bytes });
+            }
+            Action::Note(fact) => self.facts.push(fact),
+            Action::Offer { leg, family } => self.offer(leg, family),
+            Action::Relay(direction) => {
+                assert!(self.relay.is_none(), "two relays at once");
+                for peer in [&self.client, &self.server] {
+                    assert!(
+                        matches!(peer.data, Data::Open(..)),
+                        "a relay without its connections"
+                    );
+                }
+                self.relay = Some(Relay {
+                    direction,
+                    bytes: 0,
+                });
+            }
+            Action::Reply(bytes) => {
+                assert!(!self.client.closed, "a reply behind the close");
+                self.client.see(Seen::Control(bytes.to_vec()));
+            }
+        }
+    }
+
+    /// Writes to the server.
+    fn write_server(&mut self, bytes: Vec<u8>) {
+        assert!(!self.server.closed, "a command behind the close");
+        self.server.see(Seen::Control(bytes));
+    }
+
+    /// Listens for a data connection.
+    fn offer(&mut self, leg: Leg, family: Family) {
+        if self.exhausted {
+            self.told.push_back(Told::OfferFailed(leg));
+            return;
+        }
+        let host = match leg {
+            Leg::Client => self.places.local.ip(),
+            Leg::Server => self.places.outside.ip(),
+        };
+        assert_eq!(Family::of(host), family, "an offer of another family");
+        let address = SocketAddr::new(host, self.next_port());
+        let peer = self.peer(leg);
+        assert_eq!(peer.data, Data::None, "an offer beside a data connection");
+        peer.data = Data::Listening;
+        peer.offered = Some(address);
+        self.told.push_back(Told::OfferReady { leg, address });
+    }
+
+    /// Dials a data listener of a peer's.
+    fn dial_peer(&mut self, leg: Leg, address: SocketAddr) {
+        let peer = self.peer(leg);
+        assert_eq!(peer.data, Data::None, "a dial beside a data connection");
+        let host = address.ip();
+        let listens = if peer.listener == Some(address) {
+            peer.listens
+        } else {
+            Listens::Refuses
+        };
+        match listens {
+            Listens::Accepts => {
+                peer.data = Data::Open(VecDeque::new(), None);
+                peer.see(Seen::DataOpened);
+                self.told.push_back(Told::Dialled(leg));
+            }
+            Listens::Ignores => peer.data = Data::Dialling,
+            Listens::Refuses => self.told.push_back(Told::DialFailed(leg)),
+        }
+        self.assert_known_host(leg, host);
+    }
+
+    /// No data connection goes anywhere but to the peers (law L5).
+    fn assert_known_host(&self, leg: Leg, host: IpAddr) {
+        let known = match leg {
+            Leg::Client => self.places.client.ip(),
+            Leg::Server => self.places.server.ip(),
+        };
+        let is_known = host == known || (leg == Leg::Server && self.is_named(host));
+        assert!(is_known, "a data connection to {host}");
+    }
+
+    /// Whether a peer's listener is there: a multi-homed server of the configuration.
+    fn is_named(&self, host: IpAddr) -> bool {
+        self.server
+            .listener
+            .is_some_and(|listener| listener.ip() == host)
+    }
+
+    /// The gateway ends a data connection.
+    fn end_gateway_data(&mut self, leg: Leg, end: End) {
+        if let Some(relay) = self.relay.take() {
+            self.told.push_back(Told::RelayEnded {
+                bytes: relay.bytes,
+                end: RelayEnd::Cut,
+            });
+        }
+        let peer = self.peer(leg);
+        if let Data::Open(_, ended) = std::mem::replace(&mut peer.data, Data::None)
+            && ended != Some(End::Reset)
+        {
+            peer.see(Seen::DataEnd(end));
+        }
+    }
+}
