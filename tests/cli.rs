@@ -1,6 +1,8 @@
 //! The command line: exit codes, what is printed where, completions, the manual page, and a
 //! gateway that is run, asked, reloaded and ended by its signals.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -90,6 +92,12 @@ fn usage_errors_exit_with_2() {
             "RETR a",
         ],
         &["explain", "--groups", "RETR a"],
+        &[
+            "explain",
+            "--config",
+            "config/ftpwarden.toml",
+            "RETR a\r\nSITE x",
+        ],
         &["probe", "not an address"],
         &["completions", "dos"],
     ] {

@@ -3,6 +3,8 @@
 //!
 //! `BLESS=1 cargo test --test config` writes the expected reports anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -15,6 +17,7 @@ use ftpwarden::ftp::command::Name;
 use ftpwarden::policy::System;
 use ftpwarden::session::DataMode;
 use ftpwarden::settings::{Settings, WhenFull};
+use proptest::prelude::*;
 
 /// How many keys the schema has.
 const KEYS: usize = 57;
@@ -510,7 +513,31 @@ fn values_come_out_as_they_were_written() {
     assert_eq!(audit.secret, ["PSWD".into()]);
     assert_eq!(audit.when_full, WhenFull::Refuse);
     let limits = &loaded.settings.session_limits;
-    assert_eq!(limits.idle_timeout, Duration::from_secs(5400));
+    assert_eq!(limits.idle_timeout, Duration::from_mins(90));
     assert_eq!(limits.command_timeout, Duration::from_millis(1500));
     assert_eq!(limits.violations, 7);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is cut out of a configuration or put into it: it loads or is refused, and every
+    /// problem has its place.
+    #[test]
+    fn no_slip_breaks_the_reader(
+        place in 0_usize..20_000,
+        cut in 0_usize..40,
+        put in "[\\[\\]{}=\"',.#\\-a-z0-9\\n\u{e9}\u{1f600}]{0,12}",
+    ) {
+        let text = switched_on(include_str!("../config/reference.toml"));
+        let at = |place: usize| text.floor_char_boundary(place.min(text.len()));
+        let start = at(place % text.len());
+        let end = at(start + cut);
+        let spoilt = [text.get(..start), Some(&put), text.get(end..)].map(Option::unwrap).concat();
+        if let Err(error) = config::parse(&spoilt, "it") {
+            prop_assert!(!error.report(Style::Plain).is_empty());
+            prop_assert!(!error.report(Style::Coloured).is_empty());
+            prop_assert!(!error.to_string().is_empty());
+        }
+    }
 }

@@ -185,7 +185,10 @@ impl Session {
         self.drop_data(End::Reset);
         let towards_server = self.server_form(form);
         let active = matches!(towards_server, DataForm::Port | DataForm::Eprt);
-        if self.judge.is_unsupported(&Name::Known(verb_of(towards_server))) {
+        if self
+            .judge
+            .is_unsupported(&Name::Known(verb_of(towards_server)))
+        {
             self.answer(head, 502, "Command not implemented.", Outcome::Denied);
             return;
         }

@@ -27,8 +27,14 @@ mod checked {
                 Phase::Closed => self.check_closed(),
                 Phase::Serving => self.check_serving(),
                 Phase::Connecting | Phase::Greeting => {
-                    assert!(self.head.is_none(), "a command is in work before the greeting");
-                    assert!(self.deadlines.runs(Timer::Greeting), "nothing bounds the greeting");
+                    assert!(
+                        self.head.is_none(),
+                        "a command is in work before the greeting"
+                    );
+                    assert!(
+                        self.deadlines.runs(Timer::Greeting),
+                        "nothing bounds the greeting"
+                    );
                 }
             }
             assert!(
@@ -42,7 +48,10 @@ mod checked {
             assert!(self.head.is_none(), "a command is left without its end");
             assert!(self.transfer.is_none(), "a transfer outlives the session");
             assert!(self.status_owed.is_none(), "a STAT is left without its end");
-            assert!(self.deadlines.next().is_none(), "a timer outlives the session");
+            assert!(
+                self.deadlines.next().is_none(),
+                "a timer outlives the session"
+            );
             for leg in [&self.data.client, &self.data.server] {
                 assert!(
                     leg.endpoint == Endpoint::None,
@@ -82,18 +91,21 @@ mod checked {
                 None if self.abort == Abort::Sent => {}
                 None => {
                     assert!(self.pipeline.is_empty(), "nobody works on the queue");
-                    assert!(self.deadlines.runs(Timer::Idle), "nothing bounds the idle time");
+                    assert!(
+                        self.deadlines.runs(Timer::Idle),
+                        "nothing bounds the idle time"
+                    );
                 }
                 Some(Stage::Judging) => panic!("a command was put aside"),
                 Some(Stage::Refusing) => {
-                    assert!(self.deadlines.runs(Timer::Refusal), "nothing ends a refusal");
+                    assert!(
+                        self.deadlines.runs(Timer::Refusal),
+                        "nothing ends a refusal"
+                    );
                 }
                 Some(Stage::Preparing(setup)) if !setup.awaits_reply() => {}
                 Some(
-                    Stage::Forwarded
-                    | Stage::Learning
-                    | Stage::Preparing(_)
-                    | Stage::TakingBack(_),
+                    Stage::Forwarded | Stage::Learning | Stage::Preparing(_) | Stage::TakingBack(_),
                 ) => assert!(replies, "nothing bounds a reply"),
                 Some(Stage::Transferring) => self.check_transferring(replies),
             }
@@ -101,7 +113,9 @@ mod checked {
 
         /// A transfer is under way.
         fn check_transferring(&self, replies: bool) {
-            let Some(transfer) = &self.transfer else { return };
+            let Some(transfer) = &self.transfer else {
+                return;
+            };
             let bounded = replies
                 || self.deadlines.runs(Timer::DataConnect)
                 || self.deadlines.runs(Timer::Settle)
