@@ -34,7 +34,7 @@ async fn main() -> Outcome<()> {
     std::fs::write(files.path().join("report.csv"), REPORT)?;
     let server = start_server(files.path().to_path_buf()).await?;
 
-    heading("1. The configuration: a policy in eleven lines");
+    heading("1. The configuration: a listener, an upstream, a policy");
     let text = configuration(server);
     print!("{text}");
     let loaded = config::parse(&text, "tour.toml")?;
@@ -70,7 +70,7 @@ async fn main() -> Outcome<()> {
     println!("   {} bytes up and down again, equal", back.len());
 
     heading("5. SITE and SMNT are refused, and the server never hears of them");
-    client.command("SITE CHMOD 777 report.csv", "502").await?;
+    client.command("SITE CHMOD 777 upload.bin", "502").await?;
     client.command("SMNT /", "502").await?;
     client.command("DELE report.csv", "550").await?;
     client.command("NOOP", "200").await?;

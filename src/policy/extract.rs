@@ -25,6 +25,13 @@ pub(super) fn places(
     } else {
         command.value()
     };
+    if subject.paths == Paths::None {
+        return None;
+    }
+    // A TAB is a blank to some servers, so nobody can tell where anything stands.
+    if argument.iter().any(u8::is_ascii_control) {
+        return Some(vec![Place::Unsure]);
+    }
     let places = match subject.paths {
         Paths::None => return None,
         Paths::Opaque => vec![Place::Unsure],
@@ -36,7 +43,10 @@ pub(super) fn places(
         Paths::Directory => directory(argument, ground),
         Paths::Parent => vec![ground.above()],
         Paths::Listing => listing(argument, ground),
-        Paths::AfterTime if command.sets_time() => after_word(argument, ground),
+        Paths::AfterTime if command.sets_time() => {
+            let path = command.timed_path().unwrap_or_default();
+            vec![tight(path, ground)]
+        }
         Paths::AfterTime | Paths::Whole | Paths::WholeOrDirectory => whole(argument, ground),
         Paths::AfterWord => after_word(argument, ground),
         Paths::Checksum => checksum(argument, ground),
@@ -150,15 +160,20 @@ fn goes_down(flags: &[u8]) -> bool {
     }
 }
 
-/// `word path`: MFMT, MFF, SITE CHMOD. Servers disagree on more than one blank between them and
-/// on blanks at the end, so those are unsure.
+/// `word path`: MFMT, MFF, SITE CHMOD.
 fn after_word(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
     let (_, path) = cut(argument);
-    vec![if has_loose_blanks(path) {
+    vec![tight(path, ground)]
+}
+
+/// A path behind something else. Servers disagree on more than one blank between them and on
+/// blanks at the end, so those are unsure.
+fn tight(path: &[u8], ground: &Ground<'_>) -> Place {
+    if has_loose_blanks(path) {
         Place::Unsure
     } else {
         ground.resolve(path)
-    }]
+    }
 }
 
 /// XCRC and its kin: `path`, `"path" 0 100`, `path 0 100`, `path;0;100`. Numbers at the end may
@@ -200,10 +215,10 @@ fn comma_list(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
     argument
         .split(|byte| *byte == b',')
         .map(|path| {
-            if path.contains(&b'"') || has_loose_blanks(path) {
+            if path.contains(&b'"') {
                 Place::Unsure
             } else {
-                ground.resolve(path)
+                tight(path, ground)
             }
         })
         .take(PLACES_MAX.saturating_add(1))

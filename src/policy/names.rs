@@ -1,15 +1,15 @@
 //! The names of commands in a policy: what each stands for, and which is the more specific.
 //!
 //! Owns the reading of `SITE CHMOD`, `SITE`, `@group` and `*` against a command. Must not know
-//! conditions or the order of rules. A command has at most [`WORDS_MAX`] words that are looked at.
+//! conditions or the order of rules. The words of a line are bounded by the line.
 
 use super::judge::System;
 use crate::ftp::command::Command;
 use crate::ftp::verb::{self, Alias, Forward, Group, Paths, SiteRow, Verb};
 
-/// How many words of a SITE line are looked at; what lies behind them is no parameter that a
-/// server of z/OS takes in one line.
-const WORDS_MAX: usize = 64;
+/// The SITE parameter of z/OS that makes a transfer submit a job or run a query; its name may be
+/// cut short after the fourth letter.
+const FILETYPE: &[u8] = b"FILETYPE";
 
 /// The verb that policy judges.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -87,8 +87,11 @@ impl Wary {
 struct Word<'a> {
     /// As written, up to the blank.
     whole: &'a [u8],
-    /// What a lenient server may take for the word: up to the first byte that no name has.
+    /// What a lenient server may take for the word: up to the first byte that no name has, and
+    /// FILETYPE where that is cut short.
     head: &'a [u8],
+    /// The spelling that a name must have to grant it: `NAME` of `NAME=VALUE`, else all of it.
+    exact: &'a [u8],
     /// Whether it is `NAME=VALUE` or `NAME(…)`, as z/OS has it.
     assigns: bool,
 }
@@ -157,15 +160,14 @@ impl<'a> Subject<'a> {
         self.key == Key::Known(Verb::Site)
     }
 
-    /// The words that may be named; of other systems than z/OS only the first.
+    /// The words of which a name may be read.
     fn words(&self) -> impl Iterator<Item = Word<'a>> {
-        let several = self.is_site() && self.system == System::Mvs;
         let letter = matches!(self.key, Key::Known(Verb::Type | Verb::Mode | Verb::Stru));
         self.text
             .trim_ascii_start()
             .split(|byte| *byte == b' ')
             .filter(|word| !word.is_empty())
-            .take(if several { WORDS_MAX } else { 1 })
+            .take(if self.is_site() { usize::MAX } else { 1 })
             .map(move |whole| Word::new(whole, letter))
     }
 
@@ -185,19 +187,27 @@ impl<'a> Subject<'a> {
                 .is_some_and(|word| word.assigns || word.row().is_none())
     }
 
-    /// The words that a grant must name, all of them.
-    fn granted_words(&self) -> impl Iterator<Item = Word<'a>> {
+    /// The words that count, all of which a grant must name: the first; where each is a
+    /// parameter of its own, all; and whatever sets FILETYPE, which is never hidden behind a
+    /// harmless word, unless a path or a secret stands there.
+    fn telling_words(&self) -> impl Iterator<Item = Word<'a>> {
         let spread = self.is_spread();
+        let takes_rest = self.words().next().is_some_and(|word| {
+            word.row()
+                .is_some_and(|row| row.secret || row.paths != Paths::None)
+        });
         self.words()
             .enumerate()
-            .filter(move |(index, word)| *index == 0 || spread || (word.assigns && word.is_named()))
+            .filter(move |(index, word)| {
+                *index == 0 || spread || (!takes_rest && word.assigns && word.is_named())
+            })
             .map(|(_, word)| word)
     }
 
     /// Whether the table has it as `named`: a verb, or one of the words of SITE.
     pub(super) fn is_named(&self) -> bool {
         match self.key {
-            Key::Known(Verb::Site) => self.granted_words().any(|word| word.is_named()),
+            Key::Known(Verb::Site) => self.telling_words().any(|word| word.is_named()),
             Key::Known(verb) => verb.row().forward == Forward::Named,
             Key::Other(_) => false,
         }
@@ -227,7 +237,7 @@ impl<'a> Subject<'a> {
     fn is_within(&self, group: Group) -> bool {
         self.is_member(group)
             || (self.is_site()
-                && self.words().any(|word| {
+                && self.telling_words().any(|word| {
                     verb::site(word.head)
                         .is_some_and(|row| row.groups.iter().any(|own| group.takes_in(*own)))
                 }))
@@ -254,35 +264,35 @@ impl<'a> Word<'a> {
             .unwrap_or(rest.len());
         let head = rest.get(..end).unwrap_or_default();
         let assigns = start == 0 && matches!(rest.get(end), Some(b'=' | b'('));
-        let head = if letter {
-            head.get(..1).unwrap_or_default()
+        let exact = if assigns { head } else { whole };
+        let is_filetype = assigns
+            && head.len() >= 4
+            && FILETYPE
+                .get(..head.len())
+                .is_some_and(|start| start.eq_ignore_ascii_case(head));
+        let (head, exact) = if is_filetype {
+            (FILETYPE, FILETYPE)
+        } else if letter {
+            (head.get(..1).unwrap_or_default(), exact)
         } else {
-            head
+            (head, exact)
         };
         Self {
             whole,
             head,
+            exact,
             assigns,
         }
     }
 
     /// The row of this SITE subcommand, if the table has it.
     fn row(&self) -> Option<&'static SiteRow> {
-        verb::site(self.whole)
+        verb::site(self.exact)
     }
 
     /// Whether a lenient server may take it for a subcommand that must be named.
     fn is_named(&self) -> bool {
         verb::site(self.head).is_some_and(|row| row.forward == Forward::Named)
-    }
-
-    /// The spelling that a name must have to grant this word.
-    fn exact(&self, system: System) -> &'a [u8] {
-        if system == System::Mvs && self.assigns {
-            self.head
-        } else {
-            self.whole
-        }
     }
 }
 
@@ -390,11 +400,11 @@ impl Names {
         };
         if sense == Sense::Refuse {
             return subject
-                .words()
+                .telling_words()
                 .any(|word| has(word.whole) || has(word.head));
         }
-        let mut words = subject.granted_words().peekable();
-        words.peek().is_some() && words.all(|word| has(word.exact(subject.system)))
+        let mut words = subject.telling_words().peekable();
+        words.peek().is_some() && words.all(|word| has(word.exact))
     }
 }
 

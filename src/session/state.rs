@@ -326,6 +326,14 @@ impl Session {
                 self.answer(head, reply.code, &reply.text, Outcome::Denied);
                 self.close(CloseReason::Policy, super::End::Fin);
             }
+            // RFC 959 §5.4: without a RNFR there is no first name that policy could refuse.
+            Verdict::Deny(reply)
+                if reply.code == 553
+                    && head.command.name == Name::Known(Verb::Rnto)
+                    && self.place.renaming.is_none() =>
+            {
+                self.answer(head, 503, "Bad sequence of commands.", Outcome::Invalid);
+            }
             Verdict::Deny(reply) => self.refuse(head, reply.code, &reply.text),
             Verdict::Forward(permit) => self.forward(head, permit),
         }

@@ -126,21 +126,21 @@ pub(super) fn help(reply: &[u8], site: bool, could: impl Fn(&Name, Option<&str>)
     let mut kept = BytesMut::new();
     for (index, line) in all.iter().enumerate() {
         let ends = index == 0 || index == last;
-        if !ends && feature::is_usage(line) {
+        if feature::is_usage(line) {
             let first = feature::help_words(line).into_iter().next();
             let word = first.and_then(|range| line.get(range)).unwrap_or_default();
-            if may_list(word, site, &could) {
+            // The first and the last line may be prose, which begins with any word.
+            let stays = may_list(word, site, &could) || ends && !is_known(word, site);
+            if stays {
                 kept.extend_from_slice(line);
+            } else if ends {
+                put_blank(&mut kept, line);
             }
-            continue;
-        }
-        // The text of the first and the last line may be words of prose; only a line that is
-        // nothing but names is a list.
-        if ends && feature::is_usage(line) {
+        } else if ends && !is_list(line) {
             kept.extend_from_slice(line);
-            continue;
+        } else {
+            put_blanked(&mut kept, line, |word| may_list(word, site, &could));
         }
-        put_blanked(&mut kept, line, |word| may_list(word, site, &could));
     }
     kept.freeze()
 }
@@ -163,6 +163,27 @@ fn may_list(word: &[u8], site: bool, could: &impl Fn(&Name, Option<&str>) -> boo
         Some(Name::Known(Verb::Quit | Verb::Noop | Verb::Nop)) | None => true,
         Some(name) => could(&name, None),
     }
+}
+
+/// Whether the gateway knows `word` as a subcommand of SITE or as a verb.
+fn is_known(word: &[u8], site: bool) -> bool {
+    let word = word.strip_suffix(b"*").unwrap_or(word);
+    verb::site(word).is_some() || !site && Verb::parse(word).is_some()
+}
+
+/// Whether a line with a code in front lists names and has no word of prose.
+fn is_list(line: &[u8]) -> bool {
+    let text = line.get(4..).unwrap_or_default();
+    let words = text
+        .split(u8::is_ascii_whitespace)
+        .filter(|word| !word.is_empty());
+    words.count() == feature::help_words(line).len()
+}
+
+/// Appends a line of a code alone, with the blank or hyphen behind it.
+fn put_blank(reply: &mut BytesMut, line: &[u8]) {
+    reply.extend_from_slice(line.get(..4).unwrap_or_default());
+    reply.extend_from_slice(b"\r\n");
 }
 
 /// Appends `line` with the refused names in it blanked to the same width: columns keep.

@@ -370,10 +370,12 @@ fn several_parameters_of_zos_are_each_judged() {
         sitting.codes(&[
             "SITE RECFM=FB FILETYPE=JES",
             "SITE LRECL=80 CYL",
-            "SITE CHMOD 644 FILETYPE=JES"
+            "SITE UMASK 022 FILETYPE=JES"
         ]),
         [502; 3]
     );
+    // Behind a mode there is a file of this name.
+    assert_eq!(sitting.code("SITE CHMOD 644 FILETYPE=JES"), 0);
     let general = Sitting::before(
         System::Mvs,
         &[super::super::sample::policy("p").allow(&["SITE"])],

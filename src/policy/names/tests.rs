@@ -43,7 +43,6 @@ fn the_subcommand_of_site_is_its_first_word_in_any_letter_case() {
         "SITE  CHMOD 777 x",
         "SITE CHMOD",
         // Some server may read these as CHMOD as well.
-        "SITE CHMOD\t777 x",
         "SITE CHMOD,777 x",
         "SITE \"CHMOD\" 777 x",
     ] {
@@ -227,6 +226,40 @@ fn what_must_be_named_is_granted_by_nothing_else() {
         [0; 4]
     );
     assert_eq!(sitting.codes(&["MAIL x", "SITE CPTO a"]), [502, 502]);
+}
+
+#[test]
+fn filetype_is_never_hidden() {
+    let sitting = Sitting::under(&[policy("p").allow(&["SITE", "SITE RECFM"])]);
+    for line in [
+        "SITE FILETYPE=JES",
+        "site filetype=jes",
+        "SITE FILE=SQL",
+        "SITE FILET=JES",
+        "SITE RECFM=FB FILETYPE=JES",
+        "SITE UMASK 022 FILE=JES",
+        "SITE  WHATEVER  FILETYPE=JES",
+    ] {
+        assert_eq!(sitting.code(line), 502, "{line}");
+    }
+    assert_eq!(
+        sitting.codes(&[
+            "SITE RECFM=FB LRECL=80",
+            "SITE FIL=JES",
+            "SITE FILETYPES=JES"
+        ]),
+        [0; 3]
+    );
+    let named = Sitting::under(&[policy("p").allow(&["SITE FILETYPE", "SITE RECFM"])]);
+    assert_eq!(
+        named.codes(&[
+            "SITE FILE=JES",
+            "SITE RECFM=FB FILETYPE=JES",
+            "SITE RECFM=FB",
+            "SITE LRECL=80"
+        ]),
+        [0, 0, 0, 502]
+    );
 }
 
 #[test]

@@ -214,6 +214,8 @@ pub(crate) struct Script {
     pub(crate) unreachable: bool,
     /// No port is free for a data connection.
     pub(crate) exhausted: bool,
+    /// Why its sends cannot arrive byte by byte.
+    pub(crate) whole_only: Option<String>,
     /// Why it cannot run over sockets.
     pub(crate) pure_only: Option<String>,
     /// The steps.
@@ -250,6 +252,7 @@ impl Script {
             server_v6: false,
             unreachable: false,
             exhausted: false,
+            whole_only: None,
             pure_only: None,
             lines: Vec::new(),
         };
@@ -305,9 +308,13 @@ impl Script {
             ("server", "v6") => self.server_v6 = true,
             ("server", "unreachable") => self.unreachable = true,
             ("ports", "exhausted") => self.exhausted = true,
+            ("segments", _) => {
+                let reason = reason(value, "whole (").ok_or("write `segments: whole (reason)`")?;
+                self.whole_only = Some(reason);
+            }
             ("sockets", _) => {
-                let reason = value.strip_prefix("no (").and_then(|v| v.strip_suffix(')'));
-                self.pure_only = Some(reason.ok_or("write `sockets: no (reason)`")?.to_owned());
+                let reason = reason(value, "no (").ok_or("write `sockets: no (reason)`")?;
+                self.pure_only = Some(reason);
             }
             ("policy" | "listener" | "upstream" | "limits" | "audit" | "toml", _) => {
                 self.tables.push((key.to_owned(), value.to_owned()));
@@ -325,6 +332,12 @@ impl Script {
             .map(|(_, line)| line.as_str())
             .collect()
     }
+}
+
+/// The reason in `value`, between `open` and a closing parenthesis.
+fn reason(value: &str, open: &str) -> Option<String> {
+    let reason = value.strip_prefix(open)?.strip_suffix(')')?;
+    (!reason.is_empty()).then(|| reason.to_owned())
 }
 
 /// The step that `line` says; None where it is held back for the next one.

@@ -88,7 +88,10 @@ impl Stage {
                 | Step::Fact { .. }
                 | Step::Data(
                     _,
-                    DataStep::WasOpened | DataStep::Received(_) | DataStep::Ended(_)
+                    DataStep::WasOpened
+                        | DataStep::Received(_)
+                        | DataStep::Ended(_)
+                        | DataStep::Refused
                 )
         ) {
             self.silence()?;

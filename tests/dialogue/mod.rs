@@ -1,0 +1,7 @@
+//! Dialogues between a client and a server, and the gateway between them.
+
+pub(crate) mod core;
+pub(crate) mod facts;
+pub(crate) mod rules;
+pub(crate) mod script;
+pub(crate) mod world;
