@@ -27,9 +27,7 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let once = std::env::args()
-        .skip(1)
-        .any(|argument| argument == "--once");
+    let once = std::env::args().skip(1).any(|argument| argument == "--once");
     let files = tempfile::tempdir()?;
     std::fs::write(files.path().join("report.csv"), REPORT)?;
     let server = start_server(files.path().to_path_buf()).await?;
@@ -153,26 +151,16 @@ impl Client {
     /// Dials and reads the greeting.
     async fn dial(address: SocketAddr) -> Outcome<Self> {
         let control = BufReader::new(TcpStream::connect(address).await?);
-        let mut client = Self {
-            control,
-            greeting: String::new(),
-        };
+        let mut client = Self { control, greeting: String::new() };
         client.greeting = client.reply().await?.join("\n");
         Ok(client)
     }
 
     /// Sends `line` and shows the reply, which must have `code`.
     async fn command(&mut self, line: &str, code: &str) -> Outcome<String> {
-        let shown = if line.starts_with("PASS ") {
-            "PASS ***"
-        } else {
-            line
-        };
+        let shown = if line.starts_with("PASS ") { "PASS ***" } else { line };
         println!("   > {shown}");
-        self.control
-            .get_mut()
-            .write_all(format!("{line}\r\n").as_bytes())
-            .await?;
+        self.control.get_mut().write_all(format!("{line}\r\n").as_bytes()).await?;
         self.expect_reply(code).await
     }
 
@@ -192,10 +180,7 @@ impl Client {
         let mut lines: Vec<String> = Vec::new();
         loop {
             let mut line = String::new();
-            expect(
-                self.control.read_line(&mut line).await? > 0,
-                "the connection was closed",
-            )?;
+            expect(self.control.read_line(&mut line).await? > 0, "the connection was closed")?;
             let line = line.trim_end().to_owned();
             let first = lines.first().unwrap_or(&line);
             let ends = first.get(..3) == line.get(..3) && line.get(3..4) == Some(" ");
@@ -209,11 +194,7 @@ impl Client {
     /// Opens a data connection with EPSV.
     async fn data(&mut self) -> Outcome<TcpStream> {
         let reply = self.command("EPSV", "229").await?;
-        let port = reply
-            .split('|')
-            .nth(3)
-            .ok_or("no port in the reply")?
-            .parse()?;
+        let port = reply.split('|').nth(3).ok_or("no port in the reply")?.parse()?;
         let host = self.control.get_ref().peer_addr()?.ip();
         Ok(TcpStream::connect((host, port)).await?)
     }
@@ -247,11 +228,7 @@ async fn counters(address: SocketAddr) -> Outcome<Vec<String>> {
     stream.write_all(request.as_bytes()).await?;
     let mut text = String::new();
     stream.read_to_string(&mut text).await?;
-    let shown = [
-        "ftpwarden_replies_total",
-        "ftpwarden_transfers_total",
-        "ftpwarden_logins_total",
-    ];
+    let shown = ["ftpwarden_replies_total", "ftpwarden_transfers_total", "ftpwarden_logins_total"];
     Ok(text
         .lines()
         .filter(|line| shown.iter().any(|name| line.starts_with(name)) && !line.ends_with(" 0"))
@@ -271,6 +248,5 @@ fn heading(text: &str) {
 
 /// `text` with three blanks before each line.
 fn indent(text: &str) -> String {
-    text.lines()
-        .fold(String::new(), |all, line| all + "   " + line + "\n")
+    text.lines().fold(String::new(), |all, line| all + "   " + line + "\n")
 }
