@@ -3,13 +3,21 @@
 //!
 //! `BLESS=1 cargo test --test config` writes the expected reports anew.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
+use ftpwarden::cli::rehearsal::{Situation, rehearse};
 use ftpwarden::config::diagnostic::{Severity, Style, render};
 use ftpwarden::config::schema::{self, Table};
-use ftpwarden::config::{self, ConfigError, Loaded};
-use ftpwarden::settings::Settings;
+use ftpwarden::config::{self, ConfigError, Flags, Loaded};
+use ftpwarden::ftp::command::Name;
+use ftpwarden::policy::System;
+use ftpwarden::session::DataMode;
+use ftpwarden::settings::{Settings, WhenFull};
+use proptest::prelude::*;
 
 /// How many keys the schema has.
 const KEYS: usize = 57;
@@ -378,5 +386,158 @@ fn the_first_configuration_is_ten_lines_and_fine() {
                 .iter()
                 .all(|address| address.ip().is_loopback())
         );
+    }
+}
+
+/// The configuration of flags, and whether its policy allows the first command and not the rest.
+fn judged(flags: &Flags, allowed: &[&str], denied: &[&str]) -> Loaded {
+    let loaded = config::from_flags(flags).unwrap();
+    let listener = loaded.settings.listeners.values().next().unwrap();
+    let situation = Situation {
+        user: "anna".to_owned(),
+        client: [192, 0, 2, 7].into(),
+        directory: None,
+        unix_time: 1_764_064_800,
+    };
+    for (commands, wanted) in [(allowed, true), (denied, false)] {
+        let commands: Vec<String> = commands.iter().map(|&command| command.to_owned()).collect();
+        for got in rehearse(&loaded, listener, &situation, &commands).commands {
+            assert_eq!(got.fate.is_allowed(), wanted, "{flags:?}: {got:?}");
+        }
+    }
+    loaded
+}
+
+#[test]
+fn flags_stand_for_a_configuration() {
+    let flags = |policy: Option<&str>, deny: &[&str]| Flags {
+        bind: "127.0.0.1:2121".to_owned(),
+        upstream: "10.0.0.5:21".to_owned(),
+        policy: policy.map(str::to_owned),
+        deny: deny.iter().map(|&verb| verb.to_owned()).collect(),
+        admin: None,
+    };
+    judged(&flags(None, &[]), &["DELE a", "STOR a"], &["SITE HELP"]);
+    judged(
+        &flags(None, &["DELE", "@upload"]),
+        &["RETR a"],
+        &["DELE a", "STOR a", "SITE HELP"],
+    );
+    judged(
+        &flags(Some("read-only"), &["RETR"]),
+        &["LIST"],
+        &["RETR a", "STOR a"],
+    );
+    // A policy that allows what it does not name goes on to do so.
+    judged(
+        &flags(Some("permissive"), &["SITE"]),
+        &["RCMD x", "DELE a"],
+        &["SITE HELP"],
+    );
+    judged(
+        &flags(Some("frozen"), &["SITE"]),
+        &["RETR a"],
+        &["STOR a", "SITE HELP"],
+    );
+    let mut with_admin = flags(None, &[]);
+    with_admin.admin = Some("127.0.0.1:9121".to_owned());
+    assert!(
+        judged(&with_admin, &["RETR a"], &[])
+            .settings
+            .admin
+            .is_some()
+    );
+}
+
+#[test]
+fn values_come_out_as_they_were_written() {
+    let loaded = config::parse(
+        "[listeners.main]\n\
+         bind = [\"0.0.0.0:21\", \"[::]:21\"]\n\
+         upstream = \"legacy\"\n\
+         greeting = \"220 File service.\"\n\
+         passive_ports = \"50000-50009\"\n\
+         passive_address = { \"0.0.0.0/0\" = \"203.0.113.7\", \"10.0.0.0/8\" = \"local\", \"10.1.0.0/16\" = \"ftp.example.com\" }\n\
+         [upstreams.legacy]\n\
+         address = \"[2001:db8::5]:2121\"\n\
+         unsupported = [\"mlsd\", \"RCMD\"]\n\
+         data_mode = \"extended-passive\"\n\
+         system = \"mvs\"\n\
+         symlinks = false\n\
+         line_bytes = \"1KiB\"\n\
+         path_bytes = 0xFF\n\
+         connect_timeout = \"1m30s\"\n\
+         [audit]\n\
+         path = \"-\"\n\
+         secret = \"site pswd\"\n\
+         when_full = \"refuse\"\n\
+         [limits]\n\
+         idle_timeout = \"1h30m\"\n\
+         command_timeout = \"1500ms\"\n\
+         violations = 7\n",
+        "it",
+    )
+    .unwrap();
+    let listener = loaded.settings.listeners.values().next().unwrap();
+    assert_eq!(listener.bind.len(), 2);
+    assert_eq!(
+        listener.greeting.as_deref(),
+        Some(&b"220 File service.\r\n"[..])
+    );
+    assert_eq!(listener.passive_ports, Some(50000..=50009));
+    let advertised: Vec<String> = listener
+        .passive_address
+        .iter()
+        .map(|(net, what)| format!("{net} {what:?}"))
+        .collect();
+    assert_eq!(
+        advertised,
+        [
+            "10.1.0.0/16 Name(\"ftp.example.com\")",
+            "10.0.0.0/8 Local",
+            "0.0.0.0/0 Address(203.0.113.7)",
+            "::/0 Local",
+        ]
+    );
+    let upstream = loaded.settings.upstreams.values().next().unwrap();
+    assert_eq!((&*upstream.host, upstream.port), ("2001:db8::5", 2121));
+    let lacking: Vec<&str> = upstream.unsupported.iter().map(Name::as_str).collect();
+    assert_eq!(lacking, ["MLSD", "RCMD"]);
+    assert_eq!(upstream.data_mode, DataMode::ExtendedPassive);
+    assert_eq!(upstream.system, System::Mvs);
+    assert!(!upstream.symlinks);
+    assert_eq!((upstream.line_bytes, upstream.path_bytes), (1024, 255));
+    assert_eq!(upstream.connect_timeout, Duration::from_secs(90));
+    let audit = loaded.settings.audit.as_ref().unwrap();
+    assert_eq!(audit.path, None);
+    assert_eq!(audit.secret, ["PSWD".into()]);
+    assert_eq!(audit.when_full, WhenFull::Refuse);
+    let limits = &loaded.settings.session_limits;
+    assert_eq!(limits.idle_timeout, Duration::from_mins(90));
+    assert_eq!(limits.command_timeout, Duration::from_millis(1500));
+    assert_eq!(limits.violations, 7);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Whatever is cut out of a configuration or put into it: it loads or is refused, and every
+    /// problem has its place.
+    #[test]
+    fn no_slip_breaks_the_reader(
+        place in 0_usize..20_000,
+        cut in 0_usize..40,
+        put in "[\\[\\]{}=\"',.#\\-a-z0-9\\n\u{e9}\u{1f600}]{0,12}",
+    ) {
+        let text = switched_on(include_str!("../config/reference.toml"));
+        let at = |place: usize| text.floor_char_boundary(place.min(text.len()));
+        let start = at(place % text.len());
+        let end = at(start + cut);
+        let spoilt = [text.get(..start), Some(&put), text.get(end..)].map(Option::unwrap).concat();
+        if let Err(error) = config::parse(&spoilt, "it") {
+            prop_assert!(!error.report(Style::Plain).is_empty());
+            prop_assert!(!error.report(Style::Coloured).is_empty());
+            prop_assert!(!error.to_string().is_empty());
+        }
     }
 }

@@ -4,11 +4,18 @@
 //! A line `#: user=… client=… cwd=… at=… listener=…` begins a session; each line below it is one
 //! command of it, with what must become of it and, where the gateway answers, the code.
 
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
 use std::fs;
 use std::path::PathBuf;
 
 use ftpwarden::cli::rehearsal::{Explanation, Situation, rehearse};
-use ftpwarden::config;
+use ftpwarden::config::diagnostic::{Style, render};
+use ftpwarden::config::{self, Loaded};
 use jiff::Zoned;
 
 /// One command and what must become of it.
@@ -84,7 +91,7 @@ fn session(line: &str) -> Session {
     for word in line.split(' ') {
         let (key, value) = word.split_once('=').unwrap();
         match key {
-            "user" => session.situation.user = value.to_owned(),
+            "user" => value.clone_into(&mut session.situation.user),
             "client" => session.situation.client = value.parse().unwrap(),
             "cwd" => session.situation.directory = Some(value.to_owned()),
             "at" => {
@@ -117,45 +124,76 @@ fn difference(check: &Check, got: &Explanation) -> Option<String> {
     ))
 }
 
+/// Tries every session of `text`: how many commands there were, and what differs.
+fn try_all(loaded: &Loaded, text: &str) -> (usize, Vec<String>) {
+    let mut differences = Vec::new();
+    let mut seen = 0;
+    for session in sessions(text) {
+        let mut listeners = loaded.settings.listeners.values();
+        let listener = listeners
+            .find(|listener| {
+                let wanted = session.listener.as_deref();
+                wanted.is_none_or(|wanted| wanted == &*listener.name)
+            })
+            .unwrap();
+        let commands: Vec<String> = session
+            .checks
+            .iter()
+            .map(|check| check.command.clone())
+            .collect();
+        let rehearsal = rehearse(loaded, listener, &session.situation, &commands);
+        assert_eq!(rehearsal.commands.len(), session.checks.len());
+        for (check, got) in session.checks.iter().zip(&rehearsal.commands) {
+            seen += 1;
+            differences.extend(difference(check, got));
+        }
+    }
+    (seen, differences)
+}
+
 #[test]
 fn examples_allow_and_refuse_what_they_say() {
     let all = examples();
     assert_eq!(all.len(), 10);
-    let mut differences = Vec::new();
     let mut seen = 0;
     for path in &all {
         let text = fs::read_to_string(path).unwrap();
         let loaded = config::load(path).unwrap_or_else(|error| {
-            panic!("{error}");
+            panic!("{}", error.report(Style::Plain));
         });
         assert!(loaded.warnings.is_empty(), "{}", path.display());
-        let sessions = sessions(&text);
-        assert!(!sessions.is_empty(), "{} checks nothing", path.display());
-        for session in sessions {
-            let mut listeners = loaded.settings.listeners.values();
-            let listener = listeners
-                .find(|listener| {
-                    let wanted = session.listener.as_deref();
-                    wanted.is_none_or(|wanted| wanted == &*listener.name)
-                })
-                .unwrap();
-            let commands: Vec<String> = session
-                .checks
-                .iter()
-                .map(|check| check.command.clone())
-                .collect();
-            let rehearsal = rehearse(&loaded, listener, &session.situation, &commands);
-            assert_eq!(rehearsal.commands.len(), session.checks.len());
-            for (check, got) in session.checks.iter().zip(&rehearsal.commands) {
-                seen += 1;
-                differences.extend(
-                    difference(check, got).map(|what| format!("{}: {what}", path.display())),
-                );
-            }
-        }
+        let (tried, differences) = try_all(&loaded, &text);
+        assert_eq!(differences, Vec::<String>::new(), "{}", path.display());
+        assert!(tried >= 6, "{} checks {tried} commands", path.display());
+        seen += tried;
     }
-    assert_eq!(differences, Vec::<String>::new());
-    assert_eq!(seen, 130);
+    assert_eq!(seen, 131);
+}
+
+#[test]
+fn the_policies_of_the_manual_do_what_they_say() {
+    let manual = fs::read_to_string("docs/policy.md").unwrap();
+    let mut policies = 0;
+    let mut seen = 0;
+    for block in manual.split("```toml\n").skip(1) {
+        let policy = block.split("```").next().unwrap();
+        let name = policy.split(['[', '.', ']']).nth(2).unwrap();
+        let text = format!(
+            "listeners.main = {{ bind = \"0.0.0.0:21\", upstream = \"legacy\", policy = \"{name}\" }}\n\
+             upstreams.legacy.address = \"10.0.0.5:21\"\n{policy}"
+        );
+        let loaded = config::parse(&text, name).unwrap_or_else(|error| {
+            panic!("{}", error.report(Style::Plain));
+        });
+        let warnings = render(&loaded.warnings, &loaded.sources, Style::Plain);
+        assert_eq!(warnings, "", "{name}");
+        let (tried, differences) = try_all(&loaded, policy);
+        assert_eq!(differences, Vec::<String>::new(), "{name}");
+        assert!(tried > 1, "{name} checks {tried} commands");
+        policies += 1;
+        seen += tried;
+    }
+    assert_eq!((policies, seen), (12, 41));
 }
 
 #[test]

@@ -23,6 +23,15 @@ pub(super) fn explain(arguments: &Explain) -> Answer {
     let Some(path) = arguments.config.as_deref().filter(|_| !arguments.groups) else {
         return groups::groups(arguments.json);
     };
+    if let Some(several) = arguments
+        .commands
+        .iter()
+        .find(|one| one.contains(['\r', '\n']))
+    {
+        let several = printable(several);
+        let sentence = format!("{several:?} is more than one line; write each command by itself");
+        return Answer::wrong(Outcome::Usage, &sentence);
+    }
     let loaded = match config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => return Answer::refused(&error),

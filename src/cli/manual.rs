@@ -60,23 +60,27 @@ RFC 959, RFC 1123, RFC 2389, RFC 2428, RFC 3659.
 /// Prints the manual page.
 pub(super) fn man() -> Answer {
     match page() {
-        Ok(page) => Answer::fine(String::from_utf8_lossy(&page).into_owned()),
+        Ok(page) => Answer::fine(page),
         Err(error) => Answer::wrong(Outcome::Failed, &error.to_string()),
     }
 }
+
+/// When the arguments last changed.
+const DATE: &str = "2026-11-25";
 
 /// One page for the program and all its subcommands.
 ///
 /// # Errors
 /// None: a vector takes all that is written.
-fn page() -> io::Result<Vec<u8>> {
-    let mut page = Vec::new();
+fn page() -> io::Result<String> {
     let command = Arguments::command();
     let man = Man::new(command.clone())
         .section("8")
         .title("FTPWARDEN")
+        .date(DATE)
         .source(concat!("ftpwarden ", env!("CARGO_PKG_VERSION")))
         .manual("System Manager's Manual");
+    let mut page = Vec::new();
     man.render_title(&mut page)?;
     man.render_name_section(&mut page)?;
     man.render_synopsis_section(&mut page)?;
@@ -86,7 +90,7 @@ fn page() -> io::Result<Vec<u8>> {
         write_subcommand(&mut page, subcommand)?;
     }
     page.write_all(CLOSING.as_bytes())?;
-    Ok(page)
+    Ok(tidy(&String::from_utf8_lossy(&page)))
 }
 
 /// One subcommand: the sections of a page of its own, one level down.
@@ -103,19 +107,33 @@ fn write_subcommand(page: &mut Vec<u8>, subcommand: &clap::Command) -> io::Resul
         man.render_options_section(&mut own)?;
     }
     writeln!(page, ".SS \"{name}\"")?;
-    for line in String::from_utf8_lossy(&own)
-        .lines()
-        .filter(|line| !is_preamble(line))
-    {
-        match line.strip_prefix(".SH ") {
-            Some(_) => writeln!(page, ".PP")?,
-            None => writeln!(page, "{line}")?,
-        }
+    for line in String::from_utf8_lossy(&own).lines() {
+        let line = if line.starts_with(".SH ") {
+            ".PP"
+        } else {
+            line
+        };
+        writeln!(page, "{line}")?;
     }
     Ok(())
 }
 
-/// Whether `line` belongs to the head that every page has once.
-fn is_preamble(line: &str) -> bool {
-    line.starts_with(".ie ") || line.starts_with(".el ")
+/// The page without what `mandoc` warns of: repeated heads, empty paragraphs and lines, breaks
+/// beside breaks.
+fn tidy(page: &str) -> String {
+    let mut lines: Vec<&str> = Vec::new();
+    for line in page.lines().map(str::trim_end) {
+        let last = lines.last().copied().unwrap_or_default();
+        let is_repeated = line.starts_with(".ie ") || line.starts_with(".el ");
+        let is_break = line == ".br" && last == ".br";
+        let is_empty = line == ".PP" && (last == ".PP" || last.starts_with(".SS "));
+        if line.is_empty() || is_break || is_empty || (is_repeated && lines.contains(&line)) {
+            continue;
+        }
+        if line == ".TP" && last == ".PP" {
+            lines.pop();
+        }
+        lines.push(line);
+    }
+    lines.join("\n") + "\n"
 }

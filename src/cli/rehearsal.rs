@@ -1,7 +1,7 @@
 //! What would happen to commands, found out by the session that would meet them.
 //!
 //! Owns the dialogue of a real [`Session`] with a client who sends the commands and a server who
-//! agrees to everything: see [`super::agreeable`]. Must not know how anything is decided, or how
+//! agrees to everything (`agreeable.rs`). Must not know how anything is decided, or how
 //! it is shown.
 
 use std::collections::VecDeque;

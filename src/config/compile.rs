@@ -35,6 +35,7 @@ pub(super) fn compile(
     let built_in = builtin::policies();
     check_listeners(&document, &mut problems);
     check_binds(&document.mentions, &mut problems);
+    check_passive_ports(&document.mentions, &mut problems);
     check_upstreams(&document.mentions, &mut problems);
     check_loops(&document.mentions, &mut problems);
     check_policies(&document, &built_in, &mut problems);
@@ -119,6 +120,26 @@ fn check_binds(mentions: &Mentions, problems: &mut Problems) {
             "write another address or port",
         );
         problems.also(&first.span, "first bound here");
+    }
+}
+
+/// No port of data connections is listened on all the time.
+fn check_passive_ports(mentions: &Mentions, problems: &mut Problems) {
+    for ports in &mentions.passive_ports {
+        let mut binds = mentions.binds.iter();
+        let Some(taken) = binds.find(|bind| ports.value.contains(&bind.value.port())) else {
+            continue;
+        };
+        problems.warning(
+            "config/port-taken",
+            &ports.span,
+            format!(
+                "the range holds port {}, which is listened on",
+                taken.value.port()
+            ),
+            "write a range that leaves it out",
+        );
+        problems.also(&taken.span, "listened on here");
     }
 }
 

@@ -3,9 +3,6 @@
 //! Owns its keys and defaults, and what is odd about one listener alone. Must not know the other
 //! listeners: see [`super::compile`].
 
-use std::net::SocketAddr;
-use std::ops::RangeInclusive;
-
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 use toml::de::DeValue;
 
@@ -50,6 +47,10 @@ pub(super) fn listener(
         );
         problems.also(&policy.span, "the policy that decides");
     }
+    let passive_ports = section.one("passive_ports", problems, value::ports);
+    if let Some(ports) = &passive_ports {
+        warn_of_low_ports(ports, problems);
+    }
     let sessions = section.one("sessions", problems, value::count(SESSIONS));
     let listener = Listener {
         name: named.name.value.as_str().into(),
@@ -67,11 +68,12 @@ pub(super) fn listener(
             .one("greeting", problems, value::greeting)
             .map(|found| found.value),
         sessions: sessions.as_ref().map(|found| found.value),
-        passive_ports: passive_ports(&section, &bind, problems),
+        passive_ports: passive_ports.as_ref().map(|ports| ports.value.clone()),
         passive_address: passive_address(&section, problems),
     };
     let complete = !bind.is_empty() && upstream.is_some();
     mentions.binds.extend(bind);
+    mentions.passive_ports.extend(passive_ports);
     mentions.sessions.extend(sessions);
     mentions.to_upstreams.extend(upstream);
     mentions
@@ -86,32 +88,6 @@ fn is_empty_list(value: &toml::Spanned<DeValue<'_>>) -> bool {
         .get_ref()
         .as_array()
         .is_some_and(|list| list.is_empty())
-}
-
-/// `passive_ports`, which are to be above the well-known ports and apart from those listened on.
-fn passive_ports(
-    section: &Section<'_>,
-    bind: &[Located<SocketAddr>],
-    problems: &mut Problems,
-) -> Option<RangeInclusive<u16>> {
-    let ports = section.one("passive_ports", problems, value::ports)?;
-    warn_of_low_ports(&ports, problems);
-    if let Some(taken) = bind
-        .iter()
-        .find(|address| ports.value.contains(&address.value.port()))
-    {
-        problems.warning(
-            "config/port-taken",
-            &ports.span,
-            format!(
-                "the range holds port {}, which is listened on",
-                taken.value.port()
-            ),
-            "write a range that leaves it out",
-        );
-        problems.also(&taken.span, "listened on here");
-    }
-    Some(ports.value)
 }
 
 /// `passive_address`: one for all, or by the client's network, longest prefix first. What no

@@ -35,6 +35,8 @@ pub(super) struct Mentions {
     pub(super) to_upstreams: Vec<Located<String>>,
     /// Policies that listeners and upstreams name.
     pub(super) to_policies: Vec<Located<String>>,
+    /// The ports of passive data connections.
+    pub(super) passive_ports: Vec<Located<RangeInclusive<u16>>>,
     /// How many sessions listeners may have.
     pub(super) sessions: Vec<Located<usize>>,
     /// Addresses of upstreams.

@@ -1,0 +1,765 @@
+//! The command line: exit codes, what is printed where, completions, the manual page, and a
+//! gateway that is run, asked, reloaded and ended by its signals.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Output, Stdio};
+use std::time::Duration;
+
+use assert_cmd::cargo::cargo_bin;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// The program.
+fn program() -> Command {
+    let mut command = Command::new(cargo_bin("ftpwarden"));
+    command.env_remove("NO_COLOR").stdin(Stdio::null());
+    command
+}
+
+/// What the program says to `arguments`.
+fn run(arguments: &[&str]) -> Output {
+    program().args(arguments).output().unwrap()
+}
+
+/// What was printed.
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A file in a directory that is removed in the end.
+fn file(content: &str) -> (TempDir, PathBuf) {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("ftpwarden.toml");
+    fs::write(&path, content).unwrap();
+    (directory, path)
+}
+
+/// Compares with a file below `tests/cli`; `BLESS=1` writes it anew.
+fn golden(name: &str, got: &str) {
+    let path = Path::new("tests/cli").join(name);
+    if std::env::var_os("BLESS").is_some() {
+        fs::create_dir_all("tests/cli").unwrap();
+        fs::write(&path, got).unwrap();
+    }
+    assert_eq!(got, fs::read_to_string(&path).unwrap_or_default(), "{name}");
+}
+
+#[test]
+fn usage_errors_exit_with_2() {
+    for arguments in [
+        &[][..],
+        &["serve"],
+        &["run"],
+        &["run", "--bind", "127.0.0.1:0"],
+        &["run", "--upstream", "127.0.0.1:21"],
+        &["run", "--config", "a.toml", "--deny", "SITE"],
+        &["check"],
+        &["explain", "--config", "config/ftpwarden.toml"],
+        &["explain", "RETR a"],
+        &[
+            "explain",
+            "--config",
+            "config/ftpwarden.toml",
+            "--at",
+            "noon",
+            "RETR a",
+        ],
+        &[
+            "explain",
+            "--config",
+            "config/ftpwarden.toml",
+            "--client",
+            "me",
+            "RETR a",
+        ],
+        &[
+            "explain",
+            "--config",
+            "config/ftpwarden.toml",
+            "--listener",
+            "x",
+            "RETR a",
+        ],
+        &[
+            "explain",
+            "--config",
+            "config/examples/scanners.toml",
+            "RETR a",
+        ],
+        &["explain", "--groups", "RETR a"],
+        &[
+            "explain",
+            "--config",
+            "config/ftpwarden.toml",
+            "RETR a\r\nSITE x",
+        ],
+        &["probe", "not an address"],
+        &["completions", "dos"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {output:?}");
+        assert!(output.stdout.is_empty(), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?}");
+    }
+}
+
+#[test]
+fn help_and_version_exit_with_0() {
+    for arguments in [
+        &["--help"][..],
+        &["-h"],
+        &["help", "run"],
+        &["run", "--help"],
+        &["check", "--help"],
+        &["explain", "--help"],
+        &["probe", "--help"],
+        &["healthcheck", "--help"],
+    ] {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(0), "{arguments:?}");
+        assert!(!output.stdout.is_empty(), "{arguments:?}");
+    }
+    let version = run(&["--version"]);
+    assert_eq!(
+        text(&version.stdout),
+        format!("ftpwarden {}\n", env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn check_says_what_is_fine() {
+    let output = run(&["check", "config/ftpwarden.toml"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(
+        text(&output.stdout),
+        "config/ftpwarden.toml: fine: 1 listener, 1 upstream\n"
+    );
+    assert_eq!(text(&output.stderr), "");
+}
+
+#[test]
+fn check_reports_on_standard_error_and_exits_with_78() {
+    let output = run(&["check", "tests/configs/invalid/unknown-keys.toml"]);
+    assert_eq!(output.status.code(), Some(78));
+    assert_eq!(text(&output.stdout), "");
+    golden("check-unknown-keys.txt", &text(&output.stderr));
+}
+
+#[test]
+fn check_takes_warnings_unless_it_is_strict() {
+    let path = "tests/configs/warned/unused-upstream.toml";
+    let output = run(&["check", path]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(text(&output.stdout).ends_with("fine: 1 listener, 2 upstreams, 1 warning\n"));
+    assert!(text(&output.stderr).starts_with("warning[config/unused-upstream]"));
+    let strict = run(&["check", "--strict", path]);
+    assert_eq!(strict.status.code(), Some(78));
+    assert_eq!(text(&strict.stdout), "");
+    assert!(text(&strict.stderr).ends_with("has warnings, which --strict refuses\n"));
+}
+
+#[test]
+fn check_tells_scripts_the_same() {
+    let json = |arguments: &[&str]| {
+        let output = run(arguments);
+        let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(text(&output.stderr), "");
+        (output.status.code(), value)
+    };
+    let (code, fine) = json(&["check", "--json", "config/ftpwarden.toml"]);
+    assert_eq!(
+        (code, &fine["ok"], &fine["errors"]),
+        (Some(0), &true.into(), &0.into())
+    );
+    let warned = "tests/configs/warned/unused-upstream.toml";
+    let (code, value) = json(&["check", "--json", warned]);
+    assert_eq!(
+        (code, &value["ok"], &value["warnings"]),
+        (Some(0), &true.into(), &1.into())
+    );
+    let (code, value) = json(&["check", "--json", "--strict", warned]);
+    assert_eq!((code, &value["ok"]), (Some(78), &false.into()));
+    let (code, value) = json(&["check", "--json", "tests/configs/invalid/bind-twice.toml"]);
+    assert_eq!(
+        (code, &value["ok"], &value["errors"]),
+        (Some(78), &false.into(), &3.into())
+    );
+    let first = &value["diagnostics"][0];
+    assert_eq!(first["code"], "config/duplicate-bind");
+    assert_eq!((&first["line"], &first["column"]), (&2.into(), &34.into()));
+    assert_eq!(first["also"]["message"], "first bound here");
+    let (code, value) = json(&["check", "--json", "no such file"]);
+    assert_eq!((code, &value["ok"]), (Some(78), &false.into()));
+    assert_eq!(value["diagnostics"][0]["code"], "config/unreadable");
+}
+
+#[test]
+fn files_that_cannot_be_read_exit_with_78() {
+    let (directory, path) = file("");
+    fs::write(&path, [b'#', 0xFF, b'\n']).unwrap();
+    let missing = directory.path().join("missing.toml");
+    for path in [path.as_path(), &missing, directory.path()] {
+        let name = path.to_str().unwrap();
+        for arguments in [
+            &["check", name][..],
+            &["run", "--config", name],
+            &["explain", "--config", name, "NOOP"],
+            &["healthcheck", "--config", name],
+        ] {
+            let output = run(arguments);
+            assert_eq!(output.status.code(), Some(78), "{arguments:?}");
+            assert!(
+                text(&output.stderr).contains(name),
+                "{arguments:?}: {output:?}"
+            );
+        }
+    }
+}
+
+#[test]
+fn nothing_is_coloured_where_nobody_looks() {
+    for no_color in ["", "1"] {
+        let output = program()
+            .args(["check", "tests/configs/invalid/unknown-keys.toml"])
+            .env("NO_COLOR", no_color)
+            .output()
+            .unwrap();
+        assert!(!output.stderr.contains(&0x1B));
+    }
+}
+
+/// Runs the program with a terminal as its output and errors, by util-linux' `script`.
+fn on_a_terminal(arguments: &str, no_color: Option<&str>) -> String {
+    let mut command = Command::new("script");
+    let line = format!("{} {arguments}", cargo_bin("ftpwarden").display());
+    command.args(["--quiet", "--return", "--command", &line, "/dev/null"]);
+    command
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm")
+        .stdin(Stdio::null());
+    if let Some(value) = no_color {
+        command.env("NO_COLOR", value);
+    }
+    text(&command.output().unwrap().stdout)
+}
+
+#[test]
+fn a_terminal_has_colours_unless_no_color_is_set() {
+    let check = "check tests/configs/invalid/unknown-keys.toml";
+    let explain = "explain --config config/ftpwarden.toml 'SITE x'";
+    for arguments in [check, explain] {
+        assert!(
+            on_a_terminal(arguments, None).contains("\u{1b}["),
+            "{arguments}"
+        );
+        assert!(
+            on_a_terminal(arguments, Some("")).contains("\u{1b}["),
+            "{arguments}"
+        );
+        assert!(
+            !on_a_terminal(arguments, Some("1")).contains("\u{1b}["),
+            "{arguments}"
+        );
+    }
+}
+
+#[test]
+fn explain_says_what_decides_and_where() {
+    let output = run(&[
+        "explain",
+        "--config",
+        "config/examples/edi-partners.toml",
+        "--user",
+        "acme",
+        "--client",
+        "198.51.100.9",
+        "--at",
+        "2026-11-25T10:00:00[Europe/Berlin]",
+        "CWD /in/acme",
+        "STOR ORDERS20261125.edi",
+        "STOR orders.txt",
+        "DELE ORDERS20261125.edi",
+        "AUTH TLS",
+        "S1TE! x",
+        "QUIT",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    assert_eq!(text(&output.stderr), "");
+    golden("explain.txt", &text(&output.stdout));
+}
+
+#[test]
+fn explain_exits_with_0_when_all_is_allowed() {
+    let config = ["explain", "--config", "config/ftpwarden.toml"];
+    let output = run(&[&config[..], &["LIST", "RETR a", "SYST"]].concat());
+    assert_eq!(output.status.code(), Some(0));
+    let output = run(&[&config[..], &["LIST", "SITE HELP", "SYST"]].concat());
+    assert_eq!(output.status.code(), Some(3));
+}
+
+#[test]
+fn explain_tells_of_a_refused_login() {
+    let output = run(&[
+        "explain",
+        "--config",
+        "config/examples/anonymous-mirror.toml",
+        "--user",
+        "root",
+        "RETR a",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(text(&output.stderr).contains("the login of root is refused"));
+    assert!(text(&output.stdout).starts_with("deny: USER root\n  reply: 331 "));
+}
+
+#[test]
+fn explain_tells_scripts_the_same() {
+    let output = run(&[
+        "explain",
+        "--config",
+        "config/examples/observe-first.toml",
+        "--json",
+        "DELE /a",
+        "SMNT x",
+    ]);
+    assert_eq!(output.status.code(), Some(3));
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value["listener"], "main");
+    assert_eq!(value["login"], Value::Null);
+    let dele = &value["commands"][0];
+    assert_eq!(
+        (&dele["verdict"], &dele["allowed"]),
+        (&"allow".into(), &true.into())
+    );
+    assert_eq!(dele["decided"]["rule"], "default");
+    assert_eq!(dele["observed"]["policy"], "next");
+    assert_eq!(dele["observed"]["action"], "deny");
+    assert_eq!(dele["path"], "/a");
+    let smnt = &value["commands"][1];
+    assert_eq!(
+        (&smnt["verdict"], &smnt["code"]),
+        (&"deny".into(), &502.into())
+    );
+    assert_eq!(
+        smnt["decided"]["place"]["file"],
+        "config/examples/observe-first.toml"
+    );
+    assert!(smnt["decided"]["place"]["line"].is_u64());
+}
+
+#[test]
+fn explain_prints_the_groups() {
+    let output = run(&["explain", "--groups"]);
+    assert_eq!(output.status.code(), Some(0));
+    golden("groups.txt", &text(&output.stdout));
+    let output = run(&["explain", "--groups", "--json"]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(value.as_object().unwrap().len(), 16);
+    assert_eq!(value["@download"][0]["name"], "RETR");
+}
+
+#[test]
+fn explain_never_moves_the_cursor() {
+    let output = run(&[
+        "explain",
+        "--config",
+        "config/ftpwarden.toml",
+        "RETR \u{1b}[2Ja",
+    ]);
+    assert!(!output.stdout.contains(&0x1B));
+}
+
+#[test]
+fn completions_are_there_for_every_shell() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = run(&["completions", shell]);
+        assert_eq!(output.status.code(), Some(0), "{shell}");
+        let script = text(&output.stdout);
+        for word in ["explain", "--strict", "healthcheck"] {
+            assert!(
+                script.contains(word.trim_start_matches('-')),
+                "{shell}: {word}"
+            );
+        }
+    }
+    let (directory, path) = file(&text(&run(&["completions", "bash"]).stdout));
+    let status = Command::new("bash").arg("-n").arg(&path).status().unwrap();
+    assert!(status.success());
+    drop(directory);
+}
+
+#[test]
+fn the_manual_page_is_good_roff() {
+    let output = run(&["man"]);
+    assert_eq!(output.status.code(), Some(0));
+    let page = text(&output.stdout);
+    for word in [
+        "ftpwarden run",
+        "EXIT STATUS",
+        "SIGHUP",
+        "NO_COLOR",
+        "healthcheck",
+    ] {
+        assert!(page.contains(word), "{word}");
+    }
+    let (_directory, path) = file(&page);
+    let lint = Command::new("mandoc")
+        .args(["-Tlint", "-Wwarning"])
+        .arg(&path)
+        .output()
+        .expect("mandoc is to be installed");
+    assert_eq!(text(&lint.stdout), "");
+}
+
+#[test]
+fn a_run_without_a_file_is_checked_like_a_file() {
+    let output = run(&[
+        "run",
+        "--bind",
+        "127.0.0.1",
+        "--upstream",
+        "10.0.0.5:21",
+        "--policy",
+        "standart",
+        "--deny",
+        "STIE CHMOD",
+    ]);
+    assert_eq!(output.status.code(), Some(78));
+    golden("run-flags.txt", &text(&output.stderr));
+}
+
+#[test]
+fn run_says_why_it_cannot_listen() {
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let output = run(&["run", "--bind", &address, "--upstream", "10.0.0.5:21"]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains(&format!("cannot listen on {address}")));
+}
+
+/// A server who greets and answers every line, on a thread that ends with the test.
+fn server() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            std::thread::spawn(move || serve(stream));
+        }
+    });
+    address
+}
+
+/// The server's part of one connection. It has a buffer of 512 bytes, and what does not fit is
+/// run as a command.
+fn serve(mut stream: TcpStream) {
+    let mut lines = BufReader::new(stream.try_clone().unwrap());
+    let mut say = |text: &str| stream.write_all(format!("{text}\r\n").as_bytes());
+    say("220 Old FTP service").unwrap();
+    let mut line = String::new();
+    while lines.read_line(&mut line).is_ok_and(|count| count > 0) {
+        let verb = line
+            .split_whitespace()
+            .next()
+            .unwrap_or_default()
+            .to_uppercase();
+        let said = match verb.as_str() {
+            "USER" => say("331 Password"),
+            "PASS" => say("230 In"),
+            "SYST" => say("215 Windows_NT"),
+            "FEAT" => say("211-Features\r\n SIZE\r\n211 End"),
+            "AUTH" => say("234 Go on"),
+            "QUIT" => {
+                say("221 Bye").ok();
+                return;
+            }
+            _ if line.len() > 512 => say("200 Done").and_then(|()| say("500 What?")),
+            _ => say("200 Done"),
+        };
+        if said.is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
+
+#[test]
+fn probe_prints_a_configuration_that_is_fine() {
+    let address = server().to_string();
+    let output = run(&["probe", &address]);
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    let printed = text(&output.stdout);
+    golden("probe.txt", &printed.replace(&address, "127.0.0.1:2121"));
+    let (_directory, path) = file(&printed);
+    let check = run(&["check", "--strict", path.to_str().unwrap()]);
+    assert_eq!(check.status.code(), Some(0), "{check:?}");
+    let output = run(&["probe", "--json", &address]);
+    let value: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(
+        (&value["line_bytes"], &value["tls"]),
+        (&510.into(), &true.into())
+    );
+    assert_eq!(value["configuration"], printed);
+}
+
+#[test]
+fn probe_says_why_it_cannot() {
+    let nobody = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let output = run(&["probe", &nobody.to_string()]);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(text(&output.stderr).contains("cannot be probed"));
+}
+
+/// A gateway that runs, and is killed in the end.
+struct Running {
+    /// The process.
+    child: Child,
+    /// Its log.
+    log: BufReader<std::process::ChildStderr>,
+    /// Every line of the log so far.
+    seen: String,
+}
+
+impl Running {
+    /// Runs the program.
+    fn start(arguments: &[&str]) -> Self {
+        let mut child = program()
+            .arg("run")
+            .args(arguments)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        Self {
+            child,
+            log,
+            seen: String::new(),
+        }
+    }
+
+    /// Reads the log up to a line with `what`, and returns that line.
+    fn until(&mut self, what: &str) -> String {
+        loop {
+            let mut line = String::new();
+            let count = self.log.read_line(&mut line).unwrap();
+            assert!(count > 0, "no line with {what:?}:\n{}", self.seen);
+            self.seen.push_str(&line);
+            if line.contains(what) {
+                return line;
+            }
+        }
+    }
+
+    /// Sends a signal.
+    fn signal(&self, name: &str) {
+        let id = self.child.id().to_string();
+        assert!(
+            Command::new("kill")
+                .args(["-s", name, &id])
+                .status()
+                .unwrap()
+                .success()
+        );
+    }
+
+    /// Waits for the end: the exit code.
+    fn end(mut self) -> Option<i32> {
+        self.child.wait().unwrap().code()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// The address that a log line tells.
+fn address(line: &str) -> SocketAddr {
+    let told = line.split("address=").nth(1).unwrap();
+    told.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+/// A client's connection.
+struct Client(BufReader<TcpStream>);
+
+impl Client {
+    /// Dials the gateway and reads the greeting.
+    fn dial(gateway: SocketAddr) -> (Self, String) {
+        let stream = TcpStream::connect(gateway).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(20)))
+            .unwrap();
+        let mut client = Self(BufReader::new(stream));
+        let greeting = client.line();
+        (client, greeting)
+    }
+
+    /// One line.
+    fn line(&mut self) -> String {
+        let mut line = String::new();
+        self.0.read_line(&mut line).unwrap();
+        line
+    }
+
+    /// One command and the first line of its reply.
+    fn ask(&mut self, command: &str) -> String {
+        self.0
+            .get_mut()
+            .write_all(format!("{command}\r\n").as_bytes())
+            .unwrap();
+        self.line()
+    }
+}
+
+#[test]
+fn a_gateway_runs_reloads_and_ends() {
+    let upstream = server();
+    let free = TcpListener::bind("127.0.0.1:0")
+        .unwrap()
+        .local_addr()
+        .unwrap();
+    let configuration = |policy: &str| {
+        format!(
+            "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\npolicy = \"{policy}\"\n\
+             [upstreams.old]\naddress = \"{upstream}\"\n[admin]\nbind = \"{free}\"\n"
+        )
+    };
+    let (_directory, path) = file(&configuration("standard"));
+    let name = path.to_str().unwrap();
+    let mut gateway = Running::start(&["--config", name]);
+    let line = gateway.until("listening");
+    assert!(
+        line.contains("listener=main") && line.contains(&upstream.to_string()),
+        "{line}"
+    );
+    let (mut client, greeting) = Client::dial(address(&line));
+    assert_eq!(greeting, "220 Old FTP service\r\n");
+    assert!(client.ask("USER anna").starts_with("331"));
+    assert!(client.ask("PASS x").starts_with("230"));
+    assert!(client.ask("SITE HELP").starts_with("502"));
+    assert!(client.ask("DELE a").starts_with("200"));
+    gateway.until("admin endpoints");
+    assert_eq!(
+        run(&["healthcheck", "--config", name]).status.code(),
+        Some(0)
+    );
+
+    // A file that cannot be taken changes nothing.
+    fs::write(&path, configuration("read-onli")).unwrap();
+    gateway.signal("HUP");
+    let line = gateway.until("not reloaded");
+    assert!(line.contains("there is no policy"), "{line}");
+    assert!(client.ask("DELE a").starts_with("200"));
+
+    // A good one is in force before the next command of a live session.
+    fs::write(&path, configuration("read-only")).unwrap();
+    gateway.signal("HUP");
+    gateway.until("reloaded");
+    assert!(client.ask("DELE a").starts_with("502"));
+    gateway.signal("USR1");
+
+    gateway.signal("TERM");
+    gateway.until("draining");
+    assert!(client.line().starts_with("421"));
+    assert_eq!(gateway.end(), Some(0));
+    assert_eq!(
+        run(&["healthcheck", "--config", name]).status.code(),
+        Some(1)
+    );
+}
+
+#[test]
+fn a_second_signal_ends_at_once() {
+    let upstream = server().to_string();
+    let arguments = [
+        "--bind",
+        "127.0.0.1:0",
+        "--upstream",
+        &upstream,
+        "--deny",
+        "DELE",
+    ];
+    let mut gateway = Running::start(&arguments);
+    let line = gateway.until("listening");
+    assert!(line.contains("policy=command-line"), "{line}");
+    let (mut client, _) = Client::dial(address(&line));
+    client.ask("USER anna");
+    client.ask("PASS x");
+    assert!(client.ask("DELE a").starts_with("502"));
+    assert!(client.ask("MKD a").starts_with("200"));
+    // There is no file to load again.
+    gateway.signal("HUP");
+    gateway.until("not reloaded");
+    // A line that is begun and not ended keeps a session from being idle.
+    gateway.signal("INT");
+    gateway.until("draining");
+    gateway.signal("INT");
+    assert_eq!(gateway.end(), Some(0));
+}
+
+#[test]
+fn the_service_manager_hears_when_the_gateway_is_in_service() {
+    let directory = TempDir::new().unwrap();
+    let path = directory.path().join("notify");
+    let socket = std::os::unix::net::UnixDatagram::bind(&path).unwrap();
+    socket
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let hear = || {
+        let mut buffer = [0_u8; 4096];
+        let count = socket.recv(&mut buffer).unwrap();
+        text(buffer.get(..count).unwrap())
+    };
+    let (_file, config) = file(&format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\n\
+         [upstreams.old]\naddress = \"{}\"\n",
+        server()
+    ));
+    let mut child = program()
+        .args(["run", "--config", config.to_str().unwrap()])
+        .env("NOTIFY_SOCKET", &path)
+        .env("WATCHDOG_USEC", "2000000")
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let id = child.id().to_string();
+    let signal = |name: &str| {
+        Command::new("kill")
+            .args(["-s", name, &id])
+            .status()
+            .unwrap();
+    };
+    let until = |what: &str| {
+        for _ in 0..100 {
+            let heard = hear();
+            if heard.lines().any(|line| line.starts_with(what)) {
+                return heard;
+            }
+        }
+        panic!("{what} was not heard");
+    };
+    until("READY=1");
+    until("WATCHDOG=1");
+    signal("HUP");
+    assert!(until("RELOADING=1").contains("MONOTONIC_USEC="));
+    until("READY=1");
+    signal("TERM");
+    until("STOPPING=1");
+    let mut log = String::new();
+    child
+        .stderr
+        .take()
+        .unwrap()
+        .read_to_string(&mut log)
+        .unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "{log}");
+}
