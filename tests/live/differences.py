@@ -13,11 +13,13 @@ if TYPE_CHECKING:
     from servers import Server
 
 _ORDER = "ProFTPD may answer ABOR before the upload that it ends, and ncftp is out of step then"
+_SILENCE = "Pure-FTPd does not answer ABOR with Synch where it saw the end of the upload first"
 _TELNET = "the server itself does not find ABOR behind misplaced Telnet bytes"
 
 # (server, client, scenario, front): reason
 KNOWN: dict[tuple[str, str, str, str], str] = {
     ("proftpd", "ncftp", "abort-upload", "direct"): _ORDER,
+    ("pure-ftpd", "ftplib", "abort-upload", "direct"): _SILENCE,
     ("proftpd", "ftplib", "abort-forms", "direct"): _TELNET,
     ("inetutils", "ftplib", "abort-forms", "direct"): _TELNET,
 }

@@ -27,7 +27,7 @@ from clients import (
     Step,
     Upload,
 )
-from process import Failed, Finished
+from process import Failed, Finished, wait_until
 
 # The longest that one reply, or one read of a data connection, may take.
 OPERATION_SECONDS = 20
@@ -185,6 +185,8 @@ class Ftplib(Client):
                 ftp.voidcmd("TYPE I")
                 data = ftp.transfercmd(f"STOR {upload.remote}")
                 data.sendall(bytes(1 << 20))
+                # Before a byte has arrived, pyftpdlib answers ABOR and never the upload.
+                wait_until(lambda: arriving.exists() and arriving.stat().st_size > 0, deadline, "no byte arrived")
                 ftp.send_abort(form)
                 data.close()
                 read_aborted(ftp)
