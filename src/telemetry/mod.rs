@@ -14,8 +14,8 @@ mod readiness;
 mod recorder;
 mod spool;
 mod status;
+mod tables;
 
-use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,11 +29,12 @@ use crate::policy::{PolicySet, RuleInfo};
 use crate::session::Origin;
 use crate::settings::{self, Settings};
 use audit::{Audit, EndEvent};
-use metrics::{Dial, ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
+use metrics::{Dial, Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;
 use status::Sessions;
 pub use status::{SessionStatus, TransferStatus};
+use tables::Tables;
 
 /// How often the observations of histograms are folded into their buckets.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
@@ -89,57 +90,6 @@ pub struct Opening {
     pub client: SocketAddr,
     /// The gateway's address that it dialled.
     pub local: SocketAddr,
-}
-
-/// The handles of the configuration in force.
-#[derive(Debug)]
-struct Tables {
-    /// By name.
-    listeners: HashMap<Arc<str>, Arc<ListenerTable>>,
-    /// By name.
-    upstreams: HashMap<Arc<str>, Arc<UpstreamTable>>,
-    /// Listener and upstream, in the order of the listeners' names.
-    routes: Vec<(Arc<str>, Arc<str>)>,
-    /// Which policies are in force.
-    in_force: InForce,
-    /// The rules of the policies that came with it.
-    policies: Arc<PolicyTable>,
-}
-
-/// Which policies a configuration names.
-#[derive(Clone, Debug, Default)]
-struct InForce {
-    /// Those that decide.
-    enforced: Vec<Arc<str>>,
-    /// Those that are only observed.
-    observed: Vec<Arc<str>>,
-}
-
-impl InForce {
-    /// What `settings` names.
-    fn of(settings: &Settings) -> Self {
-        let listeners = settings.listeners.values();
-        Self {
-            enforced: listeners
-                .clone()
-                .map(|listener| &listener.policy)
-                .chain(settings.upstreams.values().map(|upstream| &upstream.policy))
-                .cloned()
-                .collect(),
-            observed: listeners
-                .filter_map(|listener| listener.observe.clone())
-                .collect(),
-        }
-    }
-
-    /// Whether a policy is in force in this way.
-    fn has(&self, policy: &str, mode: Mode) -> bool {
-        let names = match mode {
-            Mode::Enforced => &self.enforced,
-            Mode::Observed => &self.observed,
-        };
-        names.iter().any(|name| **name == *policy)
-    }
 }
 
 impl Drop for Telemetry {
@@ -198,7 +148,7 @@ impl Telemetry {
     fn with_rules(settings: &Settings, rules: &[RuleInfo]) -> io::Result<Arc<Self>> {
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let audit = open_audit(settings, &metrics)?;
-        let tables = tables(&metrics, settings, rules, None);
+        let tables = Tables::new(&metrics, settings, rules, None);
         Ok(Arc::new(Self {
             metrics,
             tables: ArcSwap::from_pointee(tables),
@@ -236,12 +186,8 @@ impl Telemetry {
                 .store(open_audit(settings, &self.metrics)?.map(Arc::new)),
         }
         let before = self.tables.load_full();
-        self.tables.store(Arc::new(tables(
-            &self.metrics,
-            settings,
-            rules,
-            Some(&before),
-        )));
+        let tables = Tables::new(&self.metrics, settings, rules, Some(&before));
+        self.tables.store(Arc::new(tables));
         if let Some(log) = self.log.get() {
             log.reconfigure(settings.log);
         }
@@ -258,14 +204,14 @@ impl Telemetry {
     pub fn session(self: &Arc<Self>, opening: &Opening) -> SessionRecorder {
         let tables = self.tables.load();
         let entry = self.sessions.begin(
-            self.listener(&tables, &opening.listener),
+            tables.listener(&self.metrics, &opening.listener),
             Arc::clone(&opening.upstream),
             opening.client,
         );
         SessionRecorder::begin(
             Arc::clone(self),
             entry,
-            self.upstream(&tables, &opening.upstream),
+            tables.upstream(&self.metrics, &opening.upstream),
             Arc::clone(&tables.policies),
         )
     }
@@ -273,7 +219,7 @@ impl Telemetry {
     /// A connection was turned away, and told 421: the reply is counted here as well.
     pub fn rejected(&self, listener: &str, client: IpAddr, reason: Rejection) {
         let tables = self.tables.load();
-        let table = self.listener(&tables, listener);
+        let table = tables.listener(&self.metrics, listener);
         table.rejected(reason);
         table.reply(421, Origin::Gateway);
         let client = client.to_canonical();
@@ -283,13 +229,10 @@ impl Telemetry {
             reason = reason.name(),
             "connection rejected"
         );
-        self.audit(|| {
-            let route = tables.routes.iter().find(|(name, _)| **name == *listener);
-            EndEvent {
-                head: audit::rejected_head(client, listener, route.map(|(_, name)| &**name)),
-                reason: Some(reason.name()),
-                duration: None,
-            }
+        self.audit(|| EndEvent {
+            head: audit::rejected_head(client, listener, tables.route(listener)),
+            reason: Some(reason.name()),
+            duration: None,
         });
     }
 
@@ -304,14 +247,16 @@ impl Telemetry {
     /// How many passive ports a listener has (0: any free port) and how many are in use.
     pub fn passive_ports(&self, listener: &str, total: usize, in_use: usize) {
         let tables = self.tables.load();
-        self.listener(&tables, listener).set_ports(total, in_use);
+        tables
+            .listener(&self.metrics, listener)
+            .set_ports(total, in_use);
     }
 
     /// A dial of an upstream ended: `connected`, or a failure's name. `address` is told in the
     /// log; the metric has the one of the configuration.
     pub fn upstream_connect(&self, upstream: &str, address: &str, result: &'static str) {
         let tables = self.tables.load();
-        let table = self.upstream(&tables, upstream);
+        let table = tables.upstream(&self.metrics, upstream);
         let before = table.connected(result);
         let is_up = result == metrics::CONNECTED;
         // Only what changes is worth a line: a server that is down is dialled often.
@@ -391,34 +336,6 @@ impl Telemetry {
         known.push((Arc::downgrade(policies), Arc::clone(&table)));
         table
     }
-
-    /// A listener's handles; one that the configuration does not have gets its own.
-    fn listener(&self, tables: &Tables, name: &str) -> Arc<ListenerTable> {
-        tables.listeners.get(name).map_or_else(
-            || {
-                Arc::new(ListenerTable::new(
-                    &self.metrics.registrar,
-                    &name.into(),
-                    &[],
-                ))
-            },
-            Arc::clone,
-        )
-    }
-
-    /// An upstream's handles; one that the configuration does not have gets its own.
-    fn upstream(&self, tables: &Tables, name: &str) -> Arc<UpstreamTable> {
-        tables.upstreams.get(name).map_or_else(
-            || {
-                Arc::new(UpstreamTable::new(
-                    &self.metrics.registrar,
-                    &name.into(),
-                    &"unknown".into(),
-                ))
-            },
-            Arc::clone,
-        )
-    }
 }
 
 /// Opens the audit file that `settings` names.
@@ -436,89 +353,6 @@ fn open_audit(settings: &Settings, metrics: &Metrics) -> io::Result<Option<OpenA
             })
         })
         .transpose()
-}
-
-/// An upstream's address as the configuration has it.
-fn address(upstream: &settings::Upstream) -> Arc<str> {
-    if upstream.host.contains(':') {
-        format!("[{}]:{}", upstream.host, upstream.port).into()
-    } else {
-        format!("{}:{}", upstream.host, upstream.port).into()
-    }
-}
-
-/// The codes that `settings` names.
-fn codes(settings: &Settings) -> Vec<u16> {
-    settings
-        .listeners
-        .values()
-        .filter_map(|listener| listener.greeting.as_ref()?.get(..3))
-        .filter_map(|code| std::str::from_utf8(code).ok()?.parse().ok())
-        .collect()
-}
-
-/// The handles of a configuration; what `before` has is taken over.
-fn tables(
-    metrics: &Metrics,
-    settings: &Settings,
-    rules: &[RuleInfo],
-    before: Option<&Tables>,
-) -> Tables {
-    let registrar = &metrics.registrar;
-    let codes = codes(settings);
-    let listeners = settings
-        .listeners
-        .keys()
-        .map(|name| {
-            let kept = before.and_then(|tables| tables.listeners.get(name));
-            let table = kept.map_or_else(
-                || Arc::new(ListenerTable::new(registrar, name, &codes)),
-                |table| {
-                    table.expect_codes(&codes);
-                    Arc::clone(table)
-                },
-            );
-            (Arc::clone(name), table)
-        })
-        .collect();
-    let upstreams: HashMap<Arc<str>, Arc<UpstreamTable>> = settings
-        .upstreams
-        .iter()
-        .map(|(name, upstream)| {
-            let address = address(upstream);
-            let kept = before
-                .and_then(|tables| tables.upstreams.get(name))
-                .filter(|table| table.address == address);
-            let table = kept.map_or_else(
-                || Arc::new(UpstreamTable::new(registrar, name, &address)),
-                Arc::clone,
-            );
-            (Arc::clone(name), table)
-        })
-        .collect();
-    for (name, table) in before.iter().flat_map(|tables| &tables.upstreams) {
-        if upstreams
-            .get(name)
-            .is_none_or(|kept| kept.address != table.address)
-        {
-            table.retire();
-        }
-    }
-    let in_force = InForce::of(settings);
-    let policies = Arc::new(PolicyTable::new(registrar, rules, |policy, mode| {
-        in_force.has(policy, mode)
-    }));
-    Tables {
-        listeners,
-        upstreams,
-        routes: settings
-            .listeners
-            .values()
-            .map(|listener| (Arc::clone(&listener.name), Arc::clone(&listener.upstream)))
-            .collect(),
-        in_force,
-        policies,
-    }
 }
 
 #[cfg(test)]

@@ -20,12 +20,15 @@ use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
 use crate::ftp::verb::Verb;
 use crate::policy::PolicySet;
-use crate::policy::verdict::RuleId;
+use crate::policy::verdict::{Action, RuleId};
 use crate::session::event::{CloseReason, DataOutcome, LoginOutcome, TransferOutcome};
 use crate::session::{CommandRecord, Direction, Fact, Outcome};
 
 /// What stands for a secret.
 const SECRET: &str = "***";
+
+/// The verdict that lets a command pass.
+const ALLOW: &str = Action::Allow.name();
 
 /// What stands for a verb that the table does not have, where it must not be told.
 const OTHER: &str = "other";
@@ -239,26 +242,23 @@ impl SessionRecorder {
             self.entry.answered(known);
         }
         let verb = told_verb(record);
+        let argument = told_argument(record, verb);
         let decided = self.decision(record.decided);
         let upstream = self.decision(record.upstream);
-        // The one that refused is the one to be named.
-        let refused = if record.outcome == Outcome::Denied
-            && decided.verdict == Some("allow")
-            && upstream.verdict.is_some()
-        {
-            &upstream
-        } else {
-            &decided
-        };
+        // The one that refused is the one to be named; none where it was the gateway itself.
+        let refused = [&decided, &upstream]
+            .into_iter()
+            .find(|decision| decision.verdict.is_some_and(|verdict| verdict != ALLOW));
         if record.outcome == Outcome::Denied {
             say!(
                 info,
                 self,
                 "command refused",
                 command = verb,
+                argument = argument.as_deref(),
                 code = record.code,
-                policy = refused.policy,
-                rule = refused.rule,
+                policy = refused.and_then(|decision| decision.policy),
+                rule = refused.and_then(|decision| decision.rule),
             );
         } else {
             say!(
@@ -266,6 +266,7 @@ impl SessionRecorder {
                 self,
                 "command",
                 command = verb,
+                argument = argument.as_deref(),
                 outcome = record.outcome.name(),
                 code = record.code,
                 origin = record.origin.name(),
@@ -277,7 +278,7 @@ impl SessionRecorder {
             CommandEvent {
                 head: self.head("command", self.user.as_deref()),
                 verb,
-                argument: told_argument(record, verb),
+                argument,
                 directory: record.directory.as_deref().map(escape),
                 path: record.path.as_deref().map(escape),
                 policy: decided.policy,

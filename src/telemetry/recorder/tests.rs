@@ -7,8 +7,11 @@ use bytes::Bytes;
 use serde_json::Value;
 
 use super::{SessionRecorder, told_argument, told_verb};
-use crate::ftp::command::Name;
+use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::policy::judge::{Dialect, Query, System};
+use crate::policy::spec::{Located, Span, Stance};
+use crate::policy::{Judge, PolicySet, PolicySpec, Verdict, compile};
 use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, TransferOutcome};
 use crate::session::{CommandRecord, Direction, Fact, Leg, Origin, Outcome};
 use crate::settings::{Log, LogFormat, LogLevel};
@@ -387,7 +390,11 @@ fn sessions_logins_refusals_and_transfers_are_logged() {
     for (level, message, fields) in [
         ("INFO", "session began", "port=50123 upstream=legacy"),
         ("INFO", "login", "user=bob result=success"),
-        ("INFO", "command refused", "user=bob command=SITE code=502"),
+        (
+            "INFO",
+            "command refused",
+            "user=bob command=SITE argument=\"CHMOD 777 x\" code=502",
+        ),
         (
             "INFO",
             "transfer ended",
@@ -456,4 +463,169 @@ fn every_level_and_format_keeps_secrets_and_controls_out() {
             assert!(is_line, "{line}");
         }
     }
+}
+
+/// A name as it was written nowhere in particular.
+fn located<T>(value: T) -> Located<T> {
+    Located {
+        value,
+        span: Span::default(),
+    }
+}
+
+/// A policy that allows all but `deny`.
+fn block_list(name: &str, deny: &[&str]) -> PolicySpec {
+    PolicySpec {
+        name: Some(located(name.to_owned())),
+        default: Some(located(Stance::Allow)),
+        deny: deny
+            .iter()
+            .map(|verb| located((*verb).to_owned()))
+            .collect(),
+        ..PolicySpec::default()
+    }
+}
+
+/// The policies that the settings of the tests name; `partners` denies `deny`.
+fn policies(deny: &[&str]) -> Arc<PolicySet> {
+    let (set, problems) = compile(&[
+        block_list("partners", deny),
+        block_list("permissive", &["DELE"]),
+        block_list("next", &["SITE", "DELE"]),
+    ]);
+    Arc::new(set.unwrap_or_else(|| panic!("{problems:?}")))
+}
+
+/// What the policies say of a line, as a record.
+fn judged(set: &PolicySet, line: &'static str) -> CommandRecord {
+    let policy = |name| Arc::clone(set.get(name).unwrap());
+    let dialect = Dialect {
+        system: System::Unix,
+        symlinks: true,
+        path_bytes: 4096,
+    };
+    let judge = Judge::new(
+        policy("partners"),
+        policy("permissive"),
+        Some(policy("next")),
+        dialect,
+        Vec::new(),
+    );
+    let command = Command::parse(&Bytes::from_static(line.as_bytes())).unwrap();
+    let judgement = judge.decide(&Query {
+        command: &command,
+        user: Some(b"bob"),
+        client: [203, 0, 113, 9].into(),
+        directory: Some(b"/"),
+        home: None,
+        renaming: None,
+        unix_time: 0,
+    });
+    let outcome = match judgement.verdict {
+        Verdict::Forward(_) => Outcome::Forwarded,
+        Verdict::Answer(_) => Outcome::Answered,
+        Verdict::Deny(_) | Verdict::Close(_) => Outcome::Denied,
+    };
+    CommandRecord {
+        decided: judgement.decided,
+        upstream: judgement.upstream,
+        observed: judgement.observed,
+        ..record(command.name.as_str(), outcome, 502)
+    }
+}
+
+#[test]
+fn decisions_are_counted_and_told_by_what_decided() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let set = policies(&["SITE"]);
+    let telemetry = Telemetry::install(&settings(Some(&path)), &set).unwrap();
+    let zero = "
+        policy_decisions_total policy=partners rule=deny action=deny mode=enforced = 0
+        policy_decisions_total policy=permissive rule=deny action=deny mode=enforced = 0
+        policy_decisions_total policy=next rule=deny action=deny mode=observed = 0
+        ";
+    check(&telemetry, zero);
+    let mut recorder = session(&telemetry);
+    for line in ["SITE CHMOD 777 x", "DELE x", "SYST"] {
+        recorder.note(Fact::Command(Box::new(judged(&set, line))));
+    }
+    check(
+        &telemetry,
+        "
+        policy_decisions_total policy=partners rule=deny action=deny mode=enforced = 1
+        policy_decisions_total policy=partners rule=default action=allow mode=enforced = 2
+        policy_decisions_total policy=permissive rule=deny action=deny mode=enforced = 1
+        policy_decisions_total policy=permissive rule=default action=allow mode=enforced = 1
+        policy_decisions_total policy=next rule=deny action=deny mode=observed = 2
+        policy_decisions_total policy=next rule=default action=allow mode=observed = 1
+        ",
+    );
+    let told: Vec<[Value; 5]> = events(&path, &telemetry)
+        .iter()
+        .map(|event| {
+            [
+                "verb",
+                "rule",
+                "verdict",
+                "upstream_verdict",
+                "observed_verdict",
+            ]
+            .map(|key| event[key].clone())
+        })
+        .collect();
+    assert_eq!(
+        serde_json::json!(told),
+        serde_json::json!([
+            ["SITE", "deny", "deny", null, "deny"],
+            ["DELE", "default", "allow", "deny", "deny"],
+            ["SYST", "default", "allow", "allow", "allow"],
+        ])
+    );
+}
+
+#[test]
+fn a_refusal_is_logged_with_the_policy_that_refused() {
+    let set = policies(&["SITE"]);
+    let text = logged(LogFormat::Text, LogLevel::Info, |recorder| {
+        recorder.judge_changed(&set);
+        for line in ["SITE CHMOD 777 x", "DELE x", "SYST"] {
+            recorder.note(Fact::Command(Box::new(judged(&set, line))));
+        }
+    });
+    let refused: Vec<&str> = text
+        .lines()
+        .filter_map(|line| line.split_once("command refused"))
+        .filter_map(|(_, fields)| fields.split_once(" command="))
+        .map(|(_, fields)| fields)
+        .collect();
+    assert_eq!(
+        refused,
+        [
+            "SITE code=502 policy=partners rule=deny",
+            "DELE code=502 policy=permissive rule=deny",
+        ]
+    );
+}
+
+#[test]
+fn a_changed_judge_has_its_own_ids() {
+    let before = policies(&["SITE"]);
+    let telemetry = Telemetry::install(&settings(None), &before).unwrap();
+    let mut recorder = session(&telemetry);
+    let after = policies(&[]);
+    telemetry.reconfigure(&settings(None), &after).unwrap();
+    recorder.judge_changed(&after);
+    recorder.note(Fact::Command(Box::new(judged(&after, "SITE HELP"))));
+    let mut second = session(&telemetry);
+    second.judge_changed(&after);
+    second.note(Fact::Command(Box::new(judged(&after, "SITE HELP"))));
+    check(
+        &telemetry,
+        "
+        policy_decisions_total policy=partners rule=deny action=deny mode=enforced = 0
+        policy_decisions_total policy=partners rule=default action=allow mode=enforced = 2
+        policy_decisions_total policy=next rule=deny action=deny mode=observed = 2
+        ",
+    );
 }

@@ -1,0 +1,171 @@
+//! The handles of one configuration, found by the names that it has.
+//!
+//! Owns what a reload takes over from the configuration before it, and what it retires. Must not
+//! count anything itself.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::metrics::{ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
+use crate::policy::RuleInfo;
+use crate::settings::{self, Settings};
+
+/// The handles of the configuration in force.
+#[derive(Debug)]
+pub(super) struct Tables {
+    /// By name.
+    pub(super) listeners: HashMap<Arc<str>, Arc<ListenerTable>>,
+    /// By name.
+    pub(super) upstreams: HashMap<Arc<str>, Arc<UpstreamTable>>,
+    /// Listener and upstream, in the order of the listeners' names.
+    pub(super) routes: Vec<(Arc<str>, Arc<str>)>,
+    /// Which policies are in force.
+    pub(super) in_force: InForce,
+    /// The rules of the policies that came with it.
+    pub(super) policies: Arc<PolicyTable>,
+}
+
+/// Which policies a configuration names.
+#[derive(Clone, Debug, Default)]
+pub(super) struct InForce {
+    /// Those that decide.
+    enforced: Vec<Arc<str>>,
+    /// Those that are only observed.
+    observed: Vec<Arc<str>>,
+}
+
+impl InForce {
+    /// What `settings` names.
+    fn of(settings: &Settings) -> Self {
+        let listeners = settings.listeners.values();
+        Self {
+            enforced: listeners
+                .clone()
+                .map(|listener| &listener.policy)
+                .chain(settings.upstreams.values().map(|upstream| &upstream.policy))
+                .cloned()
+                .collect(),
+            observed: listeners
+                .filter_map(|listener| listener.observe.clone())
+                .collect(),
+        }
+    }
+
+    /// Whether a policy is in force in this way.
+    pub(super) fn has(&self, policy: &str, mode: Mode) -> bool {
+        let names = match mode {
+            Mode::Enforced => &self.enforced,
+            Mode::Observed => &self.observed,
+        };
+        names.iter().any(|name| **name == *policy)
+    }
+}
+
+impl Tables {
+    /// The handles of a configuration; what `before` has is taken over.
+    pub(super) fn new(
+        metrics: &Metrics,
+        settings: &Settings,
+        rules: &[RuleInfo],
+        before: Option<&Self>,
+    ) -> Self {
+        let registrar = &metrics.registrar;
+        let codes = codes(settings);
+        let listeners = settings
+            .listeners
+            .keys()
+            .map(|name| {
+                let kept = before.and_then(|tables| tables.listeners.get(name));
+                let table = kept.map_or_else(
+                    || Arc::new(ListenerTable::new(registrar, name, &codes)),
+                    |table| {
+                        table.expect_codes(&codes);
+                        Arc::clone(table)
+                    },
+                );
+                (Arc::clone(name), table)
+            })
+            .collect();
+        let upstreams: HashMap<Arc<str>, Arc<UpstreamTable>> = settings
+            .upstreams
+            .iter()
+            .map(|(name, upstream)| {
+                let address = address(upstream);
+                let kept = before
+                    .and_then(|tables| tables.upstreams.get(name))
+                    .filter(|table| table.address == address);
+                let table = kept.map_or_else(
+                    || Arc::new(UpstreamTable::new(registrar, name, &address)),
+                    Arc::clone,
+                );
+                (Arc::clone(name), table)
+            })
+            .collect();
+        for (name, table) in before.iter().flat_map(|tables| &tables.upstreams) {
+            if upstreams
+                .get(name)
+                .is_none_or(|kept| kept.address != table.address)
+            {
+                table.retire();
+            }
+        }
+        let in_force = InForce::of(settings);
+        let policies = Arc::new(PolicyTable::new(registrar, rules, |policy, mode| {
+            in_force.has(policy, mode)
+        }));
+        Self {
+            listeners,
+            upstreams,
+            routes: settings
+                .listeners
+                .values()
+                .map(|listener| (Arc::clone(&listener.name), Arc::clone(&listener.upstream)))
+                .collect(),
+            in_force,
+            policies,
+        }
+    }
+
+    /// A listener's handles; one that the configuration does not have gets its own.
+    pub(super) fn listener(&self, metrics: &Metrics, name: &str) -> Arc<ListenerTable> {
+        self.listeners.get(name).map_or_else(
+            || Arc::new(ListenerTable::new(&metrics.registrar, &name.into(), &[])),
+            Arc::clone,
+        )
+    }
+
+    /// An upstream's handles; one that the configuration does not have gets its own.
+    pub(super) fn upstream(&self, metrics: &Metrics, name: &str) -> Arc<UpstreamTable> {
+        let unknown = || UpstreamTable::new(&metrics.registrar, &name.into(), &"unknown".into());
+        self.upstreams
+            .get(name)
+            .map_or_else(|| Arc::new(unknown()), Arc::clone)
+    }
+
+    /// The upstream that a listener is in front of.
+    pub(super) fn route(&self, listener: &str) -> Option<&str> {
+        self.routes
+            .iter()
+            .find(|(name, _)| **name == *listener)
+            .map(|(_, upstream)| &**upstream)
+    }
+}
+
+/// An upstream's address as the configuration has it.
+fn address(upstream: &settings::Upstream) -> Arc<str> {
+    if upstream.host.contains(':') {
+        format!("[{}]:{}", upstream.host, upstream.port).into()
+    } else {
+        format!("{}:{}", upstream.host, upstream.port).into()
+    }
+}
+
+/// The codes that `settings` names.
+fn codes(settings: &Settings) -> Vec<u16> {
+    settings
+        .listeners
+        .values()
+        .filter_map(|listener| listener.greeting.as_ref()?.get(..3))
+        .filter_map(|code| std::str::from_utf8(code).ok()?.parse().ok())
+        .collect()
+}
