@@ -451,7 +451,10 @@ fn unasked(world: &World) -> Vec<u16> {
             Fact::Command(record) => {
                 let Some(code) = record.code else { continue };
                 let at = replies.iter().position(|reply| *reply == code);
-                assert!(at.is_some(), "a command was told of a {code} that nobody saw");
+                assert!(
+                    at.is_some(),
+                    "a command was told of a {code} that nobody saw"
+                );
                 replies.remove(at.unwrap());
             }
             _ => {}
