@@ -112,6 +112,7 @@ fn command() -> Fact {
     }))
 }
 
+/// A reply to a client.
 #[divan::bench]
 fn reply(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
@@ -123,12 +124,14 @@ fn reply(bencher: Bencher<'_, '_>) {
     });
 }
 
+/// A reply of a server.
 #[divan::bench]
 fn server_reply(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
     bencher.bench_local(|| recorder.note(black_box(Fact::ServerReply { code: 226 })));
 }
 
+/// A command, without an audit file.
 #[divan::bench(sample_size = 1000)]
 fn command_counted(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
@@ -137,6 +140,7 @@ fn command_counted(bencher: Bencher<'_, '_>) {
         .bench_local_values(|fact| recorder.note(fact));
 }
 
+/// A command, with one.
 // Fewer in all than the queue holds: what is dropped costs nothing.
 #[divan::bench(sample_size = 100, sample_count = 100)]
 fn command_audited(bencher: Bencher<'_, '_>) {
