@@ -1,0 +1,32 @@
+//! The seven laws of the gateway, each held against whatever peers do.
+//!
+//! The tests drive the pure core with a simulated shell. Random inputs are shrunk and replayed
+//! by proptest.
+
+#![expect(
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
+
+#[path = "dialogue/facts.rs"]
+mod facts;
+#[path = "dialogue/rules.rs"]
+mod rules;
+#[expect(dead_code, reason = "each test file uses its part")]
+#[path = "dialogue/world.rs"]
+mod world;
+
+#[path = "laws/addresses.rs"]
+mod addresses;
+#[path = "laws/agreeing.rs"]
+mod agreeing;
+#[path = "laws/breaking.rs"]
+mod breaking;
+#[path = "laws/inspection.rs"]
+mod inspection;
+#[path = "laws/order.rs"]
+mod order;
+#[path = "laws/secrets.rs"]
+mod secrets;
