@@ -4,6 +4,21 @@
 //! Direct rounds and rounds through the gateway are interleaved; the medians' ratio is the
 //! result, since times of a shared machine mean nothing alone. `--test` runs each row once.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::let_underscore_must_use,
+    clippy::needless_pass_by_value,
+    clippy::missing_docs_in_private_items,
+    clippy::or_fun_call,
+    clippy::unchecked_time_subtraction,
+    clippy::allow_attributes,
+    reason = "a benchmark that cannot go on stops"
+)]
+
 use std::fs;
 use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};

@@ -1,8 +1,16 @@
 //! The cost of one event.
 
-#![expect(
+#![allow(
     clippy::unwrap_used,
-    reason = "a benchmark that cannot start has nothing to say"
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    clippy::let_underscore_must_use,
+    clippy::needless_pass_by_value,
+    clippy::missing_docs_in_private_items,
+    clippy::allow_attributes,
+    reason = "a benchmark that cannot go on stops"
 )]
 
 use std::collections::BTreeMap;

@@ -18,6 +18,8 @@ mod dialogue;
 
 use dialogue::core::{self, Segments};
 use dialogue::script::Script;
+use dialogue::sockets;
+use tokio::task::JoinSet;
 
 /// Every conversation of a directory.
 fn scripts(directory: &str) -> Vec<Script> {
@@ -56,6 +58,36 @@ fn hold(directory: &str, segments: Segments) {
     assert!(failures.is_empty(), "\n{}", failures.join("\n"));
 }
 
+/// Runs every conversation of `directory` over sockets, all at once.
+fn meet(directory: &str) {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build()
+        .unwrap();
+    let mut failures = Vec::new();
+    let mut running = JoinSet::new();
+    for script in scripts(directory) {
+        match sockets::excuse(&script) {
+            Err(fault) => failures.push(format!("{}\n    {fault}\n", script.name)),
+            Ok(Some(reason)) => println!("{}: in the core only, {reason}", script.name),
+            Ok(None) => {
+                running.spawn_on(
+                    async move {
+                        let result = sockets::run(&script).await;
+                        result.map_err(|fault| format!("{}\n    {fault}\n", script.name))
+                    },
+                    runtime.handle(),
+                );
+            }
+        }
+    }
+    let results = runtime.block_on(running.join_all());
+    failures.extend(results.into_iter().filter_map(Result::err));
+    failures.sort();
+    assert!(failures.is_empty(), "\n{}", failures.join("\n"));
+}
+
 /// One test for each directory and way of running.
 macro_rules! directories {
     ($($name:ident),*) => {
@@ -64,6 +96,10 @@ macro_rules! directories {
 
         mod in_the_core {
             $(#[test] fn $name() { super::hold(stringify!($name), super::Segments::Lines); })*
+        }
+
+        mod over_sockets {
+            $(#[test] fn $name() { super::meet(stringify!($name)); })*
         }
 
         mod in_single_bytes {

@@ -1,7 +1,8 @@
 //! What `deploy/` holds is tried with the programs that will read it: systemd, Prometheus, fail2ban, logrotate and
 //! the linters. `tests/install` fetches those programs; one that is missing fails its test.
 
-#![expect(
+#![allow(
+    clippy::allow_attributes,
     clippy::indexing_slicing,
     clippy::missing_panics_doc,
     clippy::panic,

@@ -4,11 +4,10 @@
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
 #[expect(dead_code, reason = "the helpers serve other tests too")]
-#[path = "support/wire.rs"]
-mod wire;
+mod support;
 
+use support::{Bench, exchange, passive, passive_pair, read_all, within};
 use tokio::io::AsyncWriteExt;
-use wire::{Bench, exchange, passive, passive_pair, read_all, within};
 
 /// How many descriptors this process has.
 fn descriptors() -> usize {
@@ -32,7 +31,7 @@ async fn session(bench: &Bench, polite: bool) {
 }
 
 /// The end of an upload.
-async fn exchange_final(client: &mut wire::Control, server: &mut wire::Control) {
+async fn exchange_final(client: &mut support::Control, server: &mut support::Control) {
     server.say("226 Stored.").await;
     client.hear("226 Stored.").await;
 }

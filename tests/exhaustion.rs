@@ -2,14 +2,13 @@
 //! whole process.
 
 #[expect(dead_code, reason = "the helpers serve other tests too")]
-#[path = "support/wire.rs"]
-mod wire;
+mod support;
 
 use std::fs::File;
 
 use rustix::process::{Resource, Rlimit, setrlimit};
+use support::{Bench, Control, within};
 use tokio::net::TcpSocket;
-use wire::{Bench, Control, within};
 
 #[tokio::test]
 async fn out_of_descriptors_is_421_and_passes() {

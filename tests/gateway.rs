@@ -2,8 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
-#[path = "support/wire.rs"]
-mod wire;
+mod support;
 
 use std::io;
 use std::sync::Arc;
@@ -11,12 +10,12 @@ use std::sync::Arc;
 use ftpwarden::gateway::StartError;
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
-use wire::{
+use support::{
     Bench, Control, GREETING, exchange, is_reset, login, passive, passive_pair, pattern, read_all,
     reset, settings, within,
 };
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
 
 #[tokio::test]
 async fn the_greeting_arrives_byte_for_byte() {

@@ -3,7 +3,7 @@
 //! Owns listeners, control and data connections, the order of start, reload and drain. Decides
 //! nothing about FTP: a driver feeds a [`crate::session::Session`] and does what it says.
 //!
-//! Tasks are spawned in two places: [`Gateway::open`] spawns one accept loop for each listening
+//! Tasks are spawned in two places: `Gateway::open` spawns one accept loop for each listening
 //! socket, and `listener.rs` one task for each session. A session's task owns all that the
 //! session owns; it never spawns.
 

@@ -96,7 +96,7 @@ mod checked {
                         "nothing bounds the idle time"
                     );
                 }
-                Some(Stage::Judging) => panic!("a command was put aside"),
+                Some(Stage::Judging) => assert!(self.head.is_none(), "a command was put aside"),
                 Some(Stage::Refusing) => {
                     assert!(
                         self.deadlines.runs(Timer::Refusal),

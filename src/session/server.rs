@@ -165,11 +165,12 @@ impl Session {
             self.note(Fact::ServerFault(ServerFault::Unsolicited));
         }
         // 421 may come at any time (RFC 959 §5.4): it is the one that is passed on unasked.
-        Some(owner.unwrap_or(if code.value() == 421 {
+        let unasked = if code.value() == 421 {
             Owner::Client
         } else {
             Owner::Nobody
-        }))
+        };
+        Some(owner.unwrap_or(unasked))
     }
 
     /// Whose reply is awaited.

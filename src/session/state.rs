@@ -244,10 +244,6 @@ impl Session {
 
     /// What policy is asked of `command`.
     fn query<'a>(&'a self, command: &'a Command) -> Query<'a> {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the login verbs are these three"
-        )]
         let user = match command.name.canonical() {
             Some(Verb::User) => Some(command.argument_bytes()),
             Some(Verb::Pass | Verb::Acct) => {
@@ -445,7 +441,7 @@ impl Session {
 
     /// Does what a permitted command is for.
     fn forward(&mut self, head: Box<Head>, permit: Permit) {
-        if let Some(fault) = self.argument_fault(&head.command) {
+        if let Some(fault) = Self::argument_fault(&head.command) {
             self.unlearn(&head.command);
             self.answer_invalid(head, fault);
             return;
@@ -493,9 +489,10 @@ impl Session {
     }
 
     /// What is wrong with an argument, whatever the server thinks of it.
-    fn argument_fault(&self, command: &Command) -> Option<ClientFault> {
+    fn argument_fault(command: &Command) -> Option<ClientFault> {
         let row = command.row()?;
         let missing = row.argument.is_mandatory() && command.argument.is_none();
+        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike")]
         let odd = match command.name.known()? {
             // RFC 2389 §3.1: FEAT takes no argument.
             Verb::Feat => command.argument.is_some(),

@@ -191,6 +191,10 @@ impl Session {
             return;
         };
         let stage = std::mem::replace(&mut head.stage, Stage::Judging);
+        #[expect(
+            clippy::wildcard_enum_match_arm,
+            reason = "only one stage takes an offset back"
+        )]
         match stage {
             Stage::TakingBack(permit) if matches!(code.class(), 2 | 3) => {
                 self.place.restart = None;

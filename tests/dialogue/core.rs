@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use ftpwarden::config::Loaded;
-use ftpwarden::ftp::address;
 use ftpwarden::session::{End, EndReason, Leg, Told};
 
 use super::facts::describe;
@@ -307,19 +306,7 @@ impl Stage {
             Slot::Pasv | Slot::PasvPorts | Slot::Epsv => Some(self.world.listen(Leg::Server)),
         };
         let address = address.ok_or_else(|| format!("{slot:?}: nothing was offered"))?;
-        Ok(match slot {
-            Slot::OfferPort | Slot::TargetPort | Slot::Epsv => {
-                address.port().to_string().into_bytes()
-            }
-            Slot::PasvPorts => {
-                let [high, low] = address.port().to_be_bytes();
-                format!("{high},{low}").into_bytes()
-            }
-            Slot::ActiveEprt | Slot::TargetEprt => cut(&address::render_eprt(address)),
-            Slot::Active | Slot::Offer | Slot::Pasv | Slot::Target => {
-                cut(&address::render_port(address).ok_or("no six numbers for IPv6")?)
-            }
-        })
+        script::write_address(slot, address)
     }
 
     /// What is known of the session, for messages.
@@ -333,13 +320,8 @@ impl Stage {
     }
 }
 
-/// The argument of a rendered command.
-fn cut(line: &[u8]) -> Vec<u8> {
-    line.get(5..line.len() - 2).unwrap_or_default().to_vec()
-}
-
 /// Bytes for a message.
-fn quote(bytes: &[u8]) -> String {
+pub(crate) fn quote(bytes: &[u8]) -> String {
     let shown = bytes.get(..600).unwrap_or(bytes);
     format!("\"{}\" ({} bytes)", shown.escape_ascii(), bytes.len())
 }

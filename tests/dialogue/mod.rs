@@ -4,4 +4,5 @@ pub(crate) mod core;
 pub(crate) mod facts;
 pub(crate) mod rules;
 pub(crate) mod script;
+pub(crate) mod sockets;
 pub(crate) mod world;

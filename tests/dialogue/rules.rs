@@ -42,7 +42,7 @@ impl Tables {
             self.toml.join("\n"),
         );
         if !self.audit.is_empty() {
-            source.push_str("[audit]\npath = \"-\"\n");
+            source.push_str("[audit]\npath = \"/dev/null\"\n");
             source.push_str(&self.audit.join("\n"));
         }
         source

@@ -33,8 +33,10 @@
 //! `{3*text}` is `text` three times, and other braces are slots: see [`Slot`].
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use ftpwarden::ftp::address;
 use ftpwarden::session::{End, Leg};
 
 /// A value that is known only when the conversation runs.
@@ -338,6 +340,26 @@ impl Script {
 fn reason(value: &str, open: &str) -> Option<String> {
     let reason = value.strip_prefix(open)?.strip_suffix(')')?;
     (!reason.is_empty()).then(|| reason.to_owned())
+}
+
+/// An address as `slot` has it.
+///
+/// # Errors
+/// There are no six numbers for an IPv6 address.
+pub(crate) fn write_address(slot: Slot, address: SocketAddr) -> Result<Vec<u8>, String> {
+    // The argument of a rendered command.
+    let cut = |line: &[u8]| line.get(5..line.len() - 2).unwrap_or_default().to_vec();
+    Ok(match slot {
+        Slot::OfferPort | Slot::TargetPort | Slot::Epsv => address.port().to_string().into_bytes(),
+        Slot::PasvPorts => {
+            let [high, low] = address.port().to_be_bytes();
+            format!("{high},{low}").into_bytes()
+        }
+        Slot::ActiveEprt | Slot::TargetEprt => cut(&address::render_eprt(address)),
+        Slot::Active | Slot::Offer | Slot::Pasv | Slot::Target => {
+            cut(&address::render_port(address).ok_or("no six numbers for IPv6")?)
+        }
+    })
 }
 
 /// The step that `line` says; None where it is held back for the next one.

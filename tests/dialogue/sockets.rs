@@ -1,0 +1,597 @@
+//! Runs a conversation through a real gateway over real sockets on loopback.
+//!
+//! Every step waits for an event and never for a while. What each side receives is compared byte
+//! for byte as in the core; silence is looked at before each step that makes something happen,
+//! which finds what has come by then. Time steps of a moment need nothing: it passes by itself
+//! while the next event is waited for. Longer ones are for the core alone.
+
+use std::io;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use ftpwarden::ftp::address;
+use ftpwarden::gateway::Gateway;
+use ftpwarden::session::{End, Leg};
+use ftpwarden::sys::socket;
+use ftpwarden::telemetry::Telemetry;
+use ftpwarden::upstream::connect;
+use tokio::io::{AsyncWriteExt, Interest};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::time::timeout;
+
+use super::core::{quote, tables};
+use super::rules::{self, Tables};
+use super::script::{self, DataStep, Piece, Script, ShellStep, Slot, Step, Text};
+
+/// How long an event may take that is to come soon.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// The longest time step that passes by itself.
+const MOMENT: Duration = Duration::from_secs(2);
+
+/// Awaits `event`, which is to come soon.
+async fn soon<T>(event: impl Future<Output = T>) -> Result<T, String> {
+    timeout(PATIENCE, event)
+        .await
+        .map_err(|_| "it never came".to_owned())
+}
+
+/// The text of an error.
+fn told(error: io::Error) -> String {
+    error.to_string()
+}
+
+/// One end of a connection.
+struct Wire {
+    /// The connection, unless it was reset from this end.
+    stream: Option<TcpStream>,
+    /// What was read and not yet asked for.
+    unread: Vec<u8>,
+    /// How it was seen to end.
+    ended: Option<End>,
+}
+
+impl Wire {
+    /// Of a connection.
+    const fn new(stream: TcpStream) -> Self {
+        Self {
+            stream: Some(stream),
+            unread: Vec::new(),
+            ended: None,
+        }
+    }
+
+    /// Takes what is there; whether something new came.
+    fn take(&mut self) -> bool {
+        let Some(stream) = &self.stream else {
+            return false;
+        };
+        if self.ended.is_some() {
+            return false;
+        }
+        match stream.try_read_buf(&mut self.unread) {
+            Ok(0) => self.ended = Some(End::Fin),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(_) => self.ended = Some(End::Reset),
+        }
+        true
+    }
+
+    /// Waits until something new came.
+    async fn wait(&mut self) -> Result<(), String> {
+        loop {
+            if self.take() {
+                return Ok(());
+            }
+            let stream = self.stream.as_ref().ok_or("it was reset from this end")?;
+            soon(stream.ready(Interest::READABLE | Interest::ERROR))
+                .await?
+                .map_err(told)?;
+        }
+    }
+
+    /// Receives exactly `expected`.
+    async fn receive(&mut self, expected: &Pattern) -> Result<Vec<(Slot, String)>, String> {
+        loop {
+            match expected.find(&self.unread) {
+                Found::Whole(length, slots) => {
+                    self.unread.drain(..length);
+                    return Ok(slots);
+                }
+                Found::Beginning if self.ended.is_none() => {
+                    self.wait().await.map_err(|fault| {
+                        format!("{fault}: {expected}\n    only {}", quote(&self.unread))
+                    })?;
+                }
+                Found::Beginning | Found::Nothing => {
+                    return Err(format!(
+                        "it should be {expected}\n    and was {}, then {:?}",
+                        quote(&self.unread),
+                        self.ended
+                    ));
+                }
+            }
+        }
+    }
+
+    /// Sees the end, with nothing before it.
+    async fn see_end(&mut self, expected: End) -> Result<(), String> {
+        while self.ended.is_none() && self.unread.is_empty() {
+            if self.stream.is_none() {
+                return Ok(());
+            }
+            self.wait().await?;
+        }
+        if self.unread.is_empty() && self.ended == Some(expected) {
+            Ok(())
+        } else {
+            Err(format!(
+                "it should end with {expected:?} and ended with {:?} behind {}",
+                self.ended,
+                quote(&self.unread)
+            ))
+        }
+    }
+
+    /// Sends.
+    async fn send(&mut self, bytes: &[u8], urgent: bool) -> Result<(), String> {
+        let stream = self.stream.as_mut().ok_or("it was reset from this end")?;
+        let (plain, last) = bytes.split_at(bytes.len() - usize::from(urgent));
+        soon(stream.write_all(plain)).await?.map_err(told)?;
+        if let [byte] = last {
+            soon(stream.writable()).await?.map_err(told)?;
+            socket::send_urgent(stream, *byte).map_err(told)?;
+        }
+        Ok(())
+    }
+
+    /// Ends it.
+    async fn end(&mut self, end: End) -> Result<(), String> {
+        match end {
+            End::Fin => {
+                let stream = self.stream.as_mut().ok_or("it was reset from this end")?;
+                soon(stream.shutdown()).await?.map_err(told)
+            }
+            End::Reset => {
+                let stream = self.stream.take().ok_or("it was reset from this end")?;
+                socket::arm_reset(&stream).map_err(told)
+            }
+        }
+    }
+
+    /// Nothing has come that was not asked for.
+    fn silence(&mut self) -> Result<(), String> {
+        self.take();
+        if self.unread.is_empty() {
+            Ok(())
+        } else {
+            Err(format!("nobody expected {}", quote(&self.unread)))
+        }
+    }
+}
+
+/// Bytes to be received, with what is known only then.
+struct Pattern(Text);
+
+/// What was found of a pattern.
+enum Found {
+    /// The bytes can still become it.
+    Beginning,
+    /// They cannot.
+    Nothing,
+    /// So many bytes of them are it, and its slots are these.
+    Whole(usize, Vec<(Slot, String)>),
+}
+
+impl Pattern {
+    /// Looks for it at the start of `bytes`.
+    fn find(&self, bytes: &[u8]) -> Found {
+        let mut rest = bytes;
+        let mut slots = Vec::new();
+        for piece in &self.0 {
+            match piece {
+                Piece::Bytes(plain) => {
+                    let length = plain.len().min(rest.len());
+                    if rest[..length] != plain[..length] {
+                        return Found::Nothing;
+                    }
+                    if length < plain.len() {
+                        return Found::Beginning;
+                    }
+                    rest = &rest[length..];
+                }
+                Piece::Slot(slot) => {
+                    let belongs = |byte: &&u8| {
+                        byte.is_ascii_digit()
+                            || matches!(
+                                (slot, byte),
+                                (Slot::Active | Slot::Offer, b',')
+                                    | (Slot::ActiveEprt, b'|' | b'.' | b':' | b'a'..=b'f')
+                            )
+                    };
+                    let length = rest.iter().take_while(belongs).count();
+                    if length == rest.len() {
+                        return Found::Beginning;
+                    }
+                    let text = String::from_utf8_lossy(&rest[..length]).into_owned();
+                    slots.push((*slot, text));
+                    rest = &rest[length..];
+                }
+            }
+        }
+        Found::Whole(bytes.len() - rest.len(), slots)
+    }
+}
+
+impl std::fmt::Display for Pattern {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        for piece in &self.0 {
+            match piece {
+                Piece::Bytes(bytes) => formatter.write_str(&quote(bytes))?,
+                Piece::Slot(slot) => write!(formatter, "{slot:?}")?,
+            }
+        }
+        Ok(())
+    }
+}
+
+/// One of the two sides.
+struct Side {
+    /// Its control connection; the server has none where it was not dialled.
+    control: Option<Wire>,
+    /// Its data connection.
+    data: Option<Wire>,
+    /// Its own data listener.
+    listener: Option<TcpListener>,
+    /// Where the gateway waits for it.
+    offered: Option<SocketAddr>,
+    /// Its address.
+    host: IpAddr,
+}
+
+impl Side {
+    /// With nothing yet.
+    const fn new(host: IpAddr) -> Self {
+        Self {
+            control: None,
+            data: None,
+            listener: None,
+            offered: None,
+            host,
+        }
+    }
+
+    /// Its control connection.
+    fn control(&mut self) -> Result<&mut Wire, String> {
+        self.control.as_mut().ok_or_else(|| "it has none".into())
+    }
+
+    /// Its data connection.
+    fn data(&mut self) -> Result<&mut Wire, String> {
+        self.data.as_mut().ok_or_else(|| "it has none".into())
+    }
+}
+
+/// A conversation under way.
+struct Stage {
+    /// The gateway.
+    gateway: Arc<Gateway>,
+    /// Its configuration.
+    tables: Tables,
+    /// The server's address.
+    server_address: String,
+    /// Where the gateway listens.
+    bind: String,
+    /// The client.
+    client: Side,
+    /// The server.
+    server: Side,
+    /// Dials that are to be refused once what happened before was seen.
+    refused: Vec<Leg>,
+}
+
+/// Why `script` cannot run here; None if it can.
+///
+/// # Errors
+/// It cannot, and does not say so.
+pub(crate) fn excuse(script: &Script) -> Result<Option<&str>, String> {
+    let waits = script
+        .lines
+        .iter()
+        .any(|line| matches!(&line.step, Step::Wait(time) if *time > MOMENT));
+    match &script.pure_only {
+        Some(reason) => Ok(Some(reason)),
+        None if waits => Err("it waits for long: write `sockets: no (virtual time)`".into()),
+        None => Ok(None),
+    }
+}
+
+/// Runs `script`.
+///
+/// # Errors
+/// What differs, and at which line.
+pub(crate) async fn run(script: &Script) -> Result<(), String> {
+    let mut stage = Stage::start(script).await?;
+    for line in script::prologue(script.after) {
+        stage
+            .perform(&script::known_step(line))
+            .await
+            .map_err(|message| format!("before the file, at `{line}`: {message}"))?;
+    }
+    for line in &script.lines {
+        stage
+            .perform(&line.step)
+            .await
+            .map_err(|message| format!("line {}: {message}", line.number))?;
+    }
+    stage.finish().await
+}
+
+impl Stage {
+    /// A gateway, a server behind it and a client that has dialled.
+    async fn start(script: &Script) -> Result<Self, String> {
+        let loopback = |v6: bool| if v6 { "[::1]:0" } else { "127.0.0.1:0" };
+        let bind = loopback(script.client_v6).to_owned();
+        let listener = TcpListener::bind(loopback(script.server_v6))
+            .await
+            .map_err(told)?;
+        let server = listener.local_addr().map_err(told)?;
+        let tables = tables(script);
+        let loaded = rules::load(&tables.source(&bind, &server.to_string()))?;
+        let telemetry = Telemetry::install(&loaded.settings, &loaded.policies).map_err(told)?;
+        let listener = (!script.unreachable).then_some(listener);
+        let gateway = Gateway::start(Arc::new(loaded.settings), loaded.policies, telemetry)
+            .map_err(|error| error.to_string())?;
+        let address = gateway.local_addrs()[0].1;
+        let stream = soon(TcpStream::connect(address)).await?.map_err(told)?;
+        let mut stage = Self {
+            client: Side::new(stream.local_addr().map_err(told)?.ip()),
+            gateway: Arc::new(gateway),
+            tables,
+            server_address: server.to_string(),
+            bind,
+            server: Side::new(server.ip()),
+            refused: Vec::new(),
+        };
+        stage.client.control = Some(Wire::new(stream));
+        if let Some(listener) = listener {
+            let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
+            socket::inline_urgent(&stream).map_err(told)?;
+            stage.server.control = Some(Wire::new(stream));
+        }
+        Ok(stage)
+    }
+
+    /// One of the two sides.
+    const fn side(&mut self, leg: Leg) -> &mut Side {
+        match leg {
+            Leg::Client => &mut self.client,
+            Leg::Server => &mut self.server,
+        }
+    }
+
+    /// Performs one step.
+    async fn perform(&mut self, step: &Step) -> Result<(), String> {
+        if matches!(
+            step,
+            Step::Send { .. }
+                | Step::End(..)
+                | Step::Shell(_)
+                | Step::Data(
+                    _,
+                    DataStep::Open | DataStep::Stranger | DataStep::Send(_) | DataStep::End(_)
+                )
+        ) {
+            self.silence()?;
+            self.see_refusals().await?;
+        }
+        match step {
+            Step::Send { leg, text, urgent } => {
+                let bytes = self.render(text).await?;
+                self.side(*leg).control()?.send(&bytes, *urgent).await
+            }
+            Step::Receive { leg, text } => {
+                let pattern = Pattern(text.clone());
+                let slots = self.side(*leg).control()?.receive(&pattern).await?;
+                for (slot, text) in slots {
+                    self.learn(slot, &text)?;
+                }
+                Ok(())
+            }
+            Step::End(leg, end) => self.side(*leg).control()?.end(*end).await,
+            Step::Ended(leg, end) => match &mut self.side(*leg).control {
+                Some(control) => control.see_end(*end).await,
+                None => Ok(()),
+            },
+            Step::Data(leg, step) => self.data(*leg, step).await,
+            Step::Fact { .. } | Step::Wait(_) => Ok(()),
+            Step::Shell(step) => self.shell(step),
+        }
+    }
+
+    /// Something of a data connection.
+    async fn data(&mut self, leg: Leg, step: &DataStep) -> Result<(), String> {
+        match step {
+            DataStep::Open => {
+                let address = self.side(leg).offered.ok_or("nothing was offered")?;
+                let stream = soon(TcpStream::connect(address)).await?.map_err(told)?;
+                self.side(leg).data = Some(Wire::new(stream));
+                Ok(())
+            }
+            DataStep::Refused => {
+                self.refused.push(leg);
+                Ok(())
+            }
+            DataStep::Stranger => {
+                let address = self.side(leg).offered.ok_or("nothing was offered")?;
+                let source = "127.0.0.2:0".parse().ok();
+                match soon(connect(address, source)).await? {
+                    Ok(stream) => Wire::new(stream).see_end(End::Reset).await,
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionReset => Ok(()),
+                    Err(error) => Err(told(error)),
+                }
+            }
+            DataStep::Refuse => {
+                self.side(leg).listener = None;
+                Ok(())
+            }
+            DataStep::Ignore | DataStep::Stall | DataStep::Read => {
+                Err("it needs the core's network: write `sockets: no (reason)`".into())
+            }
+            DataStep::Send(text) => {
+                let bytes = self.render(text).await?;
+                self.side(leg).data()?.send(&bytes, false).await
+            }
+            DataStep::End(end) => self.side(leg).data()?.end(*end).await,
+            DataStep::WasOpened => {
+                let side = self.side(leg);
+                let listener = side.listener.as_ref().ok_or("nobody listens")?;
+                let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
+                side.data = Some(Wire::new(stream));
+                Ok(())
+            }
+            DataStep::Received(text) => {
+                let pattern = Pattern(text.clone());
+                self.side(leg).data()?.receive(&pattern).await.map(|_| ())
+            }
+            DataStep::Ended(end) => self.side(leg).data()?.see_end(*end).await,
+        }
+    }
+
+    /// Something of the gateway.
+    fn shell(&mut self, step: &ShellStep) -> Result<(), String> {
+        let gateway = Arc::clone(&self.gateway);
+        match step {
+            ShellStep::Drain => {
+                tokio::spawn(async move { gateway.drain().await });
+            }
+            ShellStep::Stop => {
+                tokio::spawn(async move { gateway.end_now().await });
+            }
+            ShellStep::Policy(lines) => {
+                self.tables.policy = vec![lines.clone()];
+                let source = self.tables.source(&self.bind, &self.server_address);
+                let loaded = rules::load(&source)?;
+                gateway
+                    .reload(Arc::new(loaded.settings), loaded.policies)
+                    .map_err(|error| error.to_string())?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Nobody has received anything that was not expected.
+    fn silence(&mut self) -> Result<(), String> {
+        for leg in [Leg::Client, Leg::Server] {
+            let side = self.side(leg);
+            let wires = [(&mut side.control, "control"), (&mut side.data, "data")];
+            for (wire, name) in wires {
+                if let Some(wire) = wire {
+                    wire.silence()
+                        .map_err(|fault| format!("{leg:?} on {name}: {fault}"))?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Dials that are to be refused are: by nobody who listens, or with a reset where the
+    /// connection came before the listener was gone.
+    async fn see_refusals(&mut self) -> Result<(), String> {
+        for leg in std::mem::take(&mut self.refused) {
+            let Some(address) = self.side(leg).offered else {
+                continue;
+            };
+            if let Ok(stream) = soon(TcpStream::connect(address)).await? {
+                Wire::new(stream)
+                    .see_end(End::Reset)
+                    .await
+                    .map_err(|fault| format!("{leg:?} was let in: {fault}"))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Whatever happened, a client that vanishes leaves nothing behind.
+    async fn finish(&mut self) -> Result<(), String> {
+        self.silence()?;
+        self.see_refusals().await?;
+        if let Some(control) = &mut self.client.control
+            && control.stream.is_some()
+        {
+            control.end(End::Reset).await?;
+        }
+        self.client.data = None;
+        self.server.data = None;
+        let gateway = Arc::clone(&self.gateway);
+        let over = async {
+            while gateway.sessions() > 0 {
+                if let Some(control) = &mut self.server.control {
+                    control.take();
+                }
+                tokio::task::yield_now().await;
+            }
+        };
+        soon(over)
+            .await
+            .map_err(|_| "the session outlives its client".to_owned())
+    }
+
+    /// `text` with its slots filled in.
+    async fn render(&mut self, text: &Text) -> Result<Vec<u8>, String> {
+        let mut bytes = Vec::new();
+        for piece in text {
+            match piece {
+                Piece::Bytes(plain) => bytes.extend_from_slice(plain),
+                Piece::Slot(slot) => bytes.extend(self.fill(*slot).await?),
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// What `slot` stands for: a listener that is made now.
+    async fn fill(&mut self, slot: Slot) -> Result<Vec<u8>, String> {
+        let leg = match slot {
+            Slot::Target | Slot::TargetEprt | Slot::TargetPort => Leg::Client,
+            Slot::Pasv | Slot::PasvPorts | Slot::Epsv => Leg::Server,
+            Slot::Active | Slot::ActiveEprt | Slot::Offer | Slot::OfferPort => {
+                return Err(format!("{slot:?} is the gateway's to say"));
+            }
+        };
+        let side = self.side(leg);
+        let listener = TcpListener::bind((side.host, 0)).await.map_err(told)?;
+        let address = listener.local_addr().map_err(told)?;
+        side.listener = Some(listener);
+        script::write_address(slot, address)
+    }
+
+    /// Takes in what a slot was found to be.
+    fn learn(&mut self, slot: Slot, text: &str) -> Result<(), String> {
+        let bad = || format!("{slot:?} cannot be {text}");
+        match slot {
+            Slot::Offer => {
+                self.client.offered = Some(address::parse_port(text.as_bytes()).ok_or_else(bad)?);
+            }
+            Slot::OfferPort => {
+                let port = text.parse().map_err(|_| bad())?;
+                self.client.offered = Some(SocketAddr::new(self.client.host, port));
+            }
+            Slot::Active => {
+                self.server.offered = Some(address::parse_port(text.as_bytes()).ok_or_else(bad)?);
+            }
+            Slot::ActiveEprt => {
+                let address = address::parse_eprt(text.as_bytes()).map_err(|_| bad())?;
+                self.server.offered = Some(address);
+            }
+            Slot::Target
+            | Slot::TargetEprt
+            | Slot::TargetPort
+            | Slot::Pasv
+            | Slot::PasvPorts
+            | Slot::Epsv => return Err(bad()),
+        }
+        Ok(())
+    }
+}
