@@ -4,6 +4,12 @@
 //! `cargo run --release --example tour` stays up afterwards for a client of your own until
 //! Ctrl-C; `-- --once` ends by itself.
 
+#![allow(
+    clippy::allow_attributes,
+    clippy::expect_used,
+    reason = "a tour that cannot go on stops"
+)]
+
 use std::error::Error;
 use std::io;
 use std::net::SocketAddr;
@@ -48,7 +54,7 @@ async fn main() -> Outcome<()> {
     tokio::spawn(admin::serve(metrics, telemetry, std::future::pending()));
 
     heading("2. The greeting is the server's own, byte for byte");
-    let mut direct = Client::dial(server).await?;
+    let direct = Client::dial(server).await?;
     let mut client = Client::dial(front).await?;
     println!("   direct:  {}", direct.greeting);
     println!("   gateway: {}", client.greeting);

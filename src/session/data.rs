@@ -345,7 +345,8 @@ impl Session {
     fn server_endpoint(&mut self, asked: DataForm, code: Code, line: &[u8]) -> Option<Endpoint> {
         let server = self.server?.ip();
         let target = match asked {
-            DataForm::Eprt | DataForm::Port => return Some(Endpoint::Listening),
+            // Some servers dial before they answer: the connection is there already.
+            DataForm::Eprt | DataForm::Port => return Some(self.data.server.endpoint),
             DataForm::Epsv if code.value() == 229 => {
                 SocketAddr::new(server, address::parse_229(line)?)
             }

@@ -19,6 +19,9 @@ use super::clock;
 use super::spool::{Spool, Target};
 use crate::settings::{self, WhenFull};
 
+/// How long most events are at most.
+const EVENT_BYTES: usize = 768;
+
 /// What every event begins with.
 #[derive(Debug, Serialize)]
 pub(super) struct Head<'a> {
@@ -70,9 +73,6 @@ pub(super) struct Decision<'a> {
 /// A command that has had its final reply.
 #[derive(Debug, Serialize)]
 pub(super) struct CommandEvent<'a> {
-    /// What every event begins with.
-    #[serde(flatten)]
-    pub(super) head: Head<'a>,
     /// The verb in upper case; `other` where it may be a secret by mistake.
     pub(super) verb: Option<&'a str>,
     /// The argument; `***` for a secret.
@@ -112,9 +112,6 @@ pub(super) struct CommandEvent<'a> {
 /// A transfer that ended.
 #[derive(Debug, Serialize)]
 pub(super) struct TransferEvent<'a> {
-    /// What every event begins with.
-    #[serde(flatten)]
-    pub(super) head: Head<'a>,
     /// Which way.
     pub(super) direction: &'static str,
     /// The verb.
@@ -129,22 +126,16 @@ pub(super) struct TransferEvent<'a> {
     pub(super) result: &'static str,
 }
 
-/// A login that ended.
+/// A login that ended; the user of its head is who tried.
 #[derive(Debug, Serialize)]
-pub(super) struct LoginEvent<'a> {
-    /// What every event begins with; the user is who tried.
-    #[serde(flatten)]
-    pub(super) head: Head<'a>,
+pub(super) struct LoginEvent {
     /// How it ended.
     pub(super) result: &'static str,
 }
 
 /// The end of a session, or a connection that did not become one.
 #[derive(Debug, Serialize)]
-pub(super) struct EndEvent<'a> {
-    /// What every event begins with.
-    #[serde(flatten)]
-    pub(super) head: Head<'a>,
+pub(super) struct EndEvent {
     /// Why.
     pub(super) reason: Option<&'static str>,
     /// How long the session lasted.
@@ -186,10 +177,9 @@ impl Audit {
         self.spool.keep(refuses);
     }
 
-    /// Writes an event, or counts that it was lost.
-    pub(super) fn write(&self, event: &impl Serialize) {
-        // The events above are plain strings and numbers, which always have a JSON form.
-        if let Ok(mut line) = serde_json::to_vec(event) {
+    /// Writes an event, or counts that it was lost. `body` has at least one key.
+    pub(super) fn write(&self, head: &Head<'_>, body: &impl Serialize) {
+        if let Some(mut line) = line(head, body) {
             line.push(b'\n');
             self.spool.push(line);
         }
@@ -209,6 +199,19 @@ impl Audit {
     pub(super) fn flush(&self, patience: Duration) -> bool {
         self.spool.flush(patience)
     }
+}
+
+/// An event as one object: the head's keys, then the body's. None where it has no JSON form,
+/// which plain texts and numbers always have.
+fn line(head: &Head<'_>, body: &impl Serialize) -> Option<Vec<u8>> {
+    let mut line = Vec::with_capacity(EVENT_BYTES);
+    serde_json::to_writer(&mut line, head).ok()?;
+    // The head's end is taken off, and the body's begin becomes the comma between them.
+    line.pop();
+    let seam = line.len();
+    serde_json::to_writer(&mut line, body).ok()?;
+    *line.get_mut(seam)? = b',';
+    Some(line)
 }
 
 /// An event's head for a session.

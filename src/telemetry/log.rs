@@ -2,7 +2,7 @@
 //!
 //! Owns the subscriber and how it is changed while the program runs. Lines carry the fields
 //! `session`, `listener`, `client` and `user` where there is a session; spans are not shown. What
-//! is logged goes through a bounded queue ([`super::spool`]): a reader of standard error that
+//! is logged goes through a bounded queue (`spool`): a reader of standard error that
 //! stands still stalls nobody, it loses lines and is told how many. Login failures are written in
 //! vsftpd's form as well, for the filter that fail2ban has for it.
 

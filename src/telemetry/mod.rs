@@ -28,7 +28,7 @@ use serde::Serialize;
 use crate::policy::{PolicySet, RuleInfo};
 use crate::session::Origin;
 use crate::settings::{self, Settings};
-use audit::{Audit, EndEvent};
+use audit::{Audit, EndEvent, Head};
 use metrics::{Dial, Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;
@@ -229,10 +229,13 @@ impl Telemetry {
             reason = reason.name(),
             "connection rejected"
         );
-        self.audit(|| EndEvent {
-            head: audit::rejected_head(client, listener, tables.route(listener)),
-            reason: Some(reason.name()),
-            duration: None,
+        self.audit(|| {
+            let head = audit::rejected_head(client, listener, tables.route(listener));
+            let body = EndEvent {
+                reason: Some(reason.name()),
+                duration: None,
+            };
+            (head, body)
         });
     }
 
@@ -310,10 +313,11 @@ impl Telemetry {
         }
     }
 
-    /// Writes an audit event, if there is an audit file.
-    fn audit<E: Serialize>(&self, event: impl FnOnce() -> E) {
+    /// Writes an audit event, its head and its body, if there is an audit file.
+    fn audit<'a, E: Serialize>(&self, event: impl FnOnce() -> (Head<'a>, E)) {
         if let Some(open) = self.audit.load().as_ref() {
-            open.file.write(&event());
+            let (head, body) = event();
+            open.file.write(&head, &body);
         }
     }
 

@@ -275,8 +275,8 @@ impl SessionRecorder {
         }
         self.telemetry.audit(|| {
             let observed = self.decision(record.observed);
-            CommandEvent {
-                head: self.head("command", self.user.as_deref()),
+            let head = self.head("command", self.user.as_deref());
+            let body = CommandEvent {
                 verb,
                 argument,
                 directory: record.directory.as_deref().map(escape),
@@ -294,7 +294,8 @@ impl SessionRecorder {
                 code: record.code,
                 origin: record.code.map(|_| record.origin.name()),
                 duration: audit::seconds(record.took),
-            }
+            };
+            (head, body)
         });
     }
 
@@ -317,9 +318,12 @@ impl SessionRecorder {
         if outcome != LoginOutcome::Success {
             log::login_failed(&name, client);
         }
-        self.telemetry.audit(|| LoginEvent {
-            head: self.head("login", Some(&name)),
-            result: outcome.name(),
+        self.telemetry.audit(|| {
+            let head = self.head("login", Some(&name));
+            let body = LoginEvent {
+                result: outcome.name(),
+            };
+            (head, body)
         });
     }
 
@@ -370,14 +374,17 @@ impl SessionRecorder {
             seconds = audit::seconds(ended.took),
             result = ended.outcome.name(),
         );
-        self.telemetry.audit(|| TransferEvent {
-            head: self.head("transfer", self.user.as_deref()),
-            direction: ended.direction.name(),
-            verb: ended.name.as_str(),
-            path,
-            bytes: ended.bytes,
-            seconds: audit::seconds(ended.took),
-            result: ended.outcome.name(),
+        self.telemetry.audit(|| {
+            let head = self.head("transfer", self.user.as_deref());
+            let body = TransferEvent {
+                direction: ended.direction.name(),
+                verb: ended.name.as_str(),
+                path,
+                bytes: ended.bytes,
+                seconds: audit::seconds(ended.took),
+                result: ended.outcome.name(),
+            };
+            (head, body)
         });
     }
 }
@@ -445,10 +452,13 @@ impl Drop for SessionRecorder {
             reason = reason,
             seconds = audit::seconds(lasted),
         );
-        self.telemetry.audit(|| EndEvent {
-            head: self.head("logout", self.user.as_deref()),
-            reason,
-            duration: Some(audit::seconds(lasted)),
+        self.telemetry.audit(|| {
+            let head = self.head("logout", self.user.as_deref());
+            let body = EndEvent {
+                reason,
+                duration: Some(audit::seconds(lasted)),
+            };
+            (head, body)
         });
     }
 }

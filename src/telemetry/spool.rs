@@ -185,6 +185,7 @@ impl Spool {
     /// Waits until no line is left that is neither written nor lost; false if that takes longer
     /// than `patience`.
     pub(super) fn flush(&self, patience: Duration) -> bool {
+        self.thread.thread().unpark();
         let shared = &self.shared;
         let waiting = shared
             .waiting

@@ -38,10 +38,8 @@ fn a_name_stays_in_its_quotes() {
     let user =
         "x\",\"result\":\"success\"}\n{\"ts\":\"1\",\"event\":\"login\",\"client_ip\":\"192.0.2.1";
     let client = "203.0.113.9:5".parse().unwrap();
-    audit.write(&LoginEvent {
-        head: head("login", client, "1-1", "main", "legacy", Some(user)),
-        result: "failure",
-    });
+    let head = head("login", client, "1-1", "main", "legacy", Some(user));
+    audit.write(&head, &LoginEvent { result: "failure" });
     assert!(audit.flush(Duration::from_secs(20)));
     let text = std::fs::read_to_string(path).unwrap();
     assert_eq!(text.lines().count(), 1, "{text}");

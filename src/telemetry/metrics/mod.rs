@@ -2,7 +2,7 @@
 //!
 //! Owns every metric's name, the recorder that keeps the values, and the tables of handles by
 //! which an event is counted without looking up a label. Must not know sockets, nor how the
-//! values leave the process. There is no global recorder: each [`Metrics`] is on its own.
+//! values leave the process. There is no global recorder: each `Metrics` is on its own.
 
 pub mod catalogue;
 mod codes;

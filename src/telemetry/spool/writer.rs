@@ -18,6 +18,9 @@ use crate::telemetry::clock;
 /// How many bytes are written at once, about.
 const BATCH_BYTES: usize = 128 * 1024;
 
+/// How long the first line of a batch waits for others.
+const LINGER: Duration = Duration::from_millis(2);
+
 /// How often a name is looked up to see whether it still means the file that is open.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
@@ -124,16 +127,33 @@ impl Writer {
     pub(super) fn run(mut self) {
         while let Ok(message) = self.receiver.recv() {
             self.take(message);
-            while self.batch.len() < BATCH_BYTES
-                && let Ok(message) = self.receiver.try_recv()
-            {
-                self.take(message);
+            self.linger();
+            while self.fill() {
+                self.write_out();
             }
             self.write_out();
         }
         // What is left could not be written, and nobody will try again.
         self.shared.lose(self.lines);
         self.shared.release(self.lines, self.batch.len());
+    }
+
+    /// Lets more lines come. Who hands one in now wakes nobody, which costs more than the line.
+    fn linger(&self) {
+        if !self.shared.closing.load(Ordering::Acquire) {
+            std::thread::park_timeout(LINGER);
+        }
+    }
+
+    /// Fills the batch from the queue. Whether there may be more.
+    fn fill(&mut self) -> bool {
+        while self.batch.len() < BATCH_BYTES {
+            match self.receiver.try_recv() {
+                Ok(message) => self.take(message),
+                Err(_) => return false,
+            }
+        }
+        true
     }
 
     /// Takes one message in.
