@@ -70,6 +70,19 @@ fn law_6_the_command() {
 }
 
 #[test]
+fn law_6_the_command_behind_a_full_queue() {
+    let limits = ["command_timeout = \"9s\"", "pipelined_commands = 1"];
+    let mut world = logged_in(&["standard"], &limits);
+    world.send(Leg::Client, b"CWD a\r\nCWD b\r\nCWD c\r\nN");
+    world.wait(s(20));
+    world.send(Leg::Server, b"250 Ok.\r\n");
+    world.send(Leg::Server, b"250 Ok.\r\n");
+    world.wait(s(4));
+    world.send(Leg::Server, b"250 Ok.\r\n");
+    ends_at(&mut world, s(5));
+}
+
+#[test]
 fn law_6_the_reply() {
     let mut world = logged_in(&["standard"], &["reply_timeout = \"9s\""]);
     world.send(Leg::Client, b"NOOP\r\n");
@@ -128,6 +141,20 @@ fn law_6_an_offer_that_nobody_wants() {
     assert!(world.offers(Leg::Client));
     world.wait(Duration::from_millis(1));
     assert!(!world.holds_data());
+}
+
+#[test]
+fn law_6_an_offer_to_the_server_that_nobody_uses() {
+    let mut world = logged_in(&["standard"], &["data_connect_timeout = \"9s\""]);
+    world.send(Leg::Client, b"PORT 192,0,2,10,195,81\r\n");
+    world.send(Leg::Server, b"200 Ok.\r\n");
+    world.wait(Duration::from_millis(8999));
+    assert!(world.offers(Leg::Server));
+    world.wait(Duration::from_millis(1));
+    assert!(!world.holds_data());
+    world.client.seen.clear();
+    world.send(Leg::Client, b"LIST\r\n");
+    assert_eq!(codes(&mut world), [425]);
 }
 
 #[test]
