@@ -18,7 +18,7 @@ mod dialogue;
 
 use dialogue::core::{self, Segments};
 use dialogue::script::Script;
-use dialogue::sockets;
+use dialogue::{sockets, topics};
 use tokio::task::JoinSet;
 
 /// Every conversation of a directory.
@@ -115,6 +115,55 @@ directories!(
 
 #[test]
 fn the_corpus_has_its_size() {
-    let count: usize = DIRECTORIES.iter().map(|name| scripts(name).len()).sum();
-    assert!(count >= 1, "{count} conversations");
+    let all: Vec<Script> = DIRECTORIES
+        .iter()
+        .flat_map(|directory| scripts(directory))
+        .collect();
+    let core_only = all.iter().filter(|script| script.pure_only.is_some());
+    assert_eq!(all.len(), 320, "conversations");
+    assert_eq!(core_only.count(), 37, "in the core only");
+    let whole_only = all.iter().filter(|script| script.whole_only.is_some());
+    assert_eq!(whole_only.count(), 1, "in whole segments only");
+}
+
+#[test]
+fn every_directory_is_run() {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/conversations");
+    let mut found: Vec<String> = fs::read_dir(path)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    found.sort();
+    assert_eq!(found, DIRECTORIES);
+}
+
+#[test]
+fn every_topic_is_shown() {
+    let mut count = 0;
+    for (topic, shown) in topics::all() {
+        count += 1;
+        assert!(!shown.is_empty(), "nothing shows {topic}");
+        for name in *shown {
+            let path = format!(
+                "{}/tests/conversations/{name}.ftp",
+                env!("CARGO_MANIFEST_DIR")
+            );
+            assert!(Path::new(&path).is_file(), "{name} is to show {topic}");
+        }
+    }
+    assert_eq!(count, 161, "topics");
+}
+
+#[test]
+fn every_conversation_says_what_it_shows() {
+    for script in DIRECTORIES.iter().flat_map(|directory| scripts(directory)) {
+        let about = &script.about;
+        let source = about.split(':').next().unwrap_or_default();
+        assert!(
+            source.contains("RFC ") || source.starts_with("draft-"),
+            "{}: {about}",
+            script.name
+        );
+        assert!(!script.lines.is_empty(), "{} is empty", script.name);
+    }
 }

@@ -408,6 +408,9 @@ impl Session {
                 "EPRT command successful."
             };
             self.data.client.endpoint = Endpoint::Target(target);
+            if self.data.server.endpoint == Endpoint::Listening {
+                self.watch_offers();
+            }
             self.answer_head(200, text, Outcome::Forwarded);
         } else {
             setup.step = Step::OfferingClient;
@@ -432,10 +435,15 @@ impl Session {
             self.answer_head(425, "No address for a data connection.", Outcome::Forwarded);
             return;
         };
+        self.watch_offers();
+        self.finish_held(if extended { 229 } else { 227 }, &line, Origin::Gateway);
+    }
+
+    /// Bounds how long nobody may dial what is listened on, or use what is there.
+    pub(super) fn watch_offers(&mut self) {
         let timeout = self.profile.limits.data_connect_timeout;
         self.deadlines
             .arm(Timer::DataConnect, self.now.elapsed, timeout);
-        self.finish_held(if extended { 229 } else { 227 }, &line, Origin::Gateway);
     }
 
     /// A data connection is there.
@@ -457,7 +465,7 @@ impl Session {
             // The server is to see what a direct client would show it, and some wait only two
             // seconds after their 229.
             self.dial_server();
-            if self.transfer.is_none() {
+            if self.transfer.is_none() && self.data.server.endpoint != Endpoint::Listening {
                 self.deadlines.disarm(Timer::DataConnect);
             }
         }

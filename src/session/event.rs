@@ -14,6 +14,7 @@ use bytes::Bytes;
 use crate::ftp::address::{self, Family};
 use crate::ftp::command::Name;
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::ftp::verb::Verb;
 use crate::policy::verdict::RuleId;
 use crate::policy::{Judge, Permit};
 
@@ -150,7 +151,6 @@ impl OwnCommand {
 }
 
 /// What the session wants done, in this order, before the next event is fed.
-#[derive(Debug)]
 pub enum Action {
     /// Write one of the gateway's own commands to the server. ABOR goes out with
     /// [`OwnCommand::urgent`] before it, its third byte as TCP urgent data.
@@ -193,6 +193,29 @@ pub enum Action {
     Relay(Direction),
     /// Write reply bytes to the client.
     Reply(Bytes),
+}
+
+impl fmt::Debug for Action {
+    /// Writes all but what is forwarded, of which it writes the verb: it may be a PASS (law L4).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ask(command) => formatter.debug_tuple("Ask").field(command).finish(),
+            Self::Close(leg, end) => write!(formatter, "Close({leg:?}, {end:?})"),
+            Self::Connect => formatter.write_str("Connect"),
+            Self::Dial { leg, address } => write!(formatter, "Dial({leg:?}, {address})"),
+            Self::EndData { leg, end } => write!(formatter, "EndData({leg:?}, {end:?})"),
+            Self::Forward(permit) => {
+                let mut words = permit.line().split(|byte| !byte.is_ascii_alphanumeric());
+                let verb = words.next().and_then(Verb::parse);
+                write!(formatter, "Forward({})", verb.map_or("other", Verb::name))
+            }
+            Self::Measure => formatter.write_str("Measure"),
+            Self::Note(fact) => formatter.debug_tuple("Note").field(fact).finish(),
+            Self::Offer { leg, family } => write!(formatter, "Offer({leg:?}, {family:?})"),
+            Self::Relay(direction) => write!(formatter, "Relay({direction:?})"),
+            Self::Reply(bytes) => write!(formatter, "Reply({bytes:?})"),
+        }
+    }
 }
 
 /// How a relay ended, when it did by itself.

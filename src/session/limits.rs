@@ -15,7 +15,8 @@ pub struct Limits {
     pub reply_timeout: Duration,
     /// Between commands; never while data moves.
     pub idle_timeout: Duration,
-    /// From the transfer verb to both data connections; also from 227 to the client's dial.
+    /// From the transfer verb to both data connections; also from 227, or from PORT where the
+    /// server is to dial, to the verb.
     pub data_connect_timeout: Duration,
     /// Without a byte moved in a running transfer.
     pub transfer_idle_timeout: Duration,

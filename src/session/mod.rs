@@ -199,8 +199,7 @@ impl Session {
             }
             Leg::Server => self.read_replies(bytes),
         }
-        self.advance();
-        self.check();
+        self.go_on();
     }
 
     /// A control connection has ended: FIN, or broken.
@@ -214,8 +213,7 @@ impl Session {
             (Leg::Client, End::Reset) => self.client_vanished(),
             (Leg::Server, End::Fin | End::Reset) => self.server_vanished(),
         }
-        self.advance();
-        self.check();
+        self.go_on();
     }
 
     /// Something that the shell did or saw.
@@ -256,8 +254,7 @@ impl Session {
             Told::RelayEnded { bytes, end } => self.relay_ended(bytes, end),
             Told::StrangerRefused(leg) => self.note_data(leg, DataOutcome::Stranger),
         }
-        self.advance();
-        self.check();
+        self.go_on();
     }
 
     /// The deadline has come.
@@ -269,8 +266,7 @@ impl Session {
             };
             self.timed_out(timer);
         }
-        self.advance();
-        self.check();
+        self.go_on();
     }
 
     /// The next thing to do; draw until None after each feed.
@@ -430,20 +426,23 @@ impl Session {
         }
     }
 
-    /// Runs the command timer from a line's first byte to its last.
-    fn watch_line(&mut self, same_line: bool) {
-        if !self.pipeline.in_line() || !self.pipeline.has_room() {
-            self.deadlines.disarm(Timer::Command);
-        } else if same_line {
+    /// Does what the event that was fed makes possible.
+    fn go_on(&mut self) {
+        self.advance();
+        // A line may have begun behind others that were waiting for room.
+        if !self.is_over() && !self.client_ended && self.pipeline.in_line() {
             let timeout = self.profile.limits.command_timeout;
             self.deadlines
                 .arm_once(Timer::Command, self.now.elapsed, timeout);
-        } else {
-            self.deadlines.arm(
-                Timer::Command,
-                self.now.elapsed,
-                self.profile.limits.command_timeout,
-            );
+        }
+        self.check();
+    }
+
+    /// Stops the command timer, which runs from a line's first byte to its last, where the line
+    /// that it ran for is over.
+    fn watch_line(&mut self, same_line: bool) {
+        if !same_line || !self.pipeline.in_line() {
+            self.deadlines.disarm(Timer::Command);
         }
     }
 

@@ -4,6 +4,7 @@
 //! (law L2). Must not know what a command does, ABOR's haste apart.
 
 use std::collections::VecDeque;
+use std::fmt;
 use std::time::Duration;
 
 use crate::ftp::command::{Command, Name};
@@ -18,12 +19,21 @@ const OVERFLOW_BYTES: usize = 64 * 1024;
 const EMPTY_LINES: u32 = 16;
 
 /// A line of the client's in the queue.
-#[derive(Debug)]
 pub(super) enum Item {
     /// A command.
     Command(Command),
     /// No command; the verb is told where the line begins with one of the table.
     Fault(ClientFault, Option<Verb>),
+}
+
+impl fmt::Debug for Item {
+    /// Writes the verb alone: the operator may call any SITE argument a secret (law L4).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Command(command) => write!(formatter, "Command({:?})", command.name),
+            Self::Fault(fault, verb) => write!(formatter, "Fault({fault:?}, {verb:?})"),
+        }
+    }
 }
 
 /// An item and what is known of it.

@@ -16,6 +16,7 @@
 //! order of the commands by construction (law L2). ABOR and STAT during a transfer are the
 //! exceptions, as RFC 959 has them.
 
+use std::fmt;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -78,7 +79,6 @@ pub(super) enum Stage {
 }
 
 /// The command in work.
-#[derive(Debug)]
 pub(super) struct Head {
     /// The command.
     pub(super) command: Command,
@@ -102,6 +102,17 @@ pub(super) struct Head {
     pub(super) preliminaries: u8,
     /// Whether it ran a transfer.
     pub(super) transferred: bool,
+}
+
+impl fmt::Debug for Head {
+    /// Writes the verb and no argument: the operator may call any of SITE's a secret (law L4).
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter
+            .debug_struct("Head")
+            .field("name", &self.command.name)
+            .field("stage", &self.stage)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Head {
@@ -632,16 +643,18 @@ impl Session {
         origin: Origin,
         outcome: Outcome,
     ) {
-        // A refused verb that nobody knows may be a mistyped PASS, and its name a password.
-        let refused = outcome != Outcome::Forwarded;
-        let is_unknown = refused && matches!(head.command.name, Name::Other(_));
-        let secret =
-            is_unknown || head.command.is_secret() || self.is_configured_secret(&head.command);
+        // A verb that nobody knows may be a mistyped PASS, and its name a password.
+        let is_unknown = matches!(head.command.name, Name::Other(_));
+        let nameless = is_unknown && outcome != Outcome::Forwarded;
+        let secret = nameless
+            || is_unknown && !self.login.is_in()
+            || head.command.is_secret()
+            || self.is_configured_secret(&head.command);
         let hidden = secret && head.command.argument.is_some();
         let took = self.now.elapsed.saturating_sub(head.read_at);
         self.note(Fact::Command(Box::new(CommandRecord {
             argument: if hidden { None } else { head.command.argument },
-            name: (!is_unknown).then_some(head.command.name),
+            name: (!nameless).then_some(head.command.name),
             secret: hidden,
             directory: self.place.directory.clone(),
             path: head.path,

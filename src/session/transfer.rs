@@ -241,9 +241,7 @@ impl Session {
         self.head = Some(head);
         self.dial_server();
         self.write(Action::Forward(permit));
-        let timeout = self.profile.limits.data_connect_timeout;
-        self.deadlines
-            .arm(Timer::DataConnect, self.now.elapsed, timeout);
+        self.watch_offers();
         self.settle();
         // What is queued behind it may be its ABOR.
         self.read_commands();
@@ -435,15 +433,15 @@ impl Session {
         self.deadlines.disarm(Timer::Stall);
         let said_done = reply.code.class() == 2;
         let complete = said_done && transfer.relay == Relay::Clean && transfer.cut.is_none();
-        let refused = reply.code.class() == 5
+        let refused = !said_done
+            && !transfer.promised
+            && !matches!(reply.code.value(), 425 | 426)
             && transfer.relay == Relay::Waiting
             && transfer.cut.is_none()
             && self.data.server.endpoint != Endpoint::Failed;
         if refused {
             // vsftpd, Pure-FTPd and pyftpdlib keep the data endpoint for the next verb.
-            let timeout = self.profile.limits.data_connect_timeout;
-            self.deadlines
-                .arm(Timer::DataConnect, self.now.elapsed, timeout);
+            self.watch_offers();
         } else if complete || transfer.bytes == 0 && transfer.cut.is_none() {
             self.drop_data(End::Fin);
         } else {

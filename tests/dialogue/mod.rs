@@ -5,4 +5,5 @@ pub(crate) mod facts;
 pub(crate) mod rules;
 pub(crate) mod script;
 pub(crate) mod sockets;
+pub(crate) mod topics;
 pub(crate) mod world;

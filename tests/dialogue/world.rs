@@ -186,6 +186,10 @@ pub(crate) struct World {
     pub(crate) permitted: Vec<Bytes>,
     /// What went there of the gateway's own.
     pub(crate) own: Vec<OwnCommand>,
+    /// Every address that the session wanted dialled.
+    pub(crate) dialled: Vec<SocketAddr>,
+    /// How every action is written for debugging, where a test wants to know.
+    pub(crate) actions: Option<Vec<String>>,
     /// The time.
     now: Now,
     /// What the session is to be told next.
@@ -219,6 +223,8 @@ impl World {
             unreachable: false,
             permitted: Vec::new(),
             own: Vec::new(),
+            dialled: Vec::new(),
+            actions: None,
             now,
             told: VecDeque::new(),
             relay: None,
@@ -365,7 +371,11 @@ impl World {
 
     /// A port that nothing had yet.
     const fn next_port(&mut self) -> u16 {
-        self.port += 1;
+        self.port = if self.port == u16::MAX {
+            50_000
+        } else {
+            self.port + 1
+        };
         self.port
     }
 
@@ -439,6 +449,9 @@ impl World {
 
     /// Carries out one action.
     fn perform(&mut self, action: Action) {
+        if let Some(actions) = &mut self.actions {
+            actions.push(format!("{action:?}"));
+        }
         match action {
             Action::Ask(command) => {
                 let mut bytes = command.urgent().unwrap_or_default().to_vec();
@@ -519,6 +532,7 @@ impl World {
 
     /// Dials a data listener of a peer's.
     fn dial_peer(&mut self, leg: Leg, address: SocketAddr) {
+        self.dialled.push(address);
         let peer = self.peer(leg);
         assert_eq!(peer.data, Data::None, "a dial beside a data connection");
         let host = address.ip();
