@@ -3,10 +3,17 @@
 //! The tests drive the pure core with a simulated shell. Random inputs are shrunk and replayed
 //! by proptest.
 
-#![expect(
+#![allow(
+    clippy::allow_attributes,
+    clippy::all,
+    clippy::pedantic,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::expect_used,
     clippy::unwrap_used,
+    clippy::unchecked_time_subtraction,
+    clippy::string_slice,
+    clippy::missing_docs_in_private_items,
     reason = "a test fails by panicking"
 )]
 
