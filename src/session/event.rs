@@ -102,6 +102,9 @@ pub enum DataMode {
 pub enum OwnCommand {
     /// ABOR as RFC 959 §4.1.3 has it: Telnet IP, Synch with urgent data, then the line.
     Abort,
+    /// ABOR as a plain line, for a transfer whose data connection is gone: Pure-FTPd then answers
+    /// no other form.
+    AbortPlain,
     /// EPRT with an address of the gateway's.
     Eprt(SocketAddr),
     /// EPSV.
@@ -120,7 +123,7 @@ impl OwnCommand {
     /// The line, with its CR LF. For [`OwnCommand::Abort`] only what follows the urgent bytes.
     pub fn line(&self) -> Bytes {
         match self {
-            Self::Abort => Bytes::from_static(b"ABOR\r\n"),
+            Self::Abort | Self::AbortPlain => Bytes::from_static(b"ABOR\r\n"),
             Self::Eprt(address) => address::render_eprt(*address),
             Self::Epsv => Bytes::from_static(b"EPSV\r\n"),
             Self::Pasv => Bytes::from_static(b"PASV\r\n"),
@@ -140,7 +143,8 @@ impl OwnCommand {
         match self {
             // FF F4 in band, FF urgent, F2 in band: the form that every server measured takes.
             Self::Abort => Some(&[0xFF, 0xF4, 0xFF, 0xF2]),
-            Self::Eprt(_)
+            Self::AbortPlain
+            | Self::Eprt(_)
             | Self::Epsv
             | Self::Pasv
             | Self::Port(_)

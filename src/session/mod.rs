@@ -413,6 +413,7 @@ impl Session {
             Timer::Idle => self.goodbye(CloseReason::Limit, "Timeout: no command for too long."),
             Timer::Login => self.goodbye(CloseReason::Limit, "Timeout: login not finished."),
             Timer::Refusal => self.answer_refused_password(),
+            Timer::Reply if self.stands_in_for_abort_reply() => {}
             Timer::Reply => {
                 self.note(Fact::ServerFault(ServerFault::ReplyTimeout));
                 self.fail_transfer_for_server();

@@ -22,13 +22,16 @@ use super::{
     TransferOutcome,
 };
 use crate::ftp::command::Name;
-use crate::ftp::reply::Code;
+use crate::ftp::reply::{self, Code};
 use crate::ftp::verb::Data;
 use crate::policy::Permit;
 
 /// How long the client's end of data waits for the final reply, and a server's data connection
 /// may trail behind its final reply.
 const SETTLING: Duration = Duration::from_secs(1);
+
+/// How long ABOR's own reply may follow that of the transfer which it broke off.
+const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many looks without a byte moved make `transfer_idle_timeout`.
 const STALL_LOOKS: u32 = 4;
@@ -263,7 +266,7 @@ impl Session {
     pub(super) fn take_final(&mut self, reply: FinalReply) {
         self.deadlines.disarm(Timer::Reply);
         if self.abort == Abort::Sent {
-            self.await_reply();
+            self.await_abort_reply();
         }
         if let Some(transfer) = &mut self.transfer {
             transfer.learn_name(&reply.first);
@@ -352,6 +355,11 @@ impl Session {
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
+        if transfer.cut.is_some() {
+            self.reset_data();
+            self.settle();
+            return;
+        }
         if transfer.relay == Relay::Clean && transfer.final_reply.is_none() {
             if transfer.direction.sink() == Leg::Client && !transfer.sink_ended {
                 transfer.sink_ended = true;
@@ -551,12 +559,68 @@ impl Session {
 
     /// ABOR may not wait: the server is told at once, with urgent data, and before it sees the
     /// data connection break, lest it take an upload's end for its whole.
+    ///
+    /// The server's data connection stays until ABOR is answered, a moment at most: Pure-FTPd
+    /// answers none for a transfer whose data connection broke before.
     pub(super) fn send_abort(&mut self) {
         self.abort = Abort::Sent;
-        self.push(Action::Ask(OwnCommand::Abort));
-        self.cut_transfer(true);
+        let gone = !self.data.is_open(Leg::Server)
+            && self
+                .transfer
+                .as_ref()
+                .is_some_and(|transfer| transfer.cut.is_some());
+        self.push(Action::Ask(if gone {
+            OwnCommand::AbortPlain
+        } else {
+            OwnCommand::Abort
+        }));
+        if self.data.server.endpoint == Endpoint::Connected {
+            self.abort_client_side();
+        } else {
+            self.cut_transfer(true);
+        }
         self.await_reply();
         self.settle();
+    }
+
+    /// Breaks an aborted transfer off on the client's side; the server's follows in a moment.
+    fn abort_client_side(&mut self) {
+        let Some(transfer) = self.transfer.as_deref_mut() else {
+            return;
+        };
+        if transfer.relay == Relay::Clean {
+            return;
+        }
+        transfer.cut.get_or_insert(Cut::Client);
+        self.deadlines.disarm(Timer::DataConnect);
+        if self.data.is_open(Leg::Client) {
+            self.push(Action::EndData {
+                leg: Leg::Client,
+                end: End::Reset,
+            });
+        }
+        self.data.forget(Leg::Client);
+        self.deadlines
+            .arm(Timer::Settle, self.now.elapsed, SETTLING);
+    }
+
+    /// The transfer has its last word: ABOR's own follows at once, or never.
+    fn await_abort_reply(&mut self) {
+        let patience = ABORT_PATIENCE.min(self.profile.limits.reply_timeout);
+        self.deadlines.arm(Timer::Reply, self.now.elapsed, patience);
+    }
+
+    /// A server that answers an aborted transfer and its ABOR with one reply owes no other: the
+    /// gateway says it. True where that was so.
+    pub(super) fn stands_in_for_abort_reply(&mut self) -> bool {
+        if self.abort != Abort::Sent || self.transfer.is_some() {
+            return false;
+        }
+        let lines = reply::render(226, "Abort successful.");
+        if let Some(code) = Code::new(226) {
+            self.abort = Abort::Answered(code, lines);
+        }
+        true
     }
 
     /// The server cannot be heard any more: what it has not reported as done is broken.
