@@ -399,28 +399,6 @@ impl Session {
         };
         self.finish_held(code.value(), &lines, Origin::Server);
     }
-
-    /// ABOR's turn has come: its reply is there.
-    pub(super) fn answer_acted_abort(&mut self, head: Box<Head>) {
-        match std::mem::replace(&mut self.abort, Abort::Idle) {
-            Abort::Answered(code, lines) => {
-                self.out.extend_from_slice(&lines);
-                self.note(Fact::Reply {
-                    code: code.value(),
-                    origin: Origin::Server,
-                });
-                self.record(
-                    *head,
-                    Some(code.value()),
-                    Origin::Server,
-                    Outcome::Forwarded,
-                );
-            }
-            Abort::Idle | Abort::Sent => {
-                self.answer(head, 226, "Abort successful.", Outcome::Forwarded);
-            }
-        }
-    }
 }
 
 /// Whose the reply to a plainly forwarded command is.

@@ -10,12 +10,12 @@ use crate::ftp::verb::Verb;
 
 /// What the sessions of these tests may do: all but SIZE, MLSD, SITE CHMOD and EPRT.
 fn could(name: &Name, word: Option<&str>) -> bool {
-    !matches!(
-        (name, word.map(str::to_ascii_uppercase).as_deref()),
-        (Name::Known(Verb::Size | Verb::Mlsd | Verb::Eprt), _)
-            | (Name::Known(Verb::Site), Some("CHMOD"))
-            | (Name::Other(_), _)
-    )
+    let is_chmod = word.is_some_and(|word| word.eq_ignore_ascii_case("CHMOD"));
+    match name {
+        Name::Known(Verb::Size | Verb::Mlsd | Verb::Eprt) | Name::Other(_) => false,
+        Name::Known(Verb::Site) => !is_chmod,
+        Name::Known(_) => true,
+    }
 }
 
 /// A HELP reply as a session may see it.
