@@ -24,7 +24,11 @@ const REPLIES: &[Topic] = &[
     ),
     (
         "the data endpoint survives a refused verb",
-        &["transfer/refused", "active/keeps-its-endpoint"],
+        &[
+            "transfer/refused",
+            "active/keeps-its-endpoint",
+            "transfer/refused-for-now",
+        ],
     ),
     (
         "single-line replies",
@@ -388,6 +392,7 @@ const DATA: &[Topic] = &[
         "when the client is dialled",
         &[
             "active/port",
+            "active/server-dials-before-it-answers",
             "active/client-cannot-be-dialled",
             "active/client-cannot-be-dialled-and-226",
         ],
