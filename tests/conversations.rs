@@ -123,7 +123,7 @@ fn the_corpus_has_its_size() {
     assert_eq!(all.len(), 322, "conversations");
     assert_eq!(core_only.count(), 36, "in the core only");
     let whole_only = all.iter().filter(|script| script.whole_only.is_some());
-    assert_eq!(whole_only.count(), 2, "in whole segments only");
+    assert_eq!(whole_only.count(), 1, "in whole segments only");
 }
 
 #[test]
