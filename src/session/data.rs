@@ -54,8 +54,6 @@ pub(super) struct DataPair {
     pub(super) server: DataLeg,
     /// The gateway's address that the client dialled.
     local: SocketAddr,
-    /// The gateway's address on the server's control connection.
-    pub(super) server_local: Option<SocketAddr>,
     /// The server has refused EPSV as unknown.
     lacks_epsv: bool,
     /// The server has refused EPRT as unknown.
@@ -69,7 +67,6 @@ impl DataPair {
             client: DataLeg::NONE,
             server: DataLeg::NONE,
             local,
-            server_local: None,
             lacks_epsv: false,
             lacks_eprt: false,
         }

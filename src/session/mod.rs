@@ -115,6 +115,8 @@ pub struct Session {
     head: Option<Box<Head>>,
     /// An ABOR that was sent ahead of its turn.
     abort: Abort,
+    /// The gateway has answered an ABOR in the server's place, whose own reply may still come.
+    abort_overdue: bool,
     /// Bytes of the server's that came before the command in flight was sent: no reply to it.
     early_bytes: usize,
     /// Preliminary replies that came while no command was in work.
@@ -170,6 +172,7 @@ impl Session {
             reply_open: false,
             head: None,
             abort: Abort::Idle,
+            abort_overdue: false,
             early_bytes: 0,
             stray_preliminaries: 0,
             login: Login::default(),
@@ -225,7 +228,7 @@ impl Session {
             return;
         }
         match told {
-            Told::Connected { server, local } => self.connected(server, local),
+            Told::Connected { server, .. } => self.connected(server),
             Told::ConnectFailed(_) => {
                 self.goodbye(
                     CloseReason::ServerGone,
@@ -311,10 +314,9 @@ impl Session {
     }
 
     /// The upstream answered the dial: its greeting comes next.
-    fn connected(&mut self, server: SocketAddr, local: SocketAddr) {
+    fn connected(&mut self, server: SocketAddr) {
         if self.phase == Phase::Connecting {
             self.server = Some(canonical(server));
-            self.data.server_local = Some(canonical(local));
             self.phase = Phase::Greeting;
         }
     }

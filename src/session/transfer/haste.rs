@@ -13,7 +13,7 @@ use super::super::state::Head;
 use super::super::{Action, End, Fact, Leg, Origin, Outcome, OwnCommand, Session};
 use super::{Cut, Relay, SETTLING};
 use crate::ftp::command::{Command, Name};
-use crate::ftp::reply::{self, Code};
+use crate::ftp::reply::Code;
 use crate::ftp::verb::Verb;
 use crate::policy::Verdict;
 
@@ -162,11 +162,22 @@ impl Session {
         if self.abort != Abort::Sent || self.transfer.is_some() {
             return false;
         }
-        let lines = reply::render(226, "Abort successful.");
-        if let Some(code) = Code::new(226) {
-            self.abort = Abort::Answered(code, lines);
-        }
+        self.abort = Abort::Overdue;
+        self.abort_overdue = true;
         true
+    }
+
+    /// Whether a reply with `code` is that of an ABOR which the gateway has answered already: only
+    /// ABOR and the end of a transfer have these codes (RFC 959 §5.4). Taken for the reply to the
+    /// command in work it would put all later ones in the wrong place.
+    pub(in crate::session) fn is_overdue_abort_reply(&self, code: Code) -> bool {
+        if !self.abort_overdue || !matches!(code.value(), 225 | 226) {
+            return false;
+        }
+        match &self.transfer {
+            Some(transfer) => !transfer.promised && self.abort != Abort::Sent,
+            None => self.head.as_ref().and_then(|head| head.verb()) != Some(Verb::Abor),
+        }
     }
 
     /// Answers the STAT that was asked during the transfer, if its byte count is known and no
@@ -204,7 +215,7 @@ impl Session {
                     Outcome::Forwarded,
                 );
             }
-            Abort::Idle | Abort::Sent => {
+            Abort::Idle | Abort::Overdue | Abort::Sent => {
                 self.answer(head, 226, "Abort successful.", Outcome::Forwarded);
             }
         }
