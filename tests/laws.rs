@@ -41,3 +41,5 @@ mod inspection;
 mod order;
 #[path = "laws/secrets.rs"]
 mod secrets;
+#[path = "laws/translation.rs"]
+mod translation;

@@ -19,15 +19,17 @@ use std::time::Duration;
 use bytes::{Bytes, BytesMut};
 
 use crate::ftp::command::Name;
-use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::ftp::misbehaviour::ServerFault;
 use crate::ftp::reply::ReplyReader;
 use crate::ftp::verb::Verb;
 use crate::policy::Judge;
 
+mod answer;
 mod data;
 mod deadline;
 mod effect;
 pub mod event;
+mod forward;
 mod invariant;
 pub mod limits;
 mod pipeline;
@@ -113,6 +115,8 @@ pub struct Session {
     head: Option<Box<Head>>,
     /// An ABOR that was sent ahead of its turn.
     abort: Abort,
+    /// The gateway has answered an ABOR in the server's place, whose own reply may still come.
+    abort_overdue: bool,
     /// Bytes of the server's that came before the command in flight was sent: no reply to it.
     early_bytes: usize,
     /// Preliminary replies that came while no command was in work.
@@ -168,6 +172,7 @@ impl Session {
             reply_open: false,
             head: None,
             abort: Abort::Idle,
+            abort_overdue: false,
             early_bytes: 0,
             stray_preliminaries: 0,
             login: Login::default(),
@@ -223,7 +228,7 @@ impl Session {
             return;
         }
         match told {
-            Told::Connected { server, local } => self.connected(server, local),
+            Told::Connected { server, .. } => self.connected(server),
             Told::ConnectFailed(_) => {
                 self.goodbye(
                     CloseReason::ServerGone,
@@ -309,10 +314,9 @@ impl Session {
     }
 
     /// The upstream answered the dial: its greeting comes next.
-    fn connected(&mut self, server: SocketAddr, local: SocketAddr) {
+    fn connected(&mut self, server: SocketAddr) {
         if self.phase == Phase::Connecting {
             self.server = Some(canonical(server));
-            self.data.server_local = Some(canonical(local));
             self.phase = Phase::Greeting;
         }
     }
@@ -445,50 +449,6 @@ impl Session {
         if !same_line || !self.pipeline.in_line() {
             self.deadlines.disarm(Timer::Command);
         }
-    }
-
-    /// Counts a fault of the client's; true where it is one too many.
-    fn is_too_many(&mut self, fault: ClientFault) -> bool {
-        self.violations = self.violations.saturating_add(1);
-        if fault == ClientFault::LineTooLong {
-            self.long_lines = self.long_lines.saturating_add(1);
-        }
-        let bound = self.profile.limits.violations;
-        let bound = if self.login.is_in() {
-            bound
-        } else {
-            bound.checked_div(VIOLATIONS_BEFORE_LOGIN).unwrap_or(bound)
-        };
-        self.violations > bound || self.long_lines > LONG_LINES
-    }
-
-    /// Something to be done, behind the replies that are already owed.
-    fn push(&mut self, action: Action) {
-        self.flush();
-        self.actions.push_back(action);
-    }
-
-    /// Something to be counted; its order among replies does not matter.
-    fn note(&mut self, fact: Fact) {
-        self.actions.push_back(Action::Note(fact));
-    }
-
-    /// Makes the collected reply bytes an action.
-    fn flush(&mut self) {
-        if !self.out.is_empty() {
-            let bytes = std::mem::take(&mut self.out).freeze();
-            self.actions.push_back(Action::Reply(bytes));
-        }
-    }
-
-    /// Writes a reply of the gateway's to the client.
-    fn say(&mut self, code: u16, text: &str) {
-        self.out
-            .extend_from_slice(&crate::ftp::reply::render(code, text));
-        self.note(Fact::Reply {
-            code,
-            origin: Origin::Gateway,
-        });
     }
 }
 

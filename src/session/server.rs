@@ -28,6 +28,8 @@ pub(super) enum Abort {
     Answered(Code, Bytes),
     /// None.
     Idle,
+    /// The server has not answered it in time: the gateway does when its turn comes.
+    Overdue,
     /// The server has not answered it yet.
     Sent,
 }
@@ -160,7 +162,15 @@ impl Session {
                 (_, None) => Some(Owner::Greeting),
             };
         }
-        let owner = if is_early { None } else { self.awaited(code) };
+        let is_overdue = self.is_overdue_abort_reply(code);
+        if is_overdue {
+            self.abort_overdue = false;
+        }
+        let owner = if is_early || is_overdue {
+            None
+        } else {
+            self.awaited(code)
+        };
         if owner.is_none() {
             self.note(Fact::ServerFault(ServerFault::Unsolicited));
         }
@@ -211,6 +221,10 @@ impl Session {
         }
         if code.is_preliminary() && !self.count_preliminary() {
             return;
+        }
+        if owner != Owner::Nobody && !code.is_preliminary() {
+            // Replies come in order: what is overdue will not come any more.
+            self.abort_overdue = false;
         }
         match owner {
             Owner::Abort if code.is_preliminary() => {}
@@ -398,28 +412,6 @@ impl Session {
             held
         };
         self.finish_held(code.value(), &lines, Origin::Server);
-    }
-
-    /// ABOR's turn has come: its reply is there.
-    pub(super) fn answer_acted_abort(&mut self, head: Box<Head>) {
-        match std::mem::replace(&mut self.abort, Abort::Idle) {
-            Abort::Answered(code, lines) => {
-                self.out.extend_from_slice(&lines);
-                self.note(Fact::Reply {
-                    code: code.value(),
-                    origin: Origin::Server,
-                });
-                self.record(
-                    *head,
-                    Some(code.value()),
-                    Origin::Server,
-                    Outcome::Forwarded,
-                );
-            }
-            Abort::Idle | Abort::Sent => {
-                self.answer(head, 226, "Abort successful.", Outcome::Forwarded);
-            }
-        }
     }
 }
 

@@ -23,19 +23,12 @@ use bytes::Bytes;
 
 use super::data::Setup;
 use super::deadline::Timer;
-use super::effect;
-use super::pipeline::{Entry, Item};
+use super::pipeline::Item;
 use super::server::Abort;
-use super::transfer::StatusOwed;
-use super::truth;
-use super::{
-    Action, CloseReason, CommandRecord, DataForm, Fact, LoginOutcome, Origin, Outcome, OwnCommand,
-    Session,
-};
-use crate::ftp::address::{self, AddressFault, Epsv, Family};
+use super::{CloseReason, Fact, LoginOutcome, Outcome, OwnCommand, Session};
 use crate::ftp::command::{Command, Name};
-use crate::ftp::misbehaviour::{ClientFault, Fate};
-use crate::ftp::verb::{self, Argument, Verb};
+use crate::ftp::misbehaviour::ClientFault;
+use crate::ftp::verb::Verb;
 use crate::policy::verdict::RuleId;
 use crate::policy::{Judgement, Permit, Query, Verdict};
 
@@ -44,7 +37,7 @@ use crate::policy::{Judgement, Permit, Query, Verdict};
 const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The reply to the bad command that is one too many.
-const TOO_MANY: &str = "Too many bad commands, closing.";
+pub(super) const TOO_MANY: &str = "Too many bad commands, closing.";
 
 /// Which part of its life a session is in.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -91,11 +84,11 @@ pub(super) struct Head {
     /// The directory was asked for on its behalf.
     directory_asked: bool,
     /// What decided.
-    decided: Option<RuleId>,
+    pub(super) decided: Option<RuleId>,
     /// What the upstream's policy decided.
-    upstream: Option<RuleId>,
+    pub(super) upstream: Option<RuleId>,
     /// What the observed policy would have decided.
-    observed: Option<RuleId>,
+    pub(super) observed: Option<RuleId>,
     /// The path that was judged.
     pub(super) path: Option<Bytes>,
     /// Preliminary replies that it has had.
@@ -139,7 +132,7 @@ impl Head {
     }
 
     /// Keeps what a judgement found.
-    fn keep(&mut self, judgement: &Judgement) {
+    pub(super) fn keep(&mut self, judgement: &Judgement) {
         self.decided = judgement.decided;
         self.upstream = judgement.upstream;
         self.observed = judgement.observed;
@@ -187,74 +180,8 @@ impl Session {
         }
     }
 
-    /// Makes the bytes that came commands, and acts on an ABOR or a STAT that may not wait.
-    pub(super) fn read_commands(&mut self) {
-        loop {
-            while self.pipeline.pull(self.now.elapsed) {}
-            self.act_on_abort();
-            // A STAT that is taken out makes room for another command.
-            if !self.act_on_status() {
-                break;
-            }
-        }
-    }
-
-    /// Breaks off the running transfer if an ABOR that policy allows has been read, wherever it
-    /// stands: it acts at once, only its reply waits for its turn.
-    fn act_on_abort(&mut self) {
-        if self.transfer.is_some()
-            && self.abort == Abort::Idle
-            && self.pipeline.has_abort()
-            && self.permits(&abort_command())
-        {
-            self.pipeline.mark_abort();
-            self.send_abort();
-        }
-    }
-
-    /// Answers a bare STAT during a transfer when nothing is queued before it; whether there was
-    /// one. Before the preliminary reply it waits: a client would take its 211 for the
-    /// transfer's. One that policy refuses waits for its turn.
-    pub(super) fn act_on_status(&mut self) -> bool {
-        let is_under_way = self
-            .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.is_promised());
-        if !is_under_way || self.status_owed.is_some() || self.abort != Abort::Idle {
-            return false;
-        }
-        let Some(command) = self.pipeline.first_if_bare(Verb::Stat) else {
-            return false;
-        };
-        let judgement = self.judge.decide(&self.query(command));
-        if !matches!(judgement.verdict, Verdict::Forward(_)) {
-            return false;
-        }
-        let Some(Entry {
-            item: Item::Command(command),
-            read_at,
-            ..
-        }) = self.pipeline.pop()
-        else {
-            return false;
-        };
-        let mut head = Box::new(Head::new(command, read_at, false));
-        head.keep(&judgement);
-        self.status_owed = Some(StatusOwed::new(head));
-        self.push(Action::Measure);
-        true
-    }
-
-    /// Whether policy allows `command` now.
-    fn permits(&self, command: &Command) -> bool {
-        matches!(
-            self.judge.decide(&self.query(command)).verdict,
-            Verdict::Forward(_)
-        )
-    }
-
     /// What policy is asked of `command`.
-    fn query<'a>(&'a self, command: &'a Command) -> Query<'a> {
+    pub(super) fn query<'a>(&'a self, command: &'a Command) -> Query<'a> {
         let user = match command.name.canonical() {
             Some(Verb::User) => Some(command.argument_bytes()),
             Some(Verb::Pass | Verb::Acct) => {
@@ -270,38 +197,6 @@ impl Session {
             home: self.place.home.as_deref(),
             renaming: self.place.renaming.as_ref().and_then(Option::as_deref),
             unix_time: self.now.unix_time,
-        }
-    }
-
-    /// Answers a line that was no command.
-    fn answer_fault(&mut self, fault: ClientFault, verb: Option<Verb>, read_at: Duration) {
-        self.note(Fact::ClientFault(fault));
-        let (code, text, fate) = match fault.answer() {
-            // The line has one reply, also where it is the last one.
-            (_, _, Fate::Counted) if self.is_too_many(fault) => (421, TOO_MANY, Fate::Ends),
-            answer => answer,
-        };
-        self.say(code, text);
-        let name = verb.map(Name::Known);
-        let took = self.now.elapsed.saturating_sub(read_at);
-        self.note(Fact::Command(Box::new(CommandRecord {
-            name,
-            argument: None,
-            secret: false,
-            directory: None,
-            path: None,
-            outcome: Outcome::Invalid,
-            decided: None,
-            upstream: None,
-            observed: None,
-            code: Some(code),
-            origin: Origin::Gateway,
-            took,
-            transferred: false,
-        })));
-        match fate {
-            Fate::Ends => self.close(CloseReason::Violation, super::End::Fin),
-            Fate::Counted | Fate::Lives => {}
         }
     }
 
@@ -436,7 +331,7 @@ impl Session {
     }
 
     /// Lets the refusal of a PASS take its time.
-    fn delay_refusal(&mut self, mut head: Box<Head>) {
+    pub(super) fn delay_refusal(&mut self, mut head: Box<Head>) {
         head.stage = Stage::Refusing;
         self.head = Some(head);
         self.deadlines
@@ -450,247 +345,11 @@ impl Session {
         self.answer(head, 530, "Login incorrect.", Outcome::Denied);
     }
 
-    /// Does what a permitted command is for.
-    fn forward(&mut self, head: Box<Head>, permit: Permit) {
-        if let Some(fault) = Self::argument_fault(&head.command) {
-            self.unlearn(&head.command);
-            self.answer_invalid(head, fault);
-            return;
-        }
-        let Some(verb) = head.command.name.canonical() else {
-            self.send(head, permit);
-            return;
-        };
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "all others go to the server as they are"
-        )]
-        match verb {
-            Verb::Pasv => self.prepare(head, DataForm::Pasv, None),
-            Verb::Epsv => self.forward_epsv(head),
-            Verb::Port => self.forward_port(head),
-            Verb::Eprt => self.forward_eprt(head),
-            Verb::Pass | Verb::Acct if self.login.refused => self.delay_refusal(head),
-            Verb::User => {
-                self.login.refused = false;
-                self.drop_data(super::End::Reset);
-                self.send(head, permit);
-            }
-            Verb::Rein | Verb::Quit => {
-                self.drop_data(super::End::Reset);
-                self.send(head, permit);
-            }
-            Verb::Rnto => {
-                // RFC 959 §5.4: the sequence is the gateway's to keep, since it judges both names.
-                if self.place.renaming.take().is_some() {
-                    self.send(head, permit);
-                } else {
-                    self.answer(head, 503, "Bad sequence of commands.", Outcome::Invalid);
-                }
-            }
-            Verb::Feat if self.judge.is_unsupported(&head.command.name) => {
-                self.answer_own_features(head)
-            }
-            Verb::Help if !self.may_help(&head.command) => {
-                self.answer(head, 502, "Command not implemented.", Outcome::Denied);
-            }
-            verb if verb.transfers() => self.begin_transfer(head, permit),
-            _ => self.send(head, permit),
-        }
-    }
-
-    /// What is wrong with an argument, whatever the server thinks of it.
-    fn argument_fault(command: &Command) -> Option<ClientFault> {
-        let row = command.row()?;
-        let missing = row.argument.is_mandatory() && command.argument.is_none();
-        #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike")]
-        let odd = match command.name.known()? {
-            // RFC 2389 §3.1: FEAT takes no argument.
-            Verb::Feat => command.argument.is_some(),
-            Verb::Rest => effect::offset(command).is_none(),
-            Verb::Pasv => row.argument == Argument::None && command.argument.is_some(),
-            verb => verb::takes_word(verb) && command.word().is_none(),
-        };
-        (missing || odd).then_some(ClientFault::BadArgument)
-    }
-
-    /// EPSV: with a family, ALL, or nothing (RFC 2428 §3).
-    fn forward_epsv(&mut self, head: Box<Head>) {
-        let family = Family::of(self.client.ip());
-        match address::parse_epsv(head.command.argument_bytes()) {
-            Ok(Epsv::All) => {
-                self.place.only_epsv = true;
-                self.answer(head, 200, "EPSV ALL command successful.", Outcome::Answered);
-            }
-            Ok(Epsv::Family(asked)) if asked != family => self.answer_family(head, family),
-            Ok(Epsv::Any | Epsv::Family(_)) => self.prepare(head, DataForm::Epsv, None),
-            Err(AddressFault::UnknownFamily) => self.answer_family(head, family),
-            Err(AddressFault::Malformed) => self.answer_invalid(head, ClientFault::BadArgument),
-        }
-    }
-
-    /// PORT: to the client itself, from port 1024 (RFC 2577 §3).
-    fn forward_port(&mut self, head: Box<Head>) {
-        match address::parse_port(head.command.argument_bytes()) {
-            Some(target) => self.prepare_active(head, DataForm::Port, target),
-            None => self.answer_invalid(head, ClientFault::BadArgument),
-        }
-    }
-
-    /// EPRT: the same. The unspecified address means the client's own (lftp).
-    fn forward_eprt(&mut self, head: Box<Head>) {
-        match address::parse_eprt(head.command.argument_bytes()) {
-            Ok(mut target) => {
-                let same_family = Family::of(target.ip()) == Family::of(self.client.ip());
-                if same_family && target.ip().is_unspecified() {
-                    target.set_ip(self.client.ip());
-                }
-                self.prepare_active(head, DataForm::Eprt, target);
-            }
-            // RFC 2428 §2: the families that would do, in parentheses.
-            Err(AddressFault::UnknownFamily) => {
-                let text = "Network protocol not supported, use (1,2)";
-                self.answer(head, 522, text, Outcome::Invalid);
-            }
-            Err(AddressFault::Malformed) => self.answer_invalid(head, ClientFault::BadArgument),
-        }
-    }
-
-    /// `522` with the one family that the control connection has.
-    fn answer_family(&mut self, head: Box<Head>, family: Family) {
-        let text = match family {
-            Family::V4 => "Network protocol not supported, use (1)",
-            Family::V6 => "Network protocol not supported, use (2)",
-        };
-        self.answer(head, 522, text, Outcome::Invalid);
-    }
-
-    /// Prepares an active data connection if its target is one that the client may name.
-    fn prepare_active(&mut self, head: Box<Head>, form: DataForm, target: std::net::SocketAddr) {
-        if target.ip().to_canonical() != self.client.ip() {
-            self.answer_invalid(head, ClientFault::ForeignAddress);
-        } else if target.port() < 1024 {
-            self.answer_invalid(head, ClientFault::LowPort);
-        } else {
-            self.prepare(head, form, Some(super::canonical(target)));
-        }
-    }
-
-    /// Writes the permitted line; its reply is awaited.
-    fn send(&mut self, mut head: Box<Head>, permit: Permit) {
-        head.stage = Stage::Forwarded;
-        self.head = Some(head);
-        self.write(Action::Forward(permit));
-    }
-
-    /// Writes a command of the gateway's own; its reply is awaited.
-    pub(super) fn ask(&mut self, command: OwnCommand) {
-        self.write(Action::Ask(command));
-    }
-
-    /// Writes to the server. What has come from it so far is no reply to this.
-    pub(super) fn write(&mut self, action: Action) {
-        self.early_bytes = self.replies.buffered();
-        self.push(action);
-        self.await_reply();
-    }
-
-    /// Runs the reply timer.
-    pub(super) fn await_reply(&mut self) {
-        let timeout = self.profile.limits.reply_timeout;
-        self.deadlines.arm(Timer::Reply, self.now.elapsed, timeout);
-    }
-
-    /// Answers `head` in the gateway's own words.
-    pub(super) fn answer(&mut self, head: Box<Head>, code: u16, text: &str, outcome: Outcome) {
-        self.say(code, text);
-        self.record(*head, Some(code), Origin::Gateway, outcome);
-    }
-
-    /// Answers the command in work in the gateway's own words.
-    pub(super) fn answer_head(&mut self, code: u16, text: &str, outcome: Outcome) {
-        if let Some(head) = self.head.take() {
-            self.answer(head, code, text, outcome);
-        }
-    }
-
-    /// Answers a malformed argument and counts it.
-    pub(super) fn answer_invalid(&mut self, head: Box<Head>, fault: ClientFault) {
-        self.note(Fact::ClientFault(fault));
-        let (code, text, _) = fault.answer();
-        self.answer(head, code, text, Outcome::Invalid);
-    }
-
-    /// The command in work gets no reply any more.
-    pub(super) fn finish_unanswered(&mut self) {
-        if let Some(head) = self.head.take() {
-            self.record(*head, None, Origin::Gateway, Outcome::Forwarded);
-        }
-    }
-
     /// Whether the command in work is QUIT.
     pub(super) fn head_is_quit(&self) -> bool {
         self.head
             .as_ref()
             .is_some_and(|head| head.verb() == Some(Verb::Quit))
-    }
-
-    /// Notes all that is known of a command whose final reply is out.
-    pub(super) fn record(
-        &mut self,
-        head: Head,
-        code: Option<u16>,
-        origin: Origin,
-        outcome: Outcome,
-    ) {
-        // A verb that nobody knows may be a mistyped PASS, and its name a password.
-        let is_unknown = matches!(head.command.name, Name::Other(_));
-        let nameless = is_unknown && outcome != Outcome::Forwarded;
-        let secret = nameless
-            || is_unknown && !self.login.is_in()
-            || head.command.is_secret()
-            || self.is_configured_secret(&head.command);
-        let hidden = secret && head.command.argument.is_some();
-        let took = self.now.elapsed.saturating_sub(head.read_at);
-        self.note(Fact::Command(Box::new(CommandRecord {
-            argument: if hidden { None } else { head.command.argument },
-            name: (!nameless).then_some(head.command.name),
-            secret: hidden,
-            directory: self.place.directory.clone(),
-            path: head.path,
-            outcome,
-            decided: head.decided,
-            upstream: head.upstream,
-            observed: head.observed,
-            code,
-            origin,
-            took,
-            transferred: head.transferred,
-        })));
-    }
-
-    /// Whether the operator named this SITE subcommand as secret.
-    fn is_configured_secret(&self, command: &Command) -> bool {
-        command.judged() == Some(Verb::Site)
-            && command.word().is_some_and(|word| {
-                self.profile
-                    .secret_words
-                    .iter()
-                    .any(|secret| secret.as_bytes().eq_ignore_ascii_case(word))
-            })
-    }
-
-    /// Whether HELP may be asked about this: not about what the session is refused anyway.
-    fn may_help(&self, command: &Command) -> bool {
-        let topic = command.argument_bytes().trim_ascii();
-        let Some(name) = Name::parse(topic) else {
-            return true;
-        };
-        if name == Name::Known(Verb::Site) {
-            return truth::site_words().any(|word| self.could_allow(&name, Some(word)))
-                || self.could_allow(&name, None);
-        }
-        matches!(name, Name::Other(_)) || self.could_allow(&name, None)
     }
 
     /// Whether the session could be allowed a command, with some path and argument.
@@ -707,14 +366,5 @@ fn retrieval() -> Command {
         name: Name::Known(Verb::Retr),
         spelling: Bytes::from_static(b"RETR"),
         argument: Some(Bytes::from_static(b"x")),
-    }
-}
-
-/// ABOR, to ask policy of it before its turn.
-fn abort_command() -> Command {
-    Command {
-        name: Name::Known(Verb::Abor),
-        spelling: Bytes::from_static(b"ABOR"),
-        argument: None,
     }
 }

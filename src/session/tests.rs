@@ -1,1 +1,307 @@
-//! Tests of the session.
+//! What conversations cannot express: what the shell tells too late, what a session holds while
+//! it waits, and the parts by themselves.
+
+use std::time::Duration;
+
+use super::deadline::{Deadlines, Timer};
+use super::pipeline::{Item, Pipeline};
+use super::*;
+use crate::ftp::address::Family;
+use crate::ftp::reply::Code;
+use crate::policy::spec::{Located, PolicySpec, Span, Stance};
+use crate::policy::{self, Dialect};
+
+mod truth;
+
+/// A value that was written nowhere.
+fn written<T>(value: T) -> Located<T> {
+    Located {
+        value,
+        span: Span::default(),
+    }
+}
+
+/// A judge who allows all that can be carried.
+fn judge() -> Arc<Judge> {
+    let spec = PolicySpec {
+        name: Some(written("all".to_owned())),
+        default: Some(written(Stance::Allow)),
+        ..PolicySpec::default()
+    };
+    let (set, problems) = policy::compile(&[spec]);
+    assert!(problems.is_empty(), "{problems:?}");
+    let policy = Arc::clone(set.unwrap().get("all").unwrap());
+    Arc::new(Judge::new(
+        Arc::clone(&policy),
+        policy,
+        None,
+        Dialect::default(),
+        Vec::new(),
+    ))
+}
+
+/// A session of a client that has just connected.
+fn fresh() -> Session {
+    let profile = Profile {
+        greeting: None,
+        limits: Limits::default(),
+        data_mode: DataMode::Match,
+        line_bytes: 510,
+        data_addresses: Vec::new(),
+        secret_words: Vec::new(),
+    };
+    Session::new(
+        Arc::new(profile),
+        judge(),
+        address("192.0.2.10:40000"),
+        address("192.0.2.1:21"),
+        Now::default(),
+    )
+}
+
+/// An address.
+fn address(text: &str) -> SocketAddr {
+    text.parse().unwrap()
+}
+
+/// A session that is logged in.
+fn logged_in() -> Session {
+    let mut session = fresh();
+    drawn(&mut session);
+    session.tell(connected(), Now::default());
+    for (leg, bytes) in [
+        (Leg::Server, "220 Ready.\r\n"),
+        (Leg::Client, "USER ann\r\n"),
+        (Leg::Server, "331 Password?\r\n"),
+        (Leg::Client, "PASS secret\r\n"),
+        (Leg::Server, "230 In.\r\n"),
+    ] {
+        session.receive(leg, bytes.as_bytes(), Now::default());
+        drawn(&mut session);
+    }
+    session
+}
+
+/// The upstream answered.
+fn connected() -> Told {
+    Told::Connected {
+        server: address("10.0.0.5:21"),
+        local: address("10.0.0.1:39000"),
+    }
+}
+
+/// What the session wants done, facts apart, as it is written for debugging.
+fn drawn(session: &mut Session) -> Vec<String> {
+    let mut actions = Vec::new();
+    while let Some(action) = session.next_action() {
+        if !matches!(action, Action::Note(_)) {
+            actions.push(format!("{action:?}"));
+        }
+    }
+    actions
+}
+
+/// Everything that a shell can tell.
+fn everything() -> Vec<Told> {
+    let mut all = vec![
+        connected(),
+        Told::ConnectFailed(ConnectFailure::Timeout),
+        Told::Measured { bytes: 1 },
+        Told::JudgeChanged(judge()),
+    ];
+    for leg in [Leg::Client, Leg::Server] {
+        all.extend([
+            Told::DataReset(leg),
+            Told::Dialled(leg),
+            Told::DialFailed(leg),
+            Told::OfferFailed(leg),
+            Told::OfferReady {
+                leg,
+                address: address("192.0.2.1:50000"),
+            },
+            Told::PeerArrived(leg),
+            Told::StrangerRefused(leg),
+        ]);
+    }
+    for end in [
+        RelayEnd::Cut,
+        RelayEnd::SinkBroke,
+        RelayEnd::Source,
+        RelayEnd::SourceBroke,
+    ] {
+        all.push(Told::RelayEnded { bytes: 1, end });
+    }
+    all
+}
+
+#[test]
+fn the_first_wish_is_the_dial() {
+    let mut session = fresh();
+    assert_eq!(drawn(&mut session), ["Connect"]);
+    assert_eq!(session.deadline(), Some(Duration::from_secs(30)));
+    assert!(session.reads(Leg::Client));
+    assert!(!session.reads(Leg::Server));
+}
+
+#[test]
+fn what_is_told_too_late_moves_nothing() {
+    for told in everything() {
+        let mut session = logged_in();
+        let text = format!("{told:?}");
+        if matches!(told, Told::ConnectFailed(_)) {
+            continue;
+        }
+        session.tell(told, Now::default());
+        // What came of an offer or a dial that nobody waits for is taken down again.
+        for action in drawn(&mut session) {
+            assert!(action.starts_with("EndData"), "{text}: {action}");
+        }
+        session.receive(Leg::Client, b"NOOP\r\n", Now::default());
+        assert_eq!(drawn(&mut session), ["Forward(NOOP)"], "{text}");
+    }
+}
+
+#[test]
+fn nothing_happens_behind_the_end() {
+    for told in everything() {
+        let mut session = logged_in();
+        session.ended(Leg::Client, End::Reset, Now::default());
+        drawn(&mut session);
+        assert!(session.is_over());
+        session.tell(told, Now::default());
+        session.receive(Leg::Client, b"NOOP\r\n", Now::default());
+        session.receive(Leg::Server, b"200 Ok.\r\n", Now::default());
+        session.ended(Leg::Server, End::Fin, Now::default());
+        session.expire(Now {
+            elapsed: Duration::from_hours(24),
+            unix_time: 0,
+        });
+        assert!(session.next_action().is_none());
+        assert_eq!(session.deadline(), None);
+        assert!(!session.reads(Leg::Client) && !session.reads(Leg::Server));
+    }
+}
+
+#[test]
+fn a_late_offer_is_withdrawn() {
+    let mut session = logged_in();
+    session.tell(
+        Told::OfferReady {
+            leg: Leg::Server,
+            address: address("10.0.0.1:50000"),
+        },
+        Now::default(),
+    );
+    assert_eq!(drawn(&mut session), ["EndData(Server, Reset)"]);
+}
+
+#[test]
+fn a_family_is_asked_for_by_leg() {
+    let mut session = logged_in();
+    session.receive(Leg::Client, b"PORT 192,0,2,10,195,81\r\n", Now::default());
+    assert_eq!(
+        drawn(&mut session),
+        [format!("Offer(Server, {:?})", Family::V4)]
+    );
+}
+
+#[test]
+fn an_idle_session_holds_no_buffers() {
+    let mut session = logged_in();
+    session.receive(Leg::Client, &b"SITE x\r\n".repeat(1000), Now::default());
+    while !session.pipeline.is_empty() || session.head.is_some() {
+        drawn(&mut session);
+        session.receive(Leg::Server, b"200 Ok.\r\n", Now::default());
+    }
+    drawn(&mut session);
+    assert_eq!(session.actions.capacity(), 0);
+    assert!(session.out.is_empty());
+    assert!(session.incoming.is_none() && session.transfer.is_none());
+    assert!(
+        size_of::<Session>() <= 1536,
+        "{} bytes",
+        size_of::<Session>()
+    );
+}
+
+#[test]
+fn a_user_is_known_from_the_230_on() {
+    let session = logged_in();
+    assert_eq!(session.user().map(AsRef::as_ref), Some(b"ann".as_slice()));
+    assert_eq!(fresh().user(), None);
+}
+
+#[test]
+fn timers_run_out_in_their_order() {
+    let mut deadlines = Deadlines::default();
+    let s = Duration::from_secs;
+    deadlines.arm(Timer::Idle, s(0), s(9));
+    deadlines.arm(Timer::Reply, s(0), s(5));
+    deadlines.arm_once(Timer::Reply, s(0), s(1));
+    deadlines.arm(Timer::Login, s(0), s(7));
+    deadlines.disarm(Timer::Login);
+    assert_eq!(deadlines.next(), Some(s(5)));
+    assert_eq!(deadlines.take_due(s(4)), None);
+    assert_eq!(deadlines.take_due(s(20)), Some(Timer::Reply));
+    assert_eq!(deadlines.take_due(s(20)), Some(Timer::Idle));
+    assert_eq!(deadlines.take_due(s(20)), None);
+    assert_eq!(deadlines.next(), None);
+    deadlines.arm(Timer::Idle, Duration::MAX, s(1));
+    assert_eq!(deadlines.next(), Some(Duration::MAX));
+}
+
+#[test]
+fn a_run_of_noops_is_one_entry_with_a_bound() {
+    let mut pipeline = Pipeline::new(510, 2);
+    let runs = usize::from(u16::MAX) + 1;
+    pipeline.push(&b"NOOP\r\n".repeat(runs));
+    while pipeline.pull(Duration::ZERO) {}
+    assert!(!pipeline.is_full());
+    pipeline.push(b"NOOP\r\nPWD\r\n");
+    while pipeline.pull(Duration::ZERO) {}
+    assert!(pipeline.is_full());
+    for _ in 0..=runs {
+        assert!(matches!(
+            pipeline.pop().map(|entry| entry.item),
+            Some(Item::Command(_))
+        ));
+    }
+    assert!(pipeline.pop().is_none());
+    assert!(pipeline.pull(Duration::ZERO));
+    assert!(pipeline.first_if_bare(Verb::Pwd).is_some());
+}
+
+#[test]
+fn an_abort_is_marked_once() {
+    let mut pipeline = Pipeline::new(510, 2);
+    pipeline.push(b"PWD\r\nPWD\r\nABOR\r\nABOR\r\n");
+    while pipeline.pull(Duration::ZERO) {}
+    assert!(pipeline.has_abort());
+    pipeline.mark_abort();
+    assert!(!pipeline.has_abort(), "one ahead is enough");
+    let mut acted = Vec::new();
+    while let Some(entry) = pipeline.pop() {
+        acted.push(entry.acted);
+        while pipeline.pull(Duration::ZERO) {}
+    }
+    assert_eq!(acted, [false, false, true, false]);
+}
+
+#[test]
+fn an_abort_with_an_argument_is_none_to_act_on() {
+    let mut pipeline = Pipeline::new(510, 4);
+    pipeline.push(b"ABOR x\r\nNOOP\r\n");
+    while pipeline.pull(Duration::ZERO) {}
+    assert!(!pipeline.has_abort());
+}
+
+#[test]
+fn only_some_codes_log_in() {
+    let code = |value| Code::new(value).unwrap();
+    let codes = [120, 200, 202, 220, 230, 231, 232, 234, 331, 530];
+    let found: Vec<u16> = codes
+        .into_iter()
+        .filter(|value| effect::is_login(code(*value)))
+        .collect();
+    assert_eq!(found, [230, 232]);
+}

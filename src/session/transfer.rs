@@ -13,25 +13,25 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
-use super::data::Endpoint;
 use super::deadline::Timer;
 use super::server::Abort;
 use super::state::{Head, Stage};
 use super::{
-    Action, CloseReason, Direction, End, Fact, Leg, Origin, Outcome, OwnCommand, RelayEnd, Session,
-    TransferOutcome,
+    Action, Direction, End, Fact, Leg, Origin, Outcome, OwnCommand, Session, TransferOutcome,
 };
 use crate::ftp::command::Name;
-use crate::ftp::reply::{self, Code};
+use crate::ftp::reply::Code;
 use crate::ftp::verb::Data;
 use crate::policy::Permit;
+
+mod haste;
+mod settle;
+
+pub(super) use haste::StatusOwed;
 
 /// How long the client's end of data waits for the final reply, and a server's data connection
 /// may trail behind its final reply.
 const SETTLING: Duration = Duration::from_secs(1);
-
-/// How long ABOR's own reply may follow that of the transfer which it broke off.
-const ABORT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// How many looks without a byte moved make `transfer_idle_timeout`.
 const STALL_LOOKS: u32 = 4;
@@ -105,22 +105,6 @@ pub(super) struct Transfer {
     pub(super) final_reply: Option<FinalReply>,
     /// The server has closed its control connection behind that word.
     server_gone: bool,
-}
-
-/// A bare STAT that is answered while the transfer runs.
-#[derive(Debug)]
-pub(super) struct StatusOwed {
-    /// The command.
-    head: Box<Head>,
-    /// The byte count, once it is known; a reply whose lines are on their way goes first.
-    bytes: Option<u64>,
-}
-
-impl StatusOwed {
-    /// The byte count has been asked for.
-    pub(super) const fn new(head: Box<Head>) -> Self {
-        Self { head, bytes: None }
-    }
 }
 
 impl Transfer {
@@ -275,237 +259,6 @@ impl Session {
         self.settle();
     }
 
-    /// Moves the transfer on as far as what is known allows.
-    pub(super) fn settle(&mut self) {
-        let Some(transfer) = self.transfer.as_deref_mut() else {
-            return;
-        };
-        let both = self.data.client.endpoint == Endpoint::Connected
-            && self.data.server.endpoint == Endpoint::Connected;
-        if transfer.relay == Relay::Waiting && transfer.cut.is_none() && both {
-            transfer.relay = Relay::Running;
-            let direction = transfer.direction;
-            self.deadlines.disarm(Timer::DataConnect);
-            if self.abort == Abort::Idle {
-                self.deadlines.disarm(Timer::Reply);
-            }
-            self.watch_for_stall();
-            self.push(Action::Relay(direction));
-            return;
-        }
-        let Some(reply) = &transfer.final_reply else {
-            return;
-        };
-        let done = reply.code.class() == 2;
-        match transfer.relay {
-            Relay::Broken | Relay::Clean => self.complete(),
-            Relay::Running if done || transfer.refused => {}
-            Relay::Running if transfer.cut.is_some() => self.reset_data(),
-            Relay::Running => {
-                transfer.refused = true;
-                self.push(Action::Measure);
-            }
-            Relay::Waiting if done && transfer.cut.is_none() => self.settle_without_relay(),
-            Relay::Waiting => self.complete(),
-        }
-    }
-
-    /// The server says that it is done before both data connections are there: a small or an
-    /// empty file, or a listing without a line, for which some servers never dial.
-    fn settle_without_relay(&mut self) {
-        let Some(transfer) = self.transfer.as_deref_mut() else {
-            return;
-        };
-        match (self.data.server.endpoint, self.data.client.endpoint) {
-            (Endpoint::Connected | Endpoint::Dialling, Endpoint::Target(_)) => {
-                self.dial(Leg::Client);
-            }
-            (Endpoint::Listening, client) if transfer.server_never_came => match client {
-                // What the client sent went nowhere.
-                Endpoint::Connected if transfer.direction == Direction::Upload => {
-                    transfer.cut = Some(Cut::NoConnection);
-                    self.complete();
-                }
-                Endpoint::Connected => {
-                    transfer.relay = Relay::Clean;
-                    self.complete();
-                }
-                Endpoint::Target(_) => self.dial(Leg::Client),
-                Endpoint::Dialling | Endpoint::Listening => {}
-                Endpoint::Failed | Endpoint::None => self.complete(),
-            },
-            (Endpoint::Listening, _) => {
-                self.deadlines
-                    .arm_once(Timer::Settle, self.now.elapsed, SETTLING);
-            }
-            (Endpoint::Connected | Endpoint::Dialling, Endpoint::Failed | Endpoint::None)
-            | (Endpoint::Failed | Endpoint::None | Endpoint::Target(_), _) => {
-                transfer.cut = Some(Cut::NoConnection);
-                self.complete();
-            }
-            (
-                Endpoint::Connected | Endpoint::Dialling,
-                Endpoint::Connected | Endpoint::Dialling | Endpoint::Listening,
-            ) => {}
-        }
-    }
-
-    /// What trails behind has had its moment.
-    pub(super) fn settle_now(&mut self) {
-        let Some(transfer) = self.transfer.as_deref_mut() else {
-            return;
-        };
-        if transfer.cut.is_some() {
-            self.reset_data();
-            self.settle();
-            return;
-        }
-        if transfer.relay == Relay::Clean && transfer.final_reply.is_none() {
-            if transfer.direction.sink() == Leg::Client && !transfer.sink_ended {
-                transfer.sink_ended = true;
-                self.data.forget(Leg::Client);
-                self.push(Action::EndData {
-                    leg: Leg::Client,
-                    end: End::Fin,
-                });
-            }
-            return;
-        }
-        transfer.server_never_came = true;
-        self.settle();
-    }
-
-    /// The relay is over.
-    pub(super) fn relay_ended(&mut self, bytes: u64, end: RelayEnd) {
-        let Some(transfer) = self.transfer.as_deref_mut() else {
-            return;
-        };
-        if transfer.relay != Relay::Running {
-            return;
-        }
-        transfer.bytes = bytes;
-        self.deadlines.disarm(Timer::Stall);
-        let source = transfer.direction.source();
-        match end {
-            RelayEnd::Source => {
-                transfer.relay = Relay::Clean;
-                // The end of an upload is passed on; that of a download is acknowledged at once,
-                // since some servers say 226 only when their peer has closed.
-                self.data.forget(Leg::Server);
-                self.push(Action::EndData {
-                    leg: Leg::Server,
-                    end: End::Fin,
-                });
-                if source == Leg::Server {
-                    self.deadlines
-                        .arm(Timer::Settle, self.now.elapsed, SETTLING);
-                }
-            }
-            RelayEnd::Cut => transfer.relay = Relay::Broken,
-            RelayEnd::SinkBroke | RelayEnd::SourceBroke => {
-                transfer.relay = Relay::Broken;
-                let broke = if end == RelayEnd::SourceBroke {
-                    source
-                } else {
-                    transfer.direction.sink()
-                };
-                let cut = if broke == Leg::Client {
-                    Cut::Client
-                } else {
-                    Cut::Server
-                };
-                transfer.cut.get_or_insert(cut);
-                self.reset_data();
-            }
-        }
-        let answered = self
-            .transfer
-            .as_ref()
-            .is_some_and(|transfer| transfer.final_reply.is_some());
-        if !answered {
-            self.await_reply();
-        }
-        self.settle();
-    }
-
-    /// Everything is known: the data connections end, then the final reply is sent.
-    fn complete(&mut self) {
-        let Some(mut transfer) = self.transfer.take() else {
-            return;
-        };
-        let Some(reply) = transfer.final_reply.take() else {
-            self.transfer = Some(transfer);
-            return;
-        };
-        self.deadlines.disarm(Timer::Settle);
-        self.deadlines.disarm(Timer::Stall);
-        let said_done = reply.code.class() == 2;
-        let complete = said_done && transfer.relay == Relay::Clean && transfer.cut.is_none();
-        let refused = !said_done
-            && !transfer.promised
-            && !matches!(reply.code.value(), 425 | 426)
-            && transfer.relay == Relay::Waiting
-            && transfer.cut.is_none()
-            && self.data.server.endpoint != Endpoint::Failed;
-        if refused {
-            // vsftpd, Pure-FTPd and pyftpdlib keep the data endpoint for the next verb.
-            self.watch_offers();
-        } else if complete || transfer.bytes == 0 && transfer.cut.is_none() {
-            self.drop_data(End::Fin);
-        } else {
-            self.drop_data(End::Reset);
-        }
-        self.answer_owed_status(transfer.bytes);
-        self.note_transfer_ended(&transfer, complete);
-        if said_done && !complete {
-            let (code, text) = match transfer.cut {
-                Some(Cut::NoConnection) if !transfer.promised => {
-                    (425, "Can't open data connection.")
-                }
-                Some(_) | None => (426, "Connection closed; transfer aborted."),
-            };
-            self.answer_head(code, text, Outcome::Forwarded);
-        } else {
-            self.finish_final(&reply);
-        }
-        if transfer.server_gone {
-            self.goodbye(
-                CloseReason::ServerGone,
-                "Service not available, the server has closed the connection.",
-            );
-        }
-    }
-
-    /// Sends the server's final reply as it is.
-    fn finish_final(&mut self, reply: &FinalReply) {
-        if self.abort == Abort::Sent {
-            // The reply timer now runs for the ABOR's own reply.
-            self.out.extend_from_slice(&reply.lines);
-            let code = reply.code.value();
-            self.note(Fact::Reply {
-                code,
-                origin: Origin::Server,
-            });
-            if let Some(head) = self.head.take() {
-                self.record(*head, Some(code), Origin::Server, Outcome::Forwarded);
-            }
-        } else {
-            self.finish_held(reply.code.value(), &reply.lines, Origin::Server);
-        }
-    }
-
-    /// Notes how a transfer ended.
-    fn note_transfer_ended(&mut self, transfer: &Transfer, complete: bool) {
-        self.note(Fact::TransferEnded {
-            direction: transfer.direction,
-            name: transfer.name.clone(),
-            path: transfer.path.clone(),
-            bytes: transfer.bytes,
-            took: self.now.elapsed.saturating_sub(transfer.began),
-            outcome: transfer.outcome(complete),
-        });
-    }
-
     /// The session closes with a transfer that has not settled.
     pub(super) fn end_transfer_unsettled(&mut self) {
         if let Some(transfer) = self.transfer.take() {
@@ -555,72 +308,6 @@ impl Session {
     /// Ends both data connections visibly broken. A running relay then ends as cut.
     fn reset_data(&mut self) {
         self.drop_data(End::Reset);
-    }
-
-    /// ABOR may not wait: the server is told at once, with urgent data, and before it sees the
-    /// data connection break, lest it take an upload's end for its whole.
-    ///
-    /// The server's data connection stays until ABOR is answered, a moment at most: Pure-FTPd
-    /// answers none for a transfer whose data connection broke before.
-    pub(super) fn send_abort(&mut self) {
-        self.abort = Abort::Sent;
-        let gone = !self.data.is_open(Leg::Server)
-            && self
-                .transfer
-                .as_ref()
-                .is_some_and(|transfer| transfer.cut.is_some());
-        self.push(Action::Ask(if gone {
-            OwnCommand::AbortPlain
-        } else {
-            OwnCommand::Abort
-        }));
-        if self.data.server.endpoint == Endpoint::Connected {
-            self.abort_client_side();
-        } else {
-            self.cut_transfer(true);
-        }
-        self.await_reply();
-        self.settle();
-    }
-
-    /// Breaks an aborted transfer off on the client's side; the server's follows in a moment.
-    fn abort_client_side(&mut self) {
-        let Some(transfer) = self.transfer.as_deref_mut() else {
-            return;
-        };
-        if transfer.relay == Relay::Clean {
-            return;
-        }
-        transfer.cut.get_or_insert(Cut::Client);
-        self.deadlines.disarm(Timer::DataConnect);
-        if self.data.is_open(Leg::Client) {
-            self.push(Action::EndData {
-                leg: Leg::Client,
-                end: End::Reset,
-            });
-        }
-        self.data.forget(Leg::Client);
-        self.deadlines
-            .arm(Timer::Settle, self.now.elapsed, SETTLING);
-    }
-
-    /// The transfer has its last word: ABOR's own follows at once, or never.
-    fn await_abort_reply(&mut self) {
-        let patience = ABORT_PATIENCE.min(self.profile.limits.reply_timeout);
-        self.deadlines.arm(Timer::Reply, self.now.elapsed, patience);
-    }
-
-    /// A server that answers an aborted transfer and its ABOR with one reply owes no other: the
-    /// gateway says it. True where that was so.
-    pub(super) fn stands_in_for_abort_reply(&mut self) -> bool {
-        if self.abort != Abort::Sent || self.transfer.is_some() {
-            return false;
-        }
-        let lines = reply::render(226, "Abort successful.");
-        if let Some(code) = Code::new(226) {
-            self.abort = Abort::Answered(code, lines);
-        }
-        true
     }
 
     /// The server cannot be heard any more: what it has not reported as done is broken.
@@ -704,25 +391,6 @@ impl Session {
         } else {
             self.watch_for_stall();
         }
-    }
-
-    /// Answers the STAT that was asked during the transfer, if its byte count is known and no
-    /// reply is half sent; there may be another one behind it.
-    pub(super) fn answer_measured_status(&mut self) {
-        let bytes = self.status_owed.as_ref().and_then(|owed| owed.bytes);
-        if let Some(bytes) = bytes.filter(|_| !self.reply_open) {
-            self.answer_owed_status(bytes);
-            self.read_commands();
-        }
-    }
-
-    /// Answers the STAT that was asked during the transfer.
-    fn answer_owed_status(&mut self, bytes: u64) {
-        let Some(owed) = self.status_owed.take() else {
-            return;
-        };
-        let text = format!("Transfer in progress, {bytes} bytes so far.");
-        self.answer(owed.head, 211, &text, Outcome::Answered);
     }
 }
 

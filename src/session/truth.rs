@@ -130,9 +130,9 @@ pub(super) fn help(reply: &[u8], site: bool, could: impl Fn(&Name, Option<&str>)
             let first = feature::help_words(line).into_iter().next();
             let word = first.and_then(|range| line.get(range)).unwrap_or_default();
             // The first and the last line may be prose, which begins with any word.
-            let stays = may_list(word, site, &could) || ends && !is_known(word, site);
-            if stays {
-                kept.extend_from_slice(line);
+            let may_stay = |word: &[u8]| may_list(word, site, &could) || !is_known(word, site);
+            if may_list(word, site, &could) || ends && may_stay(word) {
+                put_blanked(&mut kept, line, may_stay);
             } else if ends {
                 put_blank(&mut kept, line);
             }

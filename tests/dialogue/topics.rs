@@ -470,6 +470,8 @@ const TRANSFERS: &[Topic] = &[
             "abort/idle",
             "abort/server-was-done",
             "abort/waits-for-its-turn",
+            "abort/answered-too-late",
+            "abort/answered-once",
             "abort/behind-its-transfer",
         ],
     ),

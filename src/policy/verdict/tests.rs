@@ -1,6 +1,8 @@
 //! Tests of replies as an operator writes them.
 
-use super::{Reply, ReplyFault, TEXT_MAX};
+use bytes::Bytes;
+
+use super::{Permit, Reply, ReplyFault, TEXT_MAX, Verdict};
 
 #[test]
 fn a_reply_is_a_code_and_perhaps_a_text() {
@@ -38,4 +40,15 @@ fn the_gateways_own_words_hold_nothing_that_looks_like_an_address() {
             "{code}"
         );
     }
+}
+
+#[test]
+fn debug_of_a_permit_shows_nothing_of_its_line() {
+    let permit = Permit::new(Bytes::from_static(b"PASS hunter2\r\n"));
+    let shown = format!(
+        "{permit:?} {:?}",
+        Verdict::Forward(Permit::new(permit.line().clone()))
+    );
+    assert!(!shown.contains("hunter2"), "{shown}");
+    assert!(shown.contains("Permit"), "{shown}");
 }

@@ -1,0 +1,167 @@
+//! What the client is told in the gateway's own words, and what is noted of it.
+
+use std::time::Duration;
+
+use super::state::{Head, TOO_MANY};
+use super::{
+    Action, CloseReason, CommandRecord, End, Fact, LONG_LINES, Origin, Outcome, Session,
+    VIOLATIONS_BEFORE_LOGIN,
+};
+use crate::ftp::command::{Command, Name};
+use crate::ftp::misbehaviour::{ClientFault, Fate};
+use crate::ftp::reply;
+use crate::ftp::verb::Verb;
+
+impl Session {
+    /// Answers `head` in the gateway's own words.
+    pub(super) fn answer(&mut self, head: Box<Head>, code: u16, text: &str, outcome: Outcome) {
+        self.say(code, text);
+        self.record(*head, Some(code), Origin::Gateway, outcome);
+    }
+
+    /// Answers the command in work in the gateway's own words.
+    pub(super) fn answer_head(&mut self, code: u16, text: &str, outcome: Outcome) {
+        if let Some(head) = self.head.take() {
+            self.answer(head, code, text, outcome);
+        }
+    }
+
+    /// Answers a malformed argument and counts it.
+    pub(super) fn answer_invalid(&mut self, head: Box<Head>, fault: ClientFault) {
+        self.note(Fact::ClientFault(fault));
+        let (code, text, _) = fault.answer();
+        self.answer(head, code, text, Outcome::Invalid);
+    }
+
+    /// The command in work gets no reply any more.
+    pub(super) fn finish_unanswered(&mut self) {
+        if let Some(head) = self.head.take() {
+            self.record(*head, None, Origin::Gateway, Outcome::Forwarded);
+        }
+    }
+
+    /// Notes all that is known of a command whose final reply is out.
+    pub(super) fn record(
+        &mut self,
+        head: Head,
+        code: Option<u16>,
+        origin: Origin,
+        outcome: Outcome,
+    ) {
+        // A verb that nobody knows may be a mistyped PASS, and its name a password.
+        let is_unknown = matches!(head.command.name, Name::Other(_));
+        let nameless = is_unknown && outcome != Outcome::Forwarded;
+        let secret = nameless
+            || is_unknown && !self.login.is_in()
+            || head.command.is_secret()
+            || self.is_configured_secret(&head.command);
+        let hidden = secret && head.command.argument.is_some();
+        let took = self.now.elapsed.saturating_sub(head.read_at);
+        self.note(Fact::Command(Box::new(CommandRecord {
+            argument: if hidden { None } else { head.command.argument },
+            name: (!nameless).then_some(head.command.name),
+            secret: hidden,
+            directory: self.place.directory.clone(),
+            path: head.path,
+            outcome,
+            decided: head.decided,
+            upstream: head.upstream,
+            observed: head.observed,
+            code,
+            origin,
+            took,
+            transferred: head.transferred,
+        })));
+    }
+
+    /// Whether the operator named this SITE subcommand as secret.
+    pub(super) fn is_configured_secret(&self, command: &Command) -> bool {
+        command.judged() == Some(Verb::Site)
+            && command.word().is_some_and(|word| {
+                self.profile
+                    .secret_words
+                    .iter()
+                    .any(|secret| secret.as_bytes().eq_ignore_ascii_case(word))
+            })
+    }
+
+    /// Answers a line that was no command.
+    pub(super) fn answer_fault(
+        &mut self,
+        fault: ClientFault,
+        verb: Option<Verb>,
+        read_at: Duration,
+    ) {
+        self.note(Fact::ClientFault(fault));
+        let (code, text, fate) = match fault.answer() {
+            // The line has one reply, also where it is the last one.
+            (_, _, Fate::Counted) if self.is_too_many(fault) => (421, TOO_MANY, Fate::Ends),
+            answer => answer,
+        };
+        self.say(code, text);
+        let name = verb.map(Name::Known);
+        let took = self.now.elapsed.saturating_sub(read_at);
+        self.note(Fact::Command(Box::new(CommandRecord {
+            name,
+            argument: None,
+            secret: false,
+            directory: None,
+            path: None,
+            outcome: Outcome::Invalid,
+            decided: None,
+            upstream: None,
+            observed: None,
+            code: Some(code),
+            origin: Origin::Gateway,
+            took,
+            transferred: false,
+        })));
+        match fate {
+            Fate::Ends => self.close(CloseReason::Violation, End::Fin),
+            Fate::Counted | Fate::Lives => {}
+        }
+    }
+
+    /// Counts a fault of the client's; true where it is one too many.
+    pub(super) fn is_too_many(&mut self, fault: ClientFault) -> bool {
+        self.violations = self.violations.saturating_add(1);
+        if fault == ClientFault::LineTooLong {
+            self.long_lines = self.long_lines.saturating_add(1);
+        }
+        let bound = self.profile.limits.violations;
+        let bound = if self.login.is_in() {
+            bound
+        } else {
+            bound.checked_div(VIOLATIONS_BEFORE_LOGIN).unwrap_or(bound)
+        };
+        self.violations > bound || self.long_lines > LONG_LINES
+    }
+
+    /// Something to be done, behind the replies that are already owed.
+    pub(super) fn push(&mut self, action: Action) {
+        self.flush();
+        self.actions.push_back(action);
+    }
+
+    /// Something to be counted; its order among replies does not matter.
+    pub(super) fn note(&mut self, fact: Fact) {
+        self.actions.push_back(Action::Note(fact));
+    }
+
+    /// Makes the collected reply bytes an action.
+    pub(super) fn flush(&mut self) {
+        if !self.out.is_empty() {
+            let bytes = std::mem::take(&mut self.out).freeze();
+            self.actions.push_back(Action::Reply(bytes));
+        }
+    }
+
+    /// Writes a reply of the gateway's to the client.
+    pub(super) fn say(&mut self, code: u16, text: &str) {
+        self.out.extend_from_slice(&reply::render(code, text));
+        self.note(Fact::Reply {
+            code,
+            origin: Origin::Gateway,
+        });
+    }
+}
