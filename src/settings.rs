@@ -184,7 +184,7 @@ impl Default for ShellLimits {
             sessions: 10_000,
             sessions_per_client: 10_000,
             drain_timeout: Duration::from_secs(30),
-            keepalive: Duration::from_secs(60),
+            keepalive: Duration::from_mins(1),
         }
     }
 }

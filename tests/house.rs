@@ -36,7 +36,6 @@ const TABLE: &[Row] = &[
         crates: &[
             "bytes",
             "thiserror",
-            "globset",
             "regex",
             "ipnet",
             "jiff",
@@ -130,7 +129,6 @@ const TABLE: &[Row] = &[
         modules: &["settings", "ftp", "policy", "session", "upstream"],
         crates: &[
             "serde",
-            "serde_ignored",
             "serde_json",
             "toml",
             "strsim",

@@ -10,6 +10,9 @@ use std::time::Duration;
 use super::terminal::printable;
 use crate::ftp::reply::ReplyReader;
 
+#[cfg(test)]
+mod tests;
+
 /// How long a server may take to be dialled.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -120,7 +123,8 @@ impl Dialogue {
         }
     }
 
-    /// Says QUIT and reads on to the end: the codes of all that the server says until then.
+    /// Says QUIT and reads on to its 221, or to the end: the codes of all that the server says
+    /// until then. Some servers leave it to the client to close.
     ///
     /// # Errors
     /// QUIT cannot be sent.
@@ -129,7 +133,12 @@ impl Dialogue {
         let mut codes = Vec::new();
         loop {
             match self.reply() {
-                Ok(reply) => codes.push(reply.code),
+                Ok(reply) => {
+                    codes.push(reply.code);
+                    if reply.code == 221 {
+                        return Ok(codes);
+                    }
+                }
                 Err(_) => return Ok(codes),
             }
         }

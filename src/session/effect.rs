@@ -30,8 +30,19 @@ impl Login {
     }
 }
 
+/// A RNFR that waits for its RNTO.
+#[derive(Debug)]
+pub(super) struct RenameFrom {
+    /// Its normalised path, where that was certain.
+    pub(super) path: Option<Bytes>,
+}
+
 /// What the server remembers between commands.
 #[derive(Debug, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own: each changes without the others"
+)]
 pub(super) struct Place {
     /// The working directory as the server stated it.
     pub(super) directory: Option<Bytes>,
@@ -45,8 +56,8 @@ pub(super) struct Place {
     pub(super) restart: Option<u64>,
     /// That offset belongs to a transfer which was refused: it must be taken back.
     pub(super) restart_is_stale: bool,
-    /// A RNFR that the server has accepted: its normalised path, where that was certain.
-    pub(super) renaming: Option<Option<Bytes>>,
+    /// A RNFR that the server has accepted.
+    pub(super) renaming: Option<RenameFrom>,
     /// EPSV ALL was said (RFC 2428 §4).
     pub(super) only_epsv: bool,
 }
@@ -110,7 +121,11 @@ impl Session {
                 self.place.restart_is_stale = false;
                 self.place.restart = offset(command);
             }
-            Verb::Rnfr => self.place.renaming = (code.class() == 3).then(|| path.cloned()),
+            Verb::Rnfr => {
+                self.place.renaming = (code.class() == 3).then(|| RenameFrom {
+                    path: path.cloned(),
+                });
+            }
             // The directory that one is in may be the one that was renamed or removed.
             Verb::Cwd
             | Verb::Cdup

@@ -53,7 +53,7 @@ impl Session {
                 }
             }
             Verb::Feat if self.judge.is_unsupported(&head.command.name) => {
-                self.answer_own_features(head)
+                self.answer_own_features(head);
             }
             Verb::Help if !self.may_help(&head.command) => {
                 self.answer(head, 502, "Command not implemented.", Outcome::Denied);

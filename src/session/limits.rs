@@ -34,12 +34,12 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             greeting_timeout: Duration::from_secs(30),
-            login_timeout: Duration::from_secs(60),
+            login_timeout: Duration::from_mins(1),
             command_timeout: Duration::from_secs(30),
-            reply_timeout: Duration::from_secs(300),
-            idle_timeout: Duration::from_secs(900),
-            data_connect_timeout: Duration::from_secs(60),
-            transfer_idle_timeout: Duration::from_secs(300),
+            reply_timeout: Duration::from_mins(5),
+            idle_timeout: Duration::from_mins(15),
+            data_connect_timeout: Duration::from_mins(1),
+            transfer_idle_timeout: Duration::from_mins(5),
             reply_line_bytes: 64 * 1024,
             reply_bytes: 16 * 1024 * 1024,
             pipelined_commands: 32,

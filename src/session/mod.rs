@@ -86,6 +86,10 @@ pub struct Profile {
 /// out in their order, then look at [`Session::deadline`] and [`Session::reads`]. One input,
 /// drain fully, next input. [`Now::elapsed`] must never go back.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own: each changes without the others"
+)]
 pub struct Session {
     /// Its listener's and upstream's settings, as they were when it was born.
     profile: Arc<Profile>,
@@ -236,7 +240,7 @@ impl Session {
                 );
             }
             Told::DataReset(leg) => self.data_reset(leg),
-            Told::Dialled(leg) => self.data_opened(leg),
+            Told::Dialled(leg) | Told::PeerArrived(leg) => self.data_opened(leg),
             Told::DialFailed(leg) => self.data_failed(leg),
             Told::Drain => self.draining = true,
             Told::End(EndReason::Drain) => {
@@ -255,7 +259,6 @@ impl Session {
             Told::Measured { bytes } => self.measured(bytes),
             Told::OfferFailed(leg) => self.offer_failed(leg),
             Told::OfferReady { leg, address } => self.offer_ready(leg, address),
-            Told::PeerArrived(leg) => self.data_opened(leg),
             Told::RelayEnded { bytes, end } => self.relay_ended(bytes, end),
             Told::StrangerRefused(leg) => self.note_data(leg, DataOutcome::Stranger),
         }
@@ -404,7 +407,7 @@ impl Session {
     fn timed_out(&mut self, timer: Timer) {
         match timer {
             Timer::Command => {
-                self.goodbye(CloseReason::Limit, "Timeout: command line not finished.")
+                self.goodbye(CloseReason::Limit, "Timeout: command line not finished.");
             }
             Timer::DataConnect => self.data_timed_out(),
             Timer::Greeting => {

@@ -94,7 +94,7 @@ impl Session {
             let taken = held.saturating_sub(self.replies.buffered());
             self.early_bytes = self.early_bytes.saturating_sub(taken);
             match line {
-                Ok(line) => self.take_line(line, is_early),
+                Ok(line) => self.take_line(&line, is_early),
                 Err(fault) => self.break_off(fault),
             }
         }
@@ -116,7 +116,7 @@ impl Session {
 
     /// Takes one line of a reply. One that begins early came before the command in flight was
     /// sent.
-    fn take_line(&mut self, line: ReplyLine, is_early: bool) {
+    fn take_line(&mut self, line: &ReplyLine, is_early: bool) {
         if line.first {
             self.note(Fact::ServerReply {
                 code: line.code.value(),
@@ -227,13 +227,14 @@ impl Session {
             self.abort_overdue = false;
         }
         match owner {
-            Owner::Abort if code.is_preliminary() => {}
+            Owner::Nobody => {}
+            Owner::Abort | Owner::Directory | Owner::Restart | Owner::Setup
+                if code.is_preliminary() => {}
             Owner::Abort => {
                 self.deadlines.disarm(Timer::Reply);
                 self.abort = Abort::Answered(code, held);
             }
             Owner::Client => self.take_relayed(code, &first),
-            Owner::Directory if code.is_preliminary() => {}
             Owner::Directory => {
                 self.deadlines.disarm(Timer::Reply);
                 let stated = (code.value() == 257)
@@ -241,7 +242,7 @@ impl Session {
                     .flatten();
                 self.learnt(stated);
             }
-            Owner::Features => self.take_features(code, held),
+            Owner::Features => self.take_features(code, &held),
             Owner::Final => self.take_final(FinalReply {
                 code,
                 lines: held,
@@ -250,13 +251,10 @@ impl Session {
             Owner::Greeting => self.take_greeting(code),
             Owner::Help => self.take_help(code, held),
             Owner::HiddenGreeting => self.take_hidden_greeting(code),
-            Owner::Nobody => {}
-            Owner::Restart if code.is_preliminary() => {}
             Owner::Restart => self.restart_taken_back(code),
-            Owner::Setup if code.is_preliminary() => {}
             Owner::Setup => {
                 self.deadlines.disarm(Timer::Reply);
-                self.take_setup(code, held, &first);
+                self.take_setup(code, &held, &first);
             }
         }
     }
@@ -380,14 +378,14 @@ impl Session {
     }
 
     /// FEAT was answered: it is made to tell the session's truth (RFC 2389 §3.2).
-    fn take_features(&mut self, code: Code, held: Bytes) {
+    fn take_features(&mut self, code: Code, held: &Bytes) {
         if code.class() == 2 {
-            let lines = truth::features(&held, |name, word| self.could_allow(name, word));
+            let lines = truth::features(held, |name, word| self.could_allow(name, word));
             self.finish_held(code.value(), &lines, Origin::Server);
         } else if let Some(lines) = truth::own_features(|name, word| self.could_allow(name, word)) {
             self.finish_held(211, &lines, Origin::Gateway);
         } else {
-            self.finish_held(code.value(), &held, Origin::Server);
+            self.finish_held(code.value(), held, Origin::Server);
         }
     }
 

@@ -195,7 +195,11 @@ impl Session {
             client: self.client.ip(),
             directory: self.place.directory.as_deref(),
             home: self.place.home.as_deref(),
-            renaming: self.place.renaming.as_ref().and_then(Option::as_deref),
+            renaming: self
+                .place
+                .renaming
+                .as_ref()
+                .and_then(|from| from.path.as_deref()),
             unix_time: self.now.unix_time,
         }
     }

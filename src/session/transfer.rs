@@ -73,6 +73,10 @@ pub(super) struct FinalReply {
 
 /// A transfer whose verb was forwarded.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own: each changes without the others"
+)]
 pub(super) struct Transfer {
     /// Which way.
     direction: Direction,

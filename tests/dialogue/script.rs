@@ -199,6 +199,10 @@ pub(crate) enum After {
 
 /// A whole conversation.
 #[derive(Clone, Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a header may say, each on its own"
+)]
 pub(crate) struct Script {
     /// The file, for messages.
     pub(crate) name: String,

@@ -18,7 +18,7 @@ from process import Daemon, Failed, tail
 from servers import HOSTS, Server
 from tap import Tap
 
-# Verbs whose refusal every client must survive (PROTOCOL: clients expect 502 for what a server lacks).
+# Verbs whose refusal every client must survive (RFC 2389 §3.2: clients expect 502 for what a server lacks).
 REFUSED = (
     "SYST", "FEAT", "OPTS", "CLNT", "SITE", "MLSD", "SIZE", "MDTM", "MFMT", "HELP", "LANG", "HOST", "EPSV", "EPRT",
 )  # fmt: skip

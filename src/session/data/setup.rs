@@ -209,26 +209,23 @@ impl Session {
     }
 
     /// The server answered its PASV, EPSV, PORT or EPRT.
-    pub(in crate::session) fn take_setup(&mut self, code: Code, held: Bytes, first: &Bytes) {
+    pub(in crate::session) fn take_setup(&mut self, code: Code, held: &Bytes, first: &Bytes) {
         let Some(setup) = self.setup() else { return };
         let Step::Asked(asked) = setup.step else {
             return;
         };
         if code.class() == 2 {
-            match self.server_endpoint(asked, code, first) {
-                Some(endpoint) => {
-                    self.data.server.endpoint = endpoint;
-                    self.server_prepared();
-                }
-                None => {
-                    self.note(Fact::ServerFault(ServerFault::BadAddress));
-                    self.drop_data(End::Reset);
-                    self.answer_head(425, "Can't open data connection.", Outcome::Forwarded);
-                }
+            if let Some(endpoint) = self.server_endpoint(asked, code, first) {
+                self.data.server.endpoint = endpoint;
+                self.server_prepared();
+            } else {
+                self.note(Fact::ServerFault(ServerFault::BadAddress));
+                self.drop_data(End::Reset);
+                self.answer_head(425, "Can't open data connection.", Outcome::Forwarded);
             }
         } else if !self.fall_back(asked, code) {
             self.drop_data(End::Reset);
-            self.finish_held(code.value(), &held, Origin::Server);
+            self.finish_held(code.value(), held, Origin::Server);
         }
     }
 

@@ -31,15 +31,14 @@ impl Session {
         };
         let done = reply.code.class() == 2;
         match transfer.relay {
-            Relay::Broken | Relay::Clean => self.complete(),
+            Relay::Waiting if done && transfer.cut.is_none() => self.settle_without_relay(),
+            Relay::Broken | Relay::Clean | Relay::Waiting => self.complete(),
             Relay::Running if done || transfer.refused => {}
             Relay::Running if transfer.cut.is_some() => self.reset_data(),
             Relay::Running => {
                 transfer.refused = true;
                 self.push(Action::Measure);
             }
-            Relay::Waiting if done && transfer.cut.is_none() => self.settle_without_relay(),
-            Relay::Waiting => self.complete(),
         }
     }
 
