@@ -13,6 +13,8 @@ pub(super) enum Timer {
     Greeting,
     /// The next command.
     Idle,
+    /// The report on a broken transfer whose client has ended.
+    LastWord,
     /// A login.
     Login,
     /// A local refusal's turn: it takes as long as a server's would.
@@ -27,11 +29,12 @@ pub(super) enum Timer {
 
 impl Timer {
     /// Every timer.
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
         Self::Command,
         Self::DataConnect,
         Self::Greeting,
         Self::Idle,
+        Self::LastWord,
         Self::Login,
         Self::Refusal,
         Self::Reply,

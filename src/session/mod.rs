@@ -418,6 +418,7 @@ impl Session {
                 );
             }
             Timer::Idle => self.goodbye(CloseReason::Limit, "Timeout: no command for too long."),
+            Timer::LastWord => self.client_vanished(),
             Timer::Login => self.goodbye(CloseReason::Limit, "Timeout: login not finished."),
             Timer::Refusal => self.answer_refused_password(),
             Timer::Reply if self.stands_in_for_abort_reply() => {}
@@ -443,6 +444,7 @@ impl Session {
             self.deadlines
                 .arm_once(Timer::Command, self.now.elapsed, timeout);
         }
+        self.bound_last_word();
         self.check();
     }
 

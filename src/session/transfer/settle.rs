@@ -1,11 +1,17 @@
 //! How a transfer comes to its end: the relay over, the final reply there, both sides settled.
 
+use std::time::Duration;
+
 use super::super::Action;
 use super::super::data::Endpoint;
 use super::super::deadline::Timer;
 use super::super::server::Abort;
 use super::super::{CloseReason, Direction, End, Fact, Leg, Origin, Outcome, RelayEnd, Session};
 use super::{Cut, FinalReply, Relay, SETTLING, Transfer};
+
+/// How long a client that has ended its control connection may still hear what became of its
+/// broken transfer: some servers never say it.
+const LAST_WORD: Duration = Duration::from_secs(5);
 
 impl Session {
     /// Moves the transfer on as far as what is known allows.
@@ -158,6 +164,20 @@ impl Session {
             self.await_reply();
         }
         self.settle();
+    }
+
+    /// Bounds the wait for the final reply to a broken transfer whose client has ended.
+    pub(in crate::session) fn bound_last_word(&mut self) {
+        let lacks_last_word = self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.cut.is_some() && transfer.final_reply.is_none());
+        if self.client_ended && lacks_last_word && !self.is_over() {
+            self.deadlines
+                .arm_once(Timer::LastWord, self.now.elapsed, LAST_WORD);
+        } else {
+            self.deadlines.disarm(Timer::LastWord);
+        }
     }
 
     /// Everything is known: the data connections end, then the final reply is sent.
