@@ -54,8 +54,10 @@ struct Wire {
 }
 
 impl Wire {
-    /// Of a connection.
-    const fn new(stream: TcpStream) -> Self {
+    /// Of a connection. What is sent first has arrived first, on whichever of them.
+    fn new(stream: TcpStream) -> Self {
+        // One that is broken already says so when it is used.
+        stream.set_nodelay(true).ok();
         Self {
             stream: Some(stream),
             unread: Vec::new(),

@@ -24,6 +24,10 @@ use crate::upstream::{Dialled, Fault};
 /// session that waits holds none.
 const READ_BYTES: usize = 8 * 1024;
 
+/// How often the server is read before the client's bytes are fed: more than its socket holds
+/// unless it never stops talking.
+const READS_BEFORE_CLIENT: usize = 128;
+
 /// Where events come from, beside orders and the deadline, which come first. Each has its turn
 /// to be looked at first, so that none starves the others.
 const SOURCES: [fn(&mut Driver, &mut Context<'_>) -> Poll<()>; 7] = [
@@ -173,11 +177,39 @@ impl Driver {
 
     /// Bytes of a control connection.
     fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>) {
+        if leg == Leg::Client {
+            self.hear_server_first();
+        }
         let now = self.clock.now();
         if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
             self.session.tell(Told::End(EndReason::Audit), now);
         } else {
             self.session.receive(leg, bytes.unwrap_or_default(), now);
+        }
+    }
+
+    /// What the server has said by now is older than the command that the client's bytes become,
+    /// and no reply to it (law L2).
+    fn hear_server_first(&mut self) {
+        let mut buffer = [0; READ_BYTES];
+        for _ in 0..READS_BEFORE_CLIENT {
+            if !self.may_read(Leg::Server) || !self.legs.server.is_open() {
+                break;
+            }
+            let (bytes, end) = self.legs.server.read_now(&mut buffer);
+            let now = self.clock.now();
+            if bytes > 0 {
+                let heard = buffer.get(..bytes).unwrap_or_default();
+                self.session.receive(Leg::Server, heard, now);
+                self.draw();
+            }
+            if let Some(end) = end {
+                self.session.ended(Leg::Server, end, now);
+                self.draw();
+            }
+            if bytes < READ_BYTES {
+                break;
+            }
         }
     }
 

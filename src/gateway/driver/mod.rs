@@ -266,9 +266,7 @@ impl Driver {
     /// Draws and does all that the session wants done, and tells it what that came to.
     fn perform(&mut self) {
         loop {
-            while let Some(action) = self.session.next_action() {
-                self.act(action);
-            }
+            self.draw();
             if !self.tell_next() {
                 break;
             }
@@ -279,6 +277,13 @@ impl Driver {
         self.release_held_end(now);
         if self.session.is_over() {
             self.wind_up(now);
+        }
+    }
+
+    /// Does all that the session wants done.
+    fn draw(&mut self) {
+        while let Some(action) = self.session.next_action() {
+            self.act(action);
         }
     }
 
