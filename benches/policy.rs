@@ -13,7 +13,7 @@ use bytes::Bytes;
 use divan::{Bencher, black_box};
 use ftpwarden::config;
 use ftpwarden::ftp::command::Command;
-use ftpwarden::policy::{Dialect, Judge, Query};
+use ftpwarden::policy::{Channels, Dialect, Judge, Query};
 
 fn main() {
     divan::main();
@@ -72,6 +72,7 @@ fn decide(bencher: Bencher<'_, '_>, count: usize, line: &'static [u8]) {
         home: None,
         renaming: None,
         unix_time: 1_800_000_000,
+        channels: Channels::default(),
     };
     bencher.bench_local(|| judge.decide(black_box(&query)));
 }
@@ -107,6 +108,7 @@ fn needs_directory(bencher: Bencher<'_, '_>, count: usize) {
         home: None,
         renaming: None,
         unix_time: 1_800_000_000,
+        channels: Channels::default(),
     };
     bencher.bench_local(|| judge.needs_directory(black_box(&query)));
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use divan::{Bencher, black_box};
 use ftpwarden::config;
 use ftpwarden::policy::{Dialect, Judge};
-use ftpwarden::session::{Action, Leg, Now, Profile, Session, Told};
+use ftpwarden::session::{Action, ClientTls, Leg, Now, Profile, ServerTls, Session, Told};
 
 fn main() {
     divan::main();
@@ -35,6 +35,8 @@ fn session() -> Session {
         greeting: None,
         limits: loaded.settings.session_limits.clone(),
         data_mode: upstream.data_mode,
+        client_tls: ClientTls::default(),
+        server_tls: ServerTls::default(),
         line_bytes: upstream.line_bytes,
         data_addresses: Vec::new(),
         secret_words: Vec::new(),

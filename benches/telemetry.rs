@@ -58,6 +58,7 @@ fn recorder(audit: Option<&str>) -> SessionRecorder {
         greeting: None,
         sessions: None,
         passive_ports: None,
+        tls: None,
         passive_address: Vec::new(),
     };
     let upstream = Upstream {
@@ -75,6 +76,7 @@ fn recorder(audit: Option<&str>) -> SessionRecorder {
         line_bytes: 510,
         path_bytes: 4096,
         connect_timeout: Duration::from_secs(5),
+        tls: None,
     };
     let settings = Settings {
         listeners: BTreeMap::from([("main".into(), Arc::new(listener))]),

@@ -20,4 +20,5 @@ pub mod session;
 pub mod settings;
 pub mod sys;
 pub mod telemetry;
+pub mod tls;
 pub mod upstream;

@@ -14,7 +14,8 @@ use ipnet::IpNet;
 
 use crate::ftp::command::Name;
 use crate::policy::judge::System;
-use crate::session::{DataMode, Limits};
+use crate::session::{ClientTls, DataMode, Limits, ServerTls};
+use crate::tls::options::{ClientOptions, ServerOptions};
 
 /// Everything that a running gateway obeys.
 #[derive(Debug)]
@@ -54,8 +55,31 @@ pub struct Listener {
     pub sessions: Option<usize>,
     /// The ports of data connections; any free port where absent.
     pub passive_ports: Option<RangeInclusive<u16>>,
+    /// Its TLS; None where AUTH is refused.
+    pub tls: Option<ListenerTls>,
     /// What 227 advertises: the entry of the longest prefix that holds the client.
     pub passive_address: Vec<(IpNet, Advertised)>,
+}
+
+/// `[listeners.NAME.tls]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct ListenerTls {
+    /// How TLS begins, and what a client must protect.
+    pub offer: ClientTls,
+    /// Certificates, versions, session reuse.
+    pub options: ServerOptions,
+}
+
+/// `[upstreams.NAME.tls]`.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UpstreamTls {
+    /// Explicit, implicit or as the client does; never off.
+    pub mode: ServerTls,
+    /// Trust, versions, session reuse.
+    pub options: ClientOptions,
+    /// Whether data of the server's that ends without `close_notify` is taken for whole: for old
+    /// servers that never send one.
+    pub tolerates_truncation: bool,
 }
 
 /// An address that 227 advertises.
@@ -100,6 +124,8 @@ pub struct Upstream {
     pub path_bytes: usize,
     /// How long a dial may take.
     pub connect_timeout: Duration,
+    /// Its TLS; None in clear.
+    pub tls: Option<UpstreamTls>,
 }
 
 /// `[admin]`.

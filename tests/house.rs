@@ -54,7 +54,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "relay",
-        modules: &["sys"],
+        modules: &["sys", "tls"],
         crates: &["tokio", "bytes", "rustix"],
     },
     Row {
@@ -63,8 +63,20 @@ const TABLE: &[Row] = &[
         crates: &["tokio", "thiserror"],
     },
     Row {
+        module: "tls",
+        modules: &["ftp"],
+        crates: &[
+            "rustls",
+            "rustls_native_certs",
+            "x509_parser",
+            "thiserror",
+            "tokio",
+            "arc_swap",
+        ],
+    },
+    Row {
         module: "settings",
-        modules: &["ftp", "policy", "session", "upstream"],
+        modules: &["ftp", "policy", "session", "tls", "upstream"],
         crates: &["ipnet", "bytes"],
     },
     Row {
@@ -93,6 +105,7 @@ const TABLE: &[Row] = &[
             "session",
             "policy",
             "relay",
+            "tls",
             "upstream",
             "sys",
             "settings",
@@ -126,7 +139,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "config",
-        modules: &["settings", "ftp", "policy", "session", "upstream"],
+        modules: &["settings", "ftp", "policy", "session", "tls", "upstream"],
         crates: &[
             "serde",
             "serde_json",
@@ -146,6 +159,7 @@ const TABLE: &[Row] = &[
             "session",
             "sys",
             "relay",
+            "tls",
             "upstream",
             "settings",
             "telemetry",

@@ -16,7 +16,8 @@ use crate::config::Loaded;
 use crate::ftp::command::Command;
 use crate::policy::{Dialect, Judge, RuleInfo};
 use crate::session::{
-    Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, Profile, RelayEnd, Session, Told,
+    Action, ClientTls, CommandRecord, Direction, Fact, Leg, Now, Outcome, Profile, RelayEnd,
+    ServerTls, Session, Told,
 };
 use crate::settings::{Listener, Upstream};
 
@@ -363,6 +364,11 @@ fn profile(loaded: &Loaded, listener: &Listener, upstream: &Upstream) -> Profile
         greeting: listener.greeting.clone(),
         limits: loaded.settings.session_limits.clone(),
         data_mode: upstream.data_mode,
+        client_tls: listener
+            .tls
+            .as_ref()
+            .map_or_else(ClientTls::default, |tls| tls.offer),
+        server_tls: ServerTls::Off,
         line_bytes: upstream.line_bytes,
         data_addresses: upstream.data_addresses.clone(),
         secret_words: audit.map(|audit| audit.secret.clone()).unwrap_or_default(),

@@ -77,6 +77,7 @@ pub(super) fn upstream(
         connect_timeout: section
             .one("connect_timeout", problems, value::duration)
             .map_or(Duration::from_secs(5), |timeout| timeout.value),
+        tls: None,
     };
     mentions.to_policies.extend(policy);
     let complete = address.is_some();

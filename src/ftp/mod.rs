@@ -16,4 +16,5 @@ mod foreign;
 pub mod line;
 pub mod misbehaviour;
 pub mod reply;
+pub mod security;
 pub mod verb;

@@ -121,6 +121,7 @@ mod tests {
             greeting: None,
             sessions,
             passive_ports: None,
+            tls: None,
             passive_address: Vec::new(),
         }
     }

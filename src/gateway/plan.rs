@@ -11,7 +11,7 @@ use std::sync::Arc;
 use super::StartError;
 use super::ports::Ports;
 use crate::policy::{Dialect, Judge, Policy, PolicySet};
-use crate::session::Profile;
+use crate::session::{ClientTls, Profile, ServerTls};
 use crate::settings::{Listener, Settings, Upstream};
 use crate::telemetry::Telemetry;
 
@@ -193,6 +193,11 @@ impl Plan {
             greeting: listener.greeting.clone(),
             limits: self.settings.session_limits.clone(),
             data_mode: upstream.data_mode,
+            client_tls: listener
+                .tls
+                .as_ref()
+                .map_or_else(ClientTls::default, |tls| tls.offer),
+            server_tls: upstream.tls.as_ref().map_or(ServerTls::Off, |tls| tls.mode),
             line_bytes: upstream.line_bytes,
             data_addresses: upstream.data_addresses.clone(),
             secret_words: audit.map_or_else(Vec::new, |audit| audit.secret.clone()),

@@ -16,6 +16,7 @@ use super::rule::{Asker, Near};
 use super::scene::Scene;
 use super::verdict::{Judgement, Permit, Reply, RuleId, Verdict};
 use crate::ftp::command::{Command, Name};
+use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::{Forward, Paths, Verb};
 
 /// The most wildcards and braces in one listing: servers have spent minutes on one line of them
@@ -73,6 +74,19 @@ pub struct Query<'a> {
     pub renaming: Option<&'a [u8]>,
     /// The time of day: seconds since 1970-01-01 UTC.
     pub unix_time: i64,
+    /// How the client's channels are protected.
+    pub channels: Channels<'a>,
+}
+
+/// How the channels of the client's leg are protected.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub struct Channels<'a> {
+    /// The version of TLS on the control connection; None in clear.
+    pub control: Option<TlsVersion>,
+    /// Whether PROT P is in force for data connections.
+    pub data: bool,
+    /// The subject of the certificate that the client proved to hold, as RFC 4514 text.
+    pub certificate: Option<&'a str>,
 }
 
 /// All that judges the commands of a session.

@@ -34,6 +34,6 @@ pub mod verdict;
 
 pub use chain::Policy;
 pub use compile::{PolicySet, RuleInfo, compile};
-pub use judge::{Dialect, Judge, Query, System};
+pub use judge::{Channels, Dialect, Judge, Query, System};
 pub use spec::{PolicySpec, Problem};
 pub use verdict::{Action, Judgement, Permit, Reply, RuleId, Verdict};

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::compile::{PolicySet, compile};
-use super::judge::{Dialect, Judge, Query, System};
+use super::judge::{Channels, Dialect, Judge, Query, System};
 use super::spec::{Consequence, Located, PolicySpec, Problem, RuleSpec, Severity, Span, Stance};
 use super::verdict::{Judgement, Verdict};
 use crate::ftp::command::{Command, Name};
@@ -334,6 +334,7 @@ impl Sitting {
             home: self.home.as_deref(),
             renaming: self.renaming.as_deref(),
             unix_time: self.unix_time,
+            channels: Channels::default(),
         };
         ask(&self.judge, &query)
     }

@@ -13,6 +13,8 @@ pub struct Limits {
     pub command_timeout: Duration,
     /// From a command sent to the end of its final reply; not while data moves.
     pub reply_timeout: Duration,
+    /// A TLS handshake of a control connection.
+    pub tls_handshake_timeout: Duration,
     /// Between commands; never while data moves.
     pub idle_timeout: Duration,
     /// From the transfer verb to both data connections; also from 227, or from PORT where the
@@ -37,6 +39,7 @@ impl Default for Limits {
             login_timeout: Duration::from_mins(1),
             command_timeout: Duration::from_secs(30),
             reply_timeout: Duration::from_mins(5),
+            tls_handshake_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_mins(15),
             data_connect_timeout: Duration::from_mins(1),
             transfer_idle_timeout: Duration::from_mins(5),

@@ -33,6 +33,7 @@ mod forward;
 mod invariant;
 pub mod limits;
 mod pipeline;
+pub mod protection;
 mod server;
 mod state;
 #[cfg(test)]
@@ -50,6 +51,8 @@ pub use event::{
 };
 pub use limits::Limits;
 use pipeline::Pipeline;
+use protection::Protection;
+pub use protection::{ClientTls, Require, Secured, ServerTls, TlsOffer};
 use server::{Abort, Incoming};
 use state::{Head, Phase};
 use transfer::{StatusOwed, Transfer};
@@ -70,6 +73,10 @@ pub struct Profile {
     pub limits: Limits,
     /// How data connections towards the server are made.
     pub data_mode: DataMode,
+    /// What the listener offers of TLS.
+    pub client_tls: ClientTls,
+    /// How the server's leg is protected.
+    pub server_tls: ServerTls,
     /// The longest line that the server is sent, CR LF included.
     pub line_bytes: usize,
     /// Further addresses of the server's data connections.
@@ -125,6 +132,8 @@ pub struct Session {
     early_bytes: usize,
     /// Preliminary replies that came while no command was in work.
     stray_preliminaries: u8,
+    /// How both legs are protected.
+    protection: Protection,
     /// Who the client is to the server.
     login: Login,
     /// What the server remembers between commands.
@@ -179,6 +188,7 @@ impl Session {
             abort_overdue: false,
             early_bytes: 0,
             stray_preliminaries: 0,
+            protection: Protection::default(),
             login: Login::default(),
             place: Place::default(),
             data: DataPair::new(canonical(local)),

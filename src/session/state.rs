@@ -201,6 +201,7 @@ impl Session {
                 .as_ref()
                 .and_then(|from| from.path.as_deref()),
             unix_time: self.now.unix_time,
+            channels: self.protection.channels(),
         }
     }
 

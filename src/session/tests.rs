@@ -46,6 +46,8 @@ fn fresh() -> Session {
         greeting: None,
         limits: Limits::default(),
         data_mode: DataMode::Match,
+        client_tls: ClientTls::default(),
+        server_tls: ServerTls::default(),
         line_bytes: 510,
         data_addresses: Vec::new(),
         secret_words: Vec::new(),

@@ -25,6 +25,7 @@ pub(super) fn listener(name: &str, upstream: &str) -> Arc<Listener> {
         greeting: Some("242-Hello.\r\n242 Bye.\r\n".into()),
         sessions: None,
         passive_ports: None,
+        tls: None,
         passive_address: Vec::new(),
     })
 }
@@ -46,6 +47,7 @@ pub(super) fn upstream(name: &str, host: &str) -> Arc<Upstream> {
         line_bytes: 510,
         path_bytes: 4096,
         connect_timeout: Duration::from_secs(5),
+        tls: None,
     })
 }
 

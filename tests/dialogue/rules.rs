@@ -5,7 +5,7 @@ use std::sync::Arc;
 use ftpwarden::config::diagnostic::Style;
 use ftpwarden::config::{self, Loaded};
 use ftpwarden::policy::{Dialect, Judge};
-use ftpwarden::session::Profile;
+use ftpwarden::session::{ClientTls, Profile, ServerTls};
 
 /// The lines of the tables that a test may say something in.
 #[derive(Clone, Debug, Default)]
@@ -69,6 +69,8 @@ pub(crate) fn of_session(loaded: &Loaded) -> (Profile, Judge) {
         greeting: listener.greeting.clone(),
         limits: loaded.settings.session_limits.clone(),
         data_mode: upstream.data_mode,
+        client_tls: ClientTls::default(),
+        server_tls: ServerTls::default(),
         line_bytes: upstream.line_bytes,
         data_addresses: upstream.data_addresses.clone(),
         secret_words: loaded

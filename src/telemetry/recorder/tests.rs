@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::{SessionRecorder, told_argument, told_verb};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
-use crate::policy::judge::{Dialect, Query, System};
+use crate::policy::judge::{Channels, Dialect, Query, System};
 use crate::policy::spec::{Located, Span, Stance};
 use crate::policy::{Judge, PolicySet, PolicySpec, Verdict, compile};
 use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, TransferOutcome};
@@ -520,6 +520,7 @@ fn judged(set: &PolicySet, line: &'static str) -> CommandRecord {
         home: None,
         renaming: None,
         unix_time: 0,
+        channels: Channels::default(),
     });
     let outcome = match judgement.verdict {
         Verdict::Forward(_) => Outcome::Forwarded,

@@ -1,0 +1,1 @@
+//! One TLS channel over a non-blocking socket.
