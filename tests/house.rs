@@ -81,7 +81,7 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "telemetry",
-        modules: &["ftp", "policy", "session", "relay", "settings"],
+        modules: &["ftp", "policy", "session", "relay", "settings", "tls"],
         crates: &[
             "bytes",
             "metrics",

@@ -14,10 +14,11 @@ use bytes::Bytes;
 use super::agreeable::{self, Server};
 use crate::config::Loaded;
 use crate::ftp::command::Command;
+use crate::ftp::security::TlsVersion;
 use crate::policy::{Dialect, Judge, RuleInfo};
 use crate::session::{
     Action, ClientTls, CommandRecord, Direction, Fact, Leg, Now, Outcome, Profile, RelayEnd,
-    ServerTls, Session, Told,
+    Secured, ServerTls, Session, Told,
 };
 use crate::settings::{Listener, Upstream};
 
@@ -311,6 +312,14 @@ impl<'a> Stage<'a> {
                     .push_back(Input::Said(Bytes::from_static(agreeable::GREETING)));
             }
             Action::Dial { leg, .. } => self.told(Told::Dialled(leg)),
+            Action::SecureData { leg, .. } => self.told(Told::DataSecured(leg)),
+            Action::StartTls(leg) => self.told(Told::Secured {
+                leg,
+                secured: Secured {
+                    version: TlsVersion::V1_3,
+                    subject: None,
+                },
+            }),
             Action::Offer { leg, .. } => {
                 let ip = match leg {
                     Leg::Client if !self.client.is_ipv4() => GATEWAY6,

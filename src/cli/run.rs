@@ -134,7 +134,10 @@ async fn serve(origin: Origin, loaded: Loaded, log: log::Handle) -> Result<(), R
                 Order::Reload => service.reload(),
                 Order::Reopen => service.telemetry.reopen(),
             },
-            () = heart.beat() => service.report(&heart, "in service"),
+            () = heart.beat() => {
+                service.report(&heart, "in service");
+                service.renew_tls();
+            }
         }
     }
     service.drain(&mut signals, &mut heart).await;
@@ -179,6 +182,8 @@ struct Service {
     admin: Option<Endpoints>,
     /// `limits.drain_timeout`.
     drain_timeout: Duration,
+    /// Why certificates that have changed were not taken over, as it was logged last.
+    stale_tls: Option<String>,
 }
 
 impl Service {
@@ -203,6 +208,7 @@ impl Service {
             telemetry,
             admin: None,
             drain_timeout: settings.limits.drain_timeout,
+            stale_tls: None,
         };
         service.admit(endpoints);
         service.announce(&settings);
@@ -283,6 +289,28 @@ impl Service {
         self.drain_timeout = settings.limits.drain_timeout;
         self.admit(endpoints);
         Ok(())
+    }
+
+    /// Takes over certificates and keys whose files have changed. A file that is being written is
+    /// looked at again with the next beat.
+    fn renew_tls(&mut self) {
+        let trouble = match self.gateway.renew_tls() {
+            Ok(false) => return,
+            Ok(true) => {
+                tracing::info!("certificates were read anew");
+                None
+            }
+            Err(error) => Some(error.to_string()),
+        };
+        if let Some(reason) = &trouble
+            && self.stale_tls != trouble
+        {
+            tracing::error!(
+                reason,
+                "certificates have changed and cannot be used: the former ones stay"
+            );
+        }
+        self.stale_tls = trouble;
     }
 
     /// Serves the admin endpoints as `change` has it.

@@ -35,6 +35,8 @@ pub enum ClientFault {
     LowPort,
     /// An argument that RFC 959 or its successors do not allow.
     BadArgument,
+    /// Bytes in clear behind an AUTH: somebody on the way may have put them there.
+    InjectedPlaintext,
 }
 
 /// What becomes of the session after a fault.
@@ -60,6 +62,7 @@ impl ClientFault {
             Self::EmptyLines => "empty_lines",
             Self::EndlessLine => "endless_line",
             Self::ForeignAddress => "foreign_address",
+            Self::InjectedPlaintext => "injected_plaintext",
             Self::LineTooLong => "line_too_long",
             Self::LowPort => "low_port",
             Self::Nul => "nul",
@@ -69,7 +72,7 @@ impl ClientFault {
     }
 
     /// Every fault, so that its counter can be created at zero.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::BadArgument,
         Self::BadVerb,
         Self::BareCr,
@@ -78,6 +81,7 @@ impl ClientFault {
         Self::EmptyLines,
         Self::EndlessLine,
         Self::ForeignAddress,
+        Self::InjectedPlaintext,
         Self::LineTooLong,
         Self::LowPort,
         Self::Nul,
@@ -94,6 +98,7 @@ impl ClientFault {
             }
             Self::LineTooLong => (500, "Command line too long.", Fate::Counted),
             Self::CrossProtocol => (500, "This is an FTP service.", Fate::Ends),
+            Self::InjectedPlaintext => (421, "Nothing may follow AUTH, closing.", Fate::Ends),
             Self::EmptyLines => (421, "Too many empty lines, closing.", Fate::Ends),
             Self::EndlessLine => (421, "Command line too long, closing.", Fate::Ends),
             Self::UnknownVerb => (502, "Command not implemented.", Fate::Counted),
@@ -135,18 +140,24 @@ pub enum ServerFault {
     WrongCode,
     /// A reply did not end in time.
     ReplyTimeout,
+    /// Bytes in clear behind its 234: somebody on the way may have put them there.
+    InjectedPlaintext,
+    /// It refused the TLS that the configuration demands.
+    TlsRefused,
 }
 
 impl ServerFault {
     /// Every fault, so that its counter can be created at zero.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 11] = [
         Self::BadAddress,
         Self::BadGreeting,
         Self::ForeignAddress,
+        Self::InjectedPlaintext,
         Self::LineTooLong,
         Self::NotAReply,
         Self::ReplyTimeout,
         Self::ReplyTooLong,
+        Self::TlsRefused,
         Self::Unsolicited,
         Self::WrongCode,
     ];
@@ -157,10 +168,12 @@ impl ServerFault {
             Self::BadAddress => "bad_address",
             Self::BadGreeting => "bad_greeting",
             Self::ForeignAddress => "foreign_address",
+            Self::InjectedPlaintext => "injected_plaintext",
             Self::LineTooLong => "line_too_long",
             Self::NotAReply => "not_a_reply",
             Self::ReplyTimeout => "reply_timeout",
             Self::ReplyTooLong => "reply_too_long",
+            Self::TlsRefused => "tls_refused",
             Self::Unsolicited => "unsolicited",
             Self::WrongCode => "wrong_code",
         }
@@ -173,7 +186,9 @@ impl ServerFault {
             | Self::LineTooLong
             | Self::ReplyTooLong
             | Self::BadGreeting
-            | Self::ReplyTimeout => Fate::Ends,
+            | Self::InjectedPlaintext
+            | Self::ReplyTimeout
+            | Self::TlsRefused => Fate::Ends,
             Self::Unsolicited | Self::BadAddress | Self::ForeignAddress | Self::WrongCode => {
                 Fate::Lives
             }

@@ -20,6 +20,10 @@ use super::offer::{Arrival, Offer};
 use crate::relay::Failure;
 use crate::session::End;
 use crate::sys::socket;
+use crate::tls::channel::Channel;
+use crate::tls::fault::HandshakeFault;
+use crate::tls::handshake::Handshake;
+use crate::tls::stream::Stream;
 
 /// How long an ended data connection waits for its peer's end: closing it with bytes unread would
 /// reset it.
@@ -46,8 +50,12 @@ pub(super) enum DataEvent {
     OfferReady(SocketAddr),
     /// The peer reset the connection.
     Reset,
+    /// The connection is under TLS.
+    Secured,
     /// Somebody else dialled the offer.
     Stranger,
+    /// Its handshake failed.
+    Unsecured(HandshakeFault),
 }
 
 /// How far a data connection has come.
@@ -61,7 +69,9 @@ enum Stage {
     /// There is none.
     None,
     /// It is there.
-    Open(Arc<TcpStream>, Failure),
+    Open(Stream, Failure),
+    /// It is there, and turning to TLS.
+    Securing(Arc<TcpStream>, Handshake),
 }
 
 /// The data connection of one leg.
@@ -70,14 +80,17 @@ pub(super) struct DataLeg {
     stage: Stage,
     /// TCP keepalive.
     keepalive: Duration,
+    /// An end without `close_notify` is taken for one.
+    tolerant: bool,
 }
 
 impl DataLeg {
     /// None yet.
-    pub(super) const fn new(keepalive: Duration) -> Self {
+    pub(super) const fn new(keepalive: Duration, tolerant: bool) -> Self {
         Self {
             stage: Stage::None,
             keepalive,
+            tolerant,
         }
     }
 
@@ -97,10 +110,32 @@ impl DataLeg {
     }
 
     /// The connection, if it is there.
-    pub(super) const fn stream(&self) -> Option<&Arc<TcpStream>> {
+    pub(super) const fn stream(&self) -> Option<&Stream> {
         match &self.stage {
             Stage::Open(stream, _) => Some(stream),
-            Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None => None,
+            Stage::Dialling(_)
+            | Stage::Listening(_)
+            | Stage::Naming(..)
+            | Stage::None
+            | Stage::Securing(..) => None,
+        }
+    }
+
+    /// Turns the connection to TLS with what `handshake` makes, or lets the handshake that waits
+    /// for the client's hello know whether it gets tickets.
+    pub(super) fn secure(&mut self, tickets: bool, handshake: impl FnOnce() -> Handshake) {
+        match std::mem::replace(&mut self.stage, Stage::None) {
+            Stage::Open(stream, _) => {
+                self.stage = Stage::Securing(Arc::clone(stream.socket()), handshake());
+            }
+            Stage::Securing(socket, mut waiting) => {
+                waiting.set_tickets(tickets);
+                self.stage = Stage::Securing(socket, waiting);
+            }
+            other
+            @ (Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None) => {
+                self.stage = other
+            }
         }
     }
 
@@ -113,6 +148,10 @@ impl DataLeg {
                 ready!(failure.poll(context));
                 self.stage = Stage::None;
                 Poll::Ready(DataEvent::Reset)
+            }
+            Stage::Securing(socket, handshake) => {
+                let result = ready!(handshake.poll(socket, context));
+                Poll::Ready(self.secured(result))
             }
             Stage::Dialling(dial) => {
                 let dialled = ready!(dial.as_mut().poll(context));
@@ -129,6 +168,21 @@ impl DataLeg {
                 let named = ready!(look_up.as_mut().poll(context));
                 Poll::Ready(self.named(named))
             }
+        }
+    }
+
+    /// A handshake is over. A connection that failed it is reset.
+    fn secured(&mut self, result: Result<Box<Channel>, HandshakeFault>) -> DataEvent {
+        let stage = std::mem::replace(&mut self.stage, Stage::None);
+        match (stage, result) {
+            (Stage::Securing(socket, _), Ok(channel)) => {
+                let failure = Failure::of(Arc::clone(&socket));
+                let stream = Stream::secured(socket, *channel, self.tolerant);
+                self.stage = Stage::Open(stream, failure);
+                DataEvent::Secured
+            }
+            (_, Err(fault)) => DataEvent::Unsecured(fault),
+            (_, Ok(_)) => DataEvent::Unsecured(HandshakeFault::Other),
         }
     }
 
@@ -162,7 +216,7 @@ impl DataLeg {
         socket::arm_reset(&stream).ok();
         let stream = Arc::new(stream);
         let failure = Failure::of(Arc::clone(&stream));
-        self.stage = Stage::Open(stream, failure);
+        self.stage = Stage::Open(Stream::clear(stream), failure);
     }
 
     /// Ends it, whatever its stage; returns what is to be lingered over.
@@ -170,6 +224,8 @@ impl DataLeg {
         let stage = std::mem::replace(&mut self.stage, Stage::None);
         match (stage, end) {
             (Stage::Open(stream, _), End::Fin) => {
+                stream.announce_end();
+                let stream = Arc::clone(stream.socket());
                 socket::finish(&*stream).ok()?;
                 Some(Fading {
                     stream,
@@ -232,7 +288,7 @@ mod tests {
 
     /// A data connection that is there, and its peer.
     async fn opened() -> (DataLeg, TcpStream) {
-        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let mut leg = DataLeg::new(Duration::from_mins(1), false);
         let (offer, address) = offer();
         leg.offer(offer);
         let peer = connect(address, None).await.unwrap();
@@ -245,8 +301,8 @@ mod tests {
     async fn a_fin_is_all_that_was_written_and_no_reset() {
         let (mut leg, mut peer) = opened().await;
         peer.write_all(b"never read").await.unwrap();
-        leg.stream().unwrap().try_write(b"all of it").ok();
-        leg.stream().unwrap().writable().await.unwrap();
+        leg.stream().unwrap().socket().try_write(b"all of it").ok();
+        leg.stream().unwrap().socket().writable().await.unwrap();
         let mut fading = leg.end(End::Fin, clock::instant()).unwrap();
         let mut read = Vec::new();
         peer.read_to_end(&mut read).await.unwrap();
@@ -268,7 +324,7 @@ mod tests {
     async fn a_reset_of_the_peer_is_told_and_a_fin_is_not() {
         let (mut leg, mut peer) = opened().await;
         peer.shutdown().await.unwrap();
-        leg.stream().unwrap().readable().await.unwrap();
+        leg.stream().unwrap().socket().readable().await.unwrap();
         let state = poll_fn(|context| Poll::Ready(leg.poll(false, context))).await;
         assert!(state.is_pending());
         socket::arm_reset(&peer).unwrap();
@@ -280,7 +336,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_connection_is_accepted_and_no_second() {
-        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let mut leg = DataLeg::new(Duration::from_mins(1), false);
         let (offer, address) = offer();
         leg.offer(offer);
         let _peer = connect(address, None).await.unwrap();
@@ -291,7 +347,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_without_an_address_fails_the_offer() {
-        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let mut leg = DataLeg::new(Duration::from_mins(1), false);
         let (first, address) = offer();
         leg.offer_named(
             first,
@@ -309,7 +365,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_dial_is_told() {
-        let mut leg = DataLeg::new(Duration::from_mins(1));
+        let mut leg = DataLeg::new(Duration::from_mins(1), false);
         leg.dial(Box::pin(async {
             Err(io::ErrorKind::ConnectionRefused.into())
         }));

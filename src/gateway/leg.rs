@@ -19,11 +19,16 @@ use tokio::time::Instant;
 
 use crate::session::End;
 use crate::sys::socket;
+use crate::tls::channel::Channel;
+use crate::tls::fault::HandshakeFault;
+use crate::tls::handshake::Handshake;
 
 /// How long an end waits for queued bytes to go out.
 const FLUSH: Duration = Duration::from_secs(10);
 /// How long it waits for the peer's end behind them.
 const LINGER: Duration = Duration::from_secs(2);
+/// How many bytes of several pieces make one TLS record.
+const RECORD_BYTES: usize = 16 * 1024;
 /// How many pieces one write takes.
 const PIECES: usize = 16;
 /// How many bytes of an ended connection are thrown away; who sends more is not waiting for our
@@ -39,6 +44,10 @@ pub(super) enum LegEvent {
     Progress,
     /// There may be bytes to read.
     Readable,
+    /// It is under TLS; told once.
+    Secured,
+    /// Its handshake failed; told once.
+    Unsecured(HandshakeFault),
 }
 
 /// What a read came to.
@@ -76,11 +85,22 @@ struct Piece {
     urgent: bool,
 }
 
+/// The protection of a control connection.
+enum Security {
+    /// In clear.
+    Clear,
+    /// Its handshake begins once the queue is out, or is under way.
+    Turning(Handshake),
+    /// Under TLS.
+    Tls(Box<Channel>),
+}
+
 /// One control connection.
-#[derive(Debug)]
 pub(super) struct ControlLeg {
     /// The connection, unless it is absent or closed.
     stream: Option<TcpStream>,
+    /// Its protection.
+    security: Security,
     /// How far it has come.
     stage: Stage,
     /// What is to be written.
@@ -104,6 +124,7 @@ impl ControlLeg {
     pub(super) const fn absent(stall_limit: Duration) -> Self {
         Self {
             stream: None,
+            security: Security::Clear,
             stage: Stage::Absent,
             queue: VecDeque::new(),
             queued: 0,
@@ -123,6 +144,28 @@ impl ControlLeg {
         }
     }
 
+    /// Turns it to TLS once what is queued is out.
+    pub(super) fn secure(&mut self, handshake: Handshake) {
+        if self.is_open() {
+            self.security = Security::Turning(handshake);
+        }
+    }
+
+    /// Writes `bytes` in clear to a peer whose handshake failed, if the socket takes them at once.
+    pub(super) fn say_in_clear(&self, bytes: &[u8]) {
+        if let Some(stream) = &self.stream {
+            stream.try_write(bytes).ok();
+        }
+    }
+
+    /// Its TLS, if it is under TLS.
+    pub(super) const fn channel(&self) -> Option<&Channel> {
+        match &self.security {
+            Security::Tls(channel) => Some(channel),
+            Security::Clear | Security::Turning(_) => None,
+        }
+    }
+
     /// Whether it is gone, or never came.
     pub(super) const fn is_closed(&self) -> bool {
         matches!(self.stage, Stage::Absent | Stage::Closed)
@@ -133,9 +176,15 @@ impl ControlLeg {
         matches!(self.stage, Stage::Open)
     }
 
-    /// How many bytes are still to be written.
-    pub(super) const fn queued(&self) -> usize {
-        self.queued
+    /// How many bytes are still to be written; under TLS, what the socket has not taken counts as
+    /// one.
+    pub(super) fn queued(&self) -> usize {
+        self.queued.saturating_add(usize::from(self.has_unsent()))
+    }
+
+    /// Whether TLS holds bytes that the socket has not taken.
+    fn has_unsent(&self) -> bool {
+        self.channel().is_some_and(Channel::has_unsent)
     }
 
     /// Queues bytes.
@@ -158,11 +207,19 @@ impl ControlLeg {
 
     /// Writes what the connection takes at once.
     pub(super) fn flush(&mut self, now: Instant) {
+        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() {
+            // The handshake writes for itself.
+            return;
+        }
         while let Some(stream) = &self.stream
-            && !self.queue.is_empty()
+            && (!self.queue.is_empty() || self.has_unsent())
         {
-            match write_once(stream, &self.queue) {
-                Ok(0) => self.give_up(),
+            let written = match &mut self.security {
+                Security::Clear | Security::Turning(_) => write_once(stream, &self.queue),
+                Security::Tls(channel) => write_secured(stream, channel, &self.queue),
+            };
+            match written {
+                Ok(0) if !self.queue.is_empty() => self.give_up(),
                 Ok(bytes) => self.written(bytes),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -172,7 +229,7 @@ impl ControlLeg {
                 Err(_) => self.give_up(),
             }
         }
-        if self.queue.is_empty() {
+        if self.queue.is_empty() && !self.has_unsent() {
             self.stalled = None;
             if matches!(self.stage, Stage::Flushing(_)) {
                 self.finish(now);
@@ -210,6 +267,9 @@ impl ControlLeg {
     /// Ends our side, now that the queue is out.
     fn finish(&mut self, now: Instant) {
         let ended = self.read_ended || self.broken;
+        if let (Security::Tls(channel), Some(stream)) = (&mut self.security, &self.stream) {
+            channel.close(|raw| stream.try_write(raw));
+        }
         let finished = self
             .stream
             .as_ref()
@@ -261,7 +321,25 @@ impl ControlLeg {
         let Some(stream) = &self.stream else {
             return Poll::Pending;
         };
-        if !self.queue.is_empty() && stream.poll_write_ready(context).is_ready() {
+        if self.queue.is_empty()
+            && self.stage == Stage::Open
+            && let Security::Turning(handshake) = &mut self.security
+        {
+            return handshake.poll(stream, context).map(|result| match result {
+                Ok(channel) => {
+                    self.security = Security::Tls(channel);
+                    LegEvent::Secured
+                }
+                Err(fault) => {
+                    // It is neither in clear nor under TLS: nothing more is said.
+                    self.give_up();
+                    self.read_ended = true;
+                    LegEvent::Unsecured(fault)
+                }
+            });
+        }
+        let waits = !self.queue.is_empty() || self.has_unsent();
+        if waits && stream.poll_write_ready(context).is_ready() {
             self.flush(now);
             return Poll::Ready(LegEvent::Progress);
         }
@@ -269,7 +347,11 @@ impl ControlLeg {
             return Poll::Pending;
         }
         match self.stage {
+            Stage::Open if matches!(self.security, Security::Turning(_)) => Poll::Pending,
             Stage::Open if may_read => {
+                if self.channel().is_some_and(Channel::has_unread) {
+                    return Poll::Ready(LegEvent::Readable);
+                }
                 ready!(stream.poll_read_ready(context)).ok();
                 Poll::Ready(LegEvent::Readable)
             }
@@ -291,7 +373,11 @@ impl ControlLeg {
         let Some(stream) = &self.stream else {
             return Read::Nothing;
         };
-        let result = stream.try_read(buffer);
+        let result = match &mut self.security {
+            Security::Clear => stream.try_read(buffer),
+            Security::Turning(_) => return Read::Nothing,
+            Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
+        };
         self.take(result)
     }
 
@@ -303,7 +389,13 @@ impl ControlLeg {
             && let Some(stream) = &self.stream
             && let Some(rest @ [_, ..]) = buffer.get_mut(filled..)
         {
-            let result = socket::receive_now(stream, rest);
+            let result = match &mut self.security {
+                Security::Clear => socket::receive_now(stream, rest),
+                Security::Turning(_) => break,
+                Security::Tls(channel) => {
+                    channel.read(|raw| socket::receive_now(stream, raw), rest)
+                }
+            };
             match self.take(result) {
                 Read::Bytes(bytes) => filled = filled.saturating_add(bytes),
                 Read::Ended(end) => return (filled, Some(end)),
@@ -329,6 +421,11 @@ impl ControlLeg {
             {
                 Read::Nothing
             }
+            // Clients rarely announce the end of their control connection: nothing is lost by it.
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.read_ended = true;
+                Read::Ended(if self.broken { End::Reset } else { End::Fin })
+            }
             Err(_) => {
                 self.read_ended = true;
                 self.give_up();
@@ -340,7 +437,9 @@ impl ControlLeg {
     /// Throws away what comes behind our own end.
     fn discard(&mut self) {
         let mut buffer = [0; 8192];
-        match self.read(&mut buffer) {
+        let Some(stream) = &self.stream else { return };
+        let result = stream.try_read(&mut buffer);
+        match self.take(result) {
             Read::Nothing => return,
             Read::Ended(_) => {}
             Read::Bytes(bytes) => {
@@ -400,6 +499,30 @@ fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>) -> io::Result<usize> 
         count = count.saturating_add(1);
     }
     stream.try_write_vectored(slices.get(..count).unwrap_or_default())
+}
+
+/// One write under TLS of what stands first in `queue`; 0 where that was only what had been held.
+///
+/// # Errors
+/// As of a write.
+fn write_secured(
+    stream: &TcpStream,
+    channel: &mut Channel,
+    queue: &VecDeque<Piece>,
+) -> io::Result<usize> {
+    let mut write = |raw: &[u8]| stream.try_write(raw);
+    // Replies that wait together leave in one record and one segment.
+    let together: usize = queue.iter().map(|piece| piece.bytes.len()).sum();
+    match queue.front() {
+        None => channel.flush(write).map(|()| 0),
+        Some(piece) if queue.len() == 1 || together > RECORD_BYTES => {
+            channel.write(&mut write, &piece.bytes)
+        }
+        Some(_) => {
+            let pieces: Vec<&[u8]> = queue.iter().map(|piece| piece.bytes.as_ref()).collect();
+            channel.write(&mut write, &pieces.concat())
+        }
+    }
 }
 
 /// `limit` after `now`; a limit beyond what the clock can tell is a year.

@@ -34,6 +34,7 @@ use crate::relay::Pool;
 use crate::settings::Settings;
 use crate::sys::{rlimit, socket};
 use crate::telemetry::Telemetry;
+use crate::tls::load::LoadFault;
 use crate::upstream::Resolver;
 use admission::Admission;
 use listener::Entrance;
@@ -70,6 +71,14 @@ pub enum StartError {
     /// Telemetry does not take the configuration over.
     #[error("the audit file cannot be opened: {0}")]
     Telemetry(#[source] io::Error),
+    /// TLS cannot be had as it is configured.
+    #[error("`{section}`: {source}")]
+    Tls {
+        /// The listener or the upstream.
+        section: Arc<str>,
+        /// Why.
+        source: LoadFault,
+    },
     /// An upstream is not there.
     #[error("listener `{listener}` is in front of the upstream `{upstream}`, which does not exist")]
     Upstream {
@@ -183,9 +192,28 @@ impl Gateway {
             }),
             doors: Mutex::new(BTreeMap::new()),
         };
-        gateway.shared.orders.borrow().plan.announce();
+        gateway
+            .shared
+            .orders
+            .borrow()
+            .plan
+            .announce(&gateway.shared.telemetry);
         gateway.open(&mut gateway.doors(), bound);
         Ok(gateway)
+    }
+
+    /// Reads the files of TLS anew where one of them has changed; whether one had. New sessions
+    /// meet what was read, live ones keep theirs.
+    ///
+    /// # Errors
+    /// What is there cannot be used: the former certificates stay in force.
+    pub fn renew_tls(&self) -> Result<bool, StartError> {
+        let plan = Arc::clone(&self.shared.orders.borrow().plan);
+        if !plan.has_stale_tls() {
+            return Ok(false);
+        }
+        self.reload(Arc::clone(&plan.settings), Arc::clone(&plan.policies))?;
+        Ok(true)
     }
 
     /// Takes over a new configuration. New listeners are bound before anything is changed;
@@ -218,7 +246,7 @@ impl Gateway {
         self.shared
             .orders
             .send_modify(|orders| orders.plan = Arc::clone(&plan));
-        plan.announce();
+        plan.announce(telemetry);
         if orders.stage == Stage::Running {
             self.open(&mut doors, bound);
         }

@@ -14,6 +14,8 @@ use crate::policy::{Dialect, Judge, Policy, PolicySet};
 use crate::session::{ClientTls, Profile, ServerTls};
 use crate::settings::{Listener, Settings, Upstream};
 use crate::telemetry::Telemetry;
+use crate::tls::client::Connector;
+use crate::tls::server::Acceptor;
 
 /// What one socket listens for. Sockets with a fixed port are the same whatever listener they
 /// belong to; port 0 is a new one each time.
@@ -85,6 +87,10 @@ pub(super) struct Route {
     pub(super) judge: Arc<Judge>,
     /// By which policies.
     pub(super) bench: Bench,
+    /// Its TLS towards clients.
+    pub(super) acceptor: Option<Arc<Acceptor>>,
+    /// Its TLS towards the server.
+    pub(super) connector: Option<Arc<Connector>>,
     /// The ports of data connections from the client.
     pub(super) passive: Arc<Ports>,
     /// The ports of data connections from the server.
@@ -143,10 +149,22 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan is in force: says how many ports there are.
-    pub(super) fn announce(&self) {
+    /// The plan is in force: says how many ports there are, and when certificates expire.
+    pub(super) fn announce(&self, telemetry: &Telemetry) {
         for route in self.routes.values() {
             route.passive.announce();
+            let certificates = route
+                .acceptor
+                .iter()
+                .flat_map(|acceptor| acceptor.certificates());
+            for certificate in certificates {
+                let path = certificate.path.to_string_lossy();
+                telemetry.certificate_expiry(
+                    &route.listener.name,
+                    &path,
+                    certificate.not_after_unix,
+                );
+            }
         }
     }
 
@@ -175,7 +193,25 @@ impl Plan {
                 listener: Arc::clone(&listener.name),
                 policy,
             })?;
+        let acceptor = listener.tls.as_ref().map(|tls| {
+            Acceptor::load(&tls.options)
+                .map(Arc::new)
+                .map_err(|source| StartError::Tls {
+                    section: Arc::clone(&listener.name),
+                    source,
+                })
+        });
+        let connector = upstream.tls.as_ref().map(|tls| {
+            Connector::load(&tls.options)
+                .map(Arc::new)
+                .map_err(|source| StartError::Tls {
+                    section: Arc::clone(&upstream.name),
+                    source,
+                })
+        });
         Ok(Route {
+            acceptor: acceptor.transpose()?,
+            connector: connector.transpose()?,
             profile: Arc::new(self.profile(listener, upstream)),
             judge,
             bench,
@@ -224,6 +260,16 @@ impl Plan {
                 },
                 |route| Arc::clone(&route.active),
             )
+    }
+
+    /// Whether a file that TLS was built from is not as it was.
+    pub(super) fn has_stale_tls(&self) -> bool {
+        self.routes.values().any(|route| {
+            let accepts = route.acceptor.as_ref();
+            let connects = route.connector.as_ref();
+            accepts.is_some_and(|acceptor| acceptor.has_changed())
+                || connects.is_some_and(|connector| connector.has_changed())
+        })
     }
 
     /// The route of the listener that a socket serves.

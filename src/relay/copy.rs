@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use tokio::net::TcpStream;
-
 use super::pool::{Buffer, Pool};
-use super::{Ending, Step, is_transient};
+use super::{Ending, Step};
+use crate::tls::stream::Stream;
 
 /// A buffer and what of it is still to be written.
 pub(super) struct Copy {
@@ -16,6 +15,8 @@ pub(super) struct Copy {
     start: usize,
     /// Behind the last byte to be written.
     end: usize,
+    /// The source has ended in order.
+    ended: bool,
 }
 
 impl Copy {
@@ -35,6 +36,7 @@ impl Copy {
             buffer,
             start: 0,
             end: 0,
+            ended: false,
         }
     }
 
@@ -46,33 +48,32 @@ impl Copy {
     /// Reads if nothing is held, then writes once.
     pub(super) fn poll_step(
         &mut self,
-        source: &TcpStream,
-        sink: &TcpStream,
+        source: &Stream,
+        sink: &Stream,
         context: &mut Context<'_>,
     ) -> Poll<Step> {
         while self.held() == 0 {
-            if ready!(source.poll_read_ready(context)).is_err() {
-                return Poll::Ready(Step::Over(Ending::SourceBroke));
+            if !self.ended {
+                match ready!(source.poll_read(context, self.buffer.bytes_mut())) {
+                    Ok(0) => self.ended = true,
+                    Ok(bytes) => (self.start, self.end) = (0, bytes),
+                    Err(_) => return Poll::Ready(Step::Over(Ending::SourceBroke)),
+                }
             }
-            match source.try_read(self.buffer.bytes_mut()) {
-                Ok(0) => return Poll::Ready(Step::Over(Ending::Source)),
-                Ok(bytes) => (self.start, self.end) = (0, bytes),
-                Err(error) if is_transient(&error) => {}
-                Err(_) => return Poll::Ready(Step::Over(Ending::SourceBroke)),
+            if self.ended {
+                let ending = match ready!(sink.poll_flush(context)) {
+                    Ok(()) => Ending::Source,
+                    Err(_) => Ending::SinkBroke,
+                };
+                return Poll::Ready(Step::Over(ending));
             }
         }
-        loop {
-            if ready!(sink.poll_write_ready(context)).is_err() {
-                return Poll::Ready(Step::Over(Ending::SinkBroke));
-            }
-            match sink.try_write(self.buffer.slice(self.start, self.end)) {
-                Ok(0) => return Poll::Ready(Step::Over(Ending::SinkBroke)),
-                Ok(bytes) => {
-                    self.start = self.start.saturating_add(bytes);
-                    return Poll::Ready(Step::Moved(bytes));
-                }
-                Err(error) if is_transient(&error) => {}
-                Err(_) => return Poll::Ready(Step::Over(Ending::SinkBroke)),
+        let bytes = self.buffer.slice(self.start, self.end);
+        match ready!(sink.poll_write(context, bytes)) {
+            Ok(0) | Err(_) => Poll::Ready(Step::Over(Ending::SinkBroke)),
+            Ok(bytes) => {
+                self.start = self.start.saturating_add(bytes);
+                Poll::Ready(Step::Moved(bytes))
             }
         }
     }

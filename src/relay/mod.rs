@@ -1,7 +1,7 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
 //! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
-//! splices. It never spawns, never sets a timer and holds at most one buffer or one pipe of bytes:
+//! splices, unless one of its sides is under TLS. It never spawns, never sets a timer and holds at most one buffer or one pipe of bytes:
 //! a sink that takes nothing stops the source. Must not know FTP or why a transfer runs.
 
 mod copy;
@@ -24,6 +24,8 @@ use tokio::net::TcpStream;
 use copy::Copy;
 pub use pool::Pool;
 use splice::Splice;
+
+use crate::tls::stream::Stream;
 
 /// From this many bytes on a transfer is worth a pipe, or a large buffer.
 const LONG_BYTES: u64 = 256 * 1024;
@@ -73,9 +75,9 @@ impl Engine {
 /// One running relay.
 pub struct Relay {
     /// Where bytes come from.
-    source: Arc<TcpStream>,
+    source: Stream,
     /// Where they go.
-    sink: Arc<TcpStream>,
+    sink: Stream,
     /// Completes when the sink breaks, also while the source is idle.
     sink_failure: Failure,
     /// How.
@@ -92,14 +94,9 @@ pub struct Relay {
 
 impl Relay {
     /// A relay from `source` to `sink` that adds what it moves to `counter`.
-    pub fn new(
-        source: Arc<TcpStream>,
-        sink: Arc<TcpStream>,
-        pool: Arc<Pool>,
-        counter: Arc<AtomicU64>,
-    ) -> Self {
+    pub fn new(source: Stream, sink: Stream, pool: Arc<Pool>, counter: Arc<AtomicU64>) -> Self {
         Self {
-            sink_failure: Failure::of(Arc::clone(&sink)),
+            sink_failure: Failure::of(Arc::clone(sink.socket())),
             engine: Engine::Copy(Copy::new(&pool)),
             upgradable: true,
             source,
@@ -117,7 +114,7 @@ impl Relay {
 
     /// Whether bytes were read that the sink has not taken.
     pub fn holds_bytes(&self) -> bool {
-        self.engine.held() > 0
+        self.engine.held() > 0 || self.sink.has_unsent()
     }
 
     /// Moves what can be moved; ready when it is over. Not to be polled after that.
@@ -143,7 +140,9 @@ impl Relay {
     fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
         match &mut self.engine {
             Engine::Copy(copy) => copy.poll_step(&self.source, &self.sink, context),
-            Engine::Splice(splice) => splice.poll_step(&self.source, &self.sink, context),
+            Engine::Splice(splice) => {
+                splice.poll_step(self.source.socket(), self.sink.socket(), context)
+            }
         }
     }
 
@@ -154,8 +153,13 @@ impl Relay {
         self.counter.fetch_add(bytes, Ordering::Relaxed);
         if self.upgradable && self.moved >= LONG_BYTES && self.engine.held() == 0 {
             self.upgradable = false;
-            self.engine = Splice::new(&self.pool)
-                .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
+            let splice = if self.source.is_clear() && self.sink.is_clear() {
+                Splice::new(&self.pool)
+            } else {
+                None
+            };
+            self.engine =
+                splice.map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
         }
     }
 }

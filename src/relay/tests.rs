@@ -35,7 +35,12 @@ impl Bench {
         let (sink, reader) = pair().await;
         let pool = Arc::default();
         let counter = Arc::new(AtomicU64::new(0));
-        let relay = Relay::new(Arc::new(source), Arc::new(sink), pool, Arc::clone(&counter));
+        let relay = Relay::new(
+            Stream::clear(Arc::new(source)),
+            Stream::clear(Arc::new(sink)),
+            pool,
+            Arc::clone(&counter),
+        );
         Self {
             writer,
             reader,

@@ -24,6 +24,8 @@ pub(super) enum Endpoint {
     Listening,
     /// There is none.
     None,
+    /// It is there, and turning to TLS.
+    Securing,
     /// It is to be dialled there.
     Target(SocketAddr),
 }
@@ -117,7 +119,11 @@ impl Session {
     pub(super) fn data_opened(&mut self, leg: Leg) {
         let expected = match self.data.leg(leg).endpoint {
             Endpoint::Dialling | Endpoint::Listening => true,
-            Endpoint::Connected | Endpoint::Failed | Endpoint::None | Endpoint::Target(_) => false,
+            Endpoint::Connected
+            | Endpoint::Failed
+            | Endpoint::None
+            | Endpoint::Securing
+            | Endpoint::Target(_) => false,
         };
         if !expected {
             self.push(Action::EndData {
@@ -126,15 +132,66 @@ impl Session {
             });
             return;
         }
-        self.data.leg_mut(leg).endpoint = Endpoint::Connected;
         self.note_data(leg, DataOutcome::Opened);
+        if self.protection.is_data_private(leg) {
+            self.data.leg_mut(leg).endpoint = Endpoint::Securing;
+            self.push_secure_data(leg);
+        } else {
+            self.data.leg_mut(leg).endpoint = Endpoint::Connected;
+        }
         if leg == Leg::Client {
             // The server is to see what a direct client would show it, and some wait only two
             // seconds after their 229.
             self.dial_server();
-            if self.transfer.is_none() && self.data.server.endpoint != Endpoint::Listening {
-                self.deadlines.disarm(Timer::DataConnect);
-            }
+            self.rest_from_offer();
+        }
+        self.settle();
+    }
+
+    /// Stops the timer of an offer that was taken, until the transfer verb comes.
+    fn rest_from_offer(&mut self) {
+        if self.transfer.is_none()
+            && self.data.client.endpoint == Endpoint::Connected
+            && self.data.server.endpoint != Endpoint::Listening
+        {
+            self.deadlines.disarm(Timer::DataConnect);
+        }
+    }
+
+    /// Turns a data connection to TLS.
+    fn push_secure_data(&mut self, leg: Leg) {
+        let direction = self.transfer.as_ref().map(|transfer| transfer.direction());
+        self.push(Action::SecureData { leg, direction });
+    }
+
+    /// The transfer verb is there: the client's data connection learns which way bytes will go.
+    pub(super) fn direct_handshake(&mut self) {
+        if self.data.client.endpoint == Endpoint::Securing {
+            self.push_secure_data(Leg::Client);
+        }
+    }
+
+    /// A data connection is under TLS.
+    pub(super) fn data_secured(&mut self, leg: Leg) {
+        if self.data.leg(leg).endpoint != Endpoint::Securing {
+            return;
+        }
+        self.data.leg_mut(leg).endpoint = Endpoint::Connected;
+        self.rest_from_offer();
+        self.settle();
+    }
+
+    /// The handshake of a data connection failed (RFC 4217 §10.2).
+    pub(super) fn data_unsecured(&mut self, leg: Leg) {
+        if self.data.leg(leg).endpoint != Endpoint::Securing {
+            return;
+        }
+        self.data.leg_mut(leg).endpoint = Endpoint::Failed;
+        self.note_data(leg, DataOutcome::Failed);
+        if self.transfer.is_some() {
+            self.cut_unprotected(leg);
+        } else {
+            self.drop_data(End::Reset);
         }
         self.settle();
     }
@@ -168,7 +225,10 @@ impl Session {
 
     /// A data connection was reset before anything was relayed: the other side is shown the same.
     pub(super) fn data_reset(&mut self, leg: Leg) {
-        if self.data.leg(leg).endpoint != Endpoint::Connected {
+        if !matches!(
+            self.data.leg(leg).endpoint,
+            Endpoint::Connected | Endpoint::Securing
+        ) {
             return;
         }
         if self.transfer.is_none() {
@@ -191,7 +251,7 @@ impl Session {
         for leg in [Leg::Client, Leg::Server] {
             if matches!(
                 self.data.leg(leg).endpoint,
-                Endpoint::Dialling | Endpoint::Listening
+                Endpoint::Dialling | Endpoint::Listening | Endpoint::Securing
             ) {
                 self.note_data(leg, DataOutcome::Timeout);
             }

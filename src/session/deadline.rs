@@ -11,6 +11,8 @@ pub(super) enum Timer {
     DataConnect,
     /// The greeting.
     Greeting,
+    /// The TLS handshake of a control connection.
+    Handshake,
     /// The next command.
     Idle,
     /// The report on a broken transfer whose client has ended.
@@ -29,10 +31,11 @@ pub(super) enum Timer {
 
 impl Timer {
     /// Every timer.
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Command,
         Self::DataConnect,
         Self::Greeting,
+        Self::Handshake,
         Self::Idle,
         Self::LastWord,
         Self::Login,

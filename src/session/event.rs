@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::protection::Secured;
 use crate::ftp::address::{self, Family};
 use crate::ftp::verb::Verb;
 use crate::policy::{Judge, Permit};
@@ -106,7 +107,9 @@ pub enum DataMode {
 pub enum OwnCommand {
     /// ABOR as RFC 959 §4.1.3 has it: Telnet IP, Synch with urgent data, then the line.
     Abort,
-    /// ABOR as a plain line, for a transfer whose data connection is gone: Pure-FTPd then answers
+    /// AUTH TLS (RFC 4217 §4).
+    AuthTls,
+    /// ABOR as a plain line: under TLS, which has no urgent data, and for a transfer whose data connection is gone: Pure-FTPd then answers
     /// no other form.
     AbortPlain,
     /// EPRT with an address of the gateway's.
@@ -115,8 +118,14 @@ pub enum OwnCommand {
     Epsv,
     /// PASV.
     Pasv,
+    /// PBSZ 0 (RFC 4217 §8).
+    Pbsz,
     /// PORT with an IPv4 address of the gateway's.
     Port(SocketAddr),
+    /// PROT C.
+    ProtClear,
+    /// PROT P.
+    ProtPrivate,
     /// PWD, to learn the working directory.
     Pwd,
     /// REST 0, to take back an offset whose transfer was refused.
@@ -128,13 +137,17 @@ impl OwnCommand {
     pub fn line(&self) -> Bytes {
         match self {
             Self::Abort | Self::AbortPlain => Bytes::from_static(b"ABOR\r\n"),
+            Self::AuthTls => Bytes::from_static(b"AUTH TLS\r\n"),
             Self::Eprt(address) => address::render_eprt(*address),
             Self::Epsv => Bytes::from_static(b"EPSV\r\n"),
             Self::Pasv => Bytes::from_static(b"PASV\r\n"),
+            Self::Pbsz => Bytes::from_static(b"PBSZ 0\r\n"),
             // An IPv6 address has no PORT form; EPRT says the same.
             Self::Port(address) => {
                 address::render_port(*address).unwrap_or_else(|| address::render_eprt(*address))
             }
+            Self::ProtClear => Bytes::from_static(b"PROT C\r\n"),
+            Self::ProtPrivate => Bytes::from_static(b"PROT P\r\n"),
             Self::Pwd => Bytes::from_static(b"PWD\r\n"),
             Self::RestZero => Bytes::from_static(b"REST 0\r\n"),
         }
@@ -148,10 +161,14 @@ impl OwnCommand {
             // FF F4 in band, FF urgent, F2 in band: the form that every server measured takes.
             Self::Abort => Some(&[0xFF, 0xF4, 0xFF, 0xF2]),
             Self::AbortPlain
+            | Self::AuthTls
             | Self::Eprt(_)
             | Self::Epsv
             | Self::Pasv
+            | Self::Pbsz
             | Self::Port(_)
+            | Self::ProtClear
+            | Self::ProtPrivate
             | Self::Pwd
             | Self::RestZero => None,
         }
@@ -201,6 +218,19 @@ pub enum Action {
     Relay(Direction),
     /// Write reply bytes to the client.
     Reply(Bytes),
+    /// Turn a data connection that is there to TLS: towards the client as its server, whoever
+    /// dialled, and towards the server as its client (RFC 4217 §7). Answered by
+    /// [`Told::DataSecured`] or [`Told::DataUnsecured`]. Said again for the client's while its
+    /// hello has not come, once it is known which way the bytes go.
+    SecureData {
+        /// Whose.
+        leg: Leg,
+        /// Which way the bytes go, where that is known.
+        direction: Option<Direction>,
+    },
+    /// Turn a control connection to TLS once what was written to it is out; nothing is read from
+    /// it in clear any more. Answered by [`Told::Secured`] or [`Told::Unsecured`].
+    StartTls(Leg),
 }
 
 impl fmt::Debug for Action {
@@ -222,6 +252,10 @@ impl fmt::Debug for Action {
             Self::Offer { leg, family } => write!(formatter, "Offer({leg:?}, {family:?})"),
             Self::Relay(direction) => write!(formatter, "Relay({direction:?})"),
             Self::Reply(bytes) => write!(formatter, "Reply({bytes:?})"),
+            Self::SecureData { leg, direction } => {
+                write!(formatter, "SecureData({leg:?}, {direction:?})")
+            }
+            Self::StartTls(leg) => write!(formatter, "StartTls({leg:?})"),
         }
     }
 }
@@ -273,6 +307,10 @@ pub enum Told {
     ConnectFailed(ConnectFailure),
     /// A data connection that is not being relayed was reset by its peer.
     DataReset(Leg),
+    /// A data connection is under TLS.
+    DataSecured(Leg),
+    /// Its handshake failed, or did not resume the session that it had to.
+    DataUnsecured(Leg),
     /// A dial for a data connection succeeded.
     Dialled(Leg),
     /// It failed, or nobody answered in time.
@@ -306,6 +344,15 @@ pub enum Told {
         /// How.
         end: RelayEnd,
     },
+    /// A control connection is under TLS.
+    Secured {
+        /// Which.
+        leg: Leg,
+        /// What was agreed on.
+        secured: Secured,
+    },
     /// Somebody else dialled the listener and was reset.
     StrangerRefused(Leg),
+    /// The TLS handshake of a control connection failed.
+    Unsecured(Leg),
 }

@@ -10,7 +10,7 @@ use super::{Action, DataForm, End, Outcome, OwnCommand, Session};
 use crate::ftp::address::{self, AddressFault, Epsv, Family};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::ClientFault;
-use crate::ftp::verb::{self, Argument, Verb};
+use crate::ftp::verb::{self, Argument, Data, Verb};
 use crate::policy::Permit;
 
 impl Session {
@@ -21,6 +21,18 @@ impl Session {
             self.answer_invalid(head, fault);
             return;
         }
+        let sets_up = head
+            .command
+            .row()
+            .is_some_and(|row| row.data == Data::Setup);
+        let head = if sets_up {
+            match self.protect_data(head) {
+                Some(head) => head,
+                None => return,
+            }
+        } else {
+            head
+        };
         let Some(verb) = head.command.name.canonical() else {
             self.send(head, permit);
             return;

@@ -26,6 +26,14 @@ mod checked {
             match self.phase {
                 Phase::Closed => self.check_closed(),
                 Phase::Serving => self.check_serving(),
+                Phase::Connecting if self.protection.is_turning() => assert!(
+                    self.deadlines.runs(Timer::Handshake),
+                    "nothing bounds the handshake"
+                ),
+                Phase::Securing => assert!(
+                    self.deadlines.runs(Timer::Handshake) || self.deadlines.runs(Timer::Reply),
+                    "nothing bounds the server's protection"
+                ),
                 Phase::Connecting | Phase::Greeting => {
                     assert!(
                         self.head.is_none(),
@@ -89,6 +97,10 @@ mod checked {
             );
             match self.head.as_ref().map(|head| &head.stage) {
                 None if self.abort == Abort::Sent => {}
+                None if self.protection.is_turning() => assert!(
+                    self.deadlines.runs(Timer::Handshake),
+                    "nothing bounds the handshake"
+                ),
                 None => {
                     assert!(self.pipeline.is_empty(), "nobody works on the queue");
                     assert!(
@@ -104,6 +116,10 @@ mod checked {
                     );
                 }
                 Some(Stage::Preparing(setup)) if !setup.awaits_reply() => {}
+                Some(Stage::Protecting) => assert!(
+                    replies || self.deadlines.runs(Timer::Handshake),
+                    "nothing bounds the server's protection"
+                ),
                 Some(
                     Stage::Forwarded | Stage::Learning | Stage::Preparing(_) | Stage::TakingBack(_),
                 ) => assert!(replies, "nothing bounds a reply"),

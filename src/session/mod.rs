@@ -158,7 +158,7 @@ pub struct Session {
 
 impl Session {
     /// A session of `client`, who reached the gateway at `local`. Its first action is
-    /// [`Action::Connect`].
+    /// [`Action::Connect`], behind TLS where the listener begins with it.
     pub fn new(
         profile: Arc<Profile>,
         judge: Arc<Judge>,
@@ -171,13 +171,13 @@ impl Session {
         deadlines.arm(Timer::Greeting, now.elapsed, limits.greeting_timeout);
         let pipeline = Pipeline::new(profile.line_bytes, limits.pipelined_commands);
         let replies = ReplyReader::new(limits.reply_line_bytes, limits.reply_bytes);
-        Self {
+        let mut session = Self {
             judge,
             client: canonical(client),
             server: None,
             now,
             phase: Phase::Connecting,
-            actions: VecDeque::from([Action::Connect]),
+            actions: VecDeque::new(),
             out: BytesMut::new(),
             pipeline,
             replies,
@@ -200,7 +200,9 @@ impl Session {
             client_ended: false,
             draining: false,
             profile,
-        }
+        };
+        session.begin_implicit();
+        session
     }
 
     /// Bytes of a control connection.
@@ -243,6 +245,10 @@ impl Session {
         }
         match told {
             Told::Connected { server, .. } => self.connected(server),
+            Told::DataSecured(leg) => self.data_secured(leg),
+            Told::DataUnsecured(leg) => self.data_unsecured(leg),
+            Told::Secured { leg, secured } => self.secured(leg, secured),
+            Told::Unsecured(leg) => self.unsecured(leg),
             Told::ConnectFailed(_) => {
                 self.goodbye(
                     CloseReason::ServerGone,
@@ -311,8 +317,16 @@ impl Session {
     /// its queue is full, the server's as soon as it is there.
     pub fn reads(&self, leg: Leg) -> bool {
         match leg {
-            Leg::Client => !self.is_over() && !self.client_ended && self.pipeline.has_room(),
-            Leg::Server => matches!(self.phase, Phase::Greeting | Phase::Serving),
+            Leg::Client => {
+                !self.is_over()
+                    && !self.client_ended
+                    && !self.protection.is_turning()
+                    && self.pipeline.has_room()
+            }
+            Leg::Server => matches!(
+                self.phase,
+                Phase::Greeting | Phase::Securing | Phase::Serving
+            ),
         }
     }
 
@@ -331,6 +345,9 @@ impl Session {
         if self.phase == Phase::Connecting {
             self.server = Some(canonical(server));
             self.phase = Phase::Greeting;
+            if self.profile.server_tls == ServerTls::Implicit {
+                self.turn_server();
+            }
         }
     }
 
@@ -358,7 +375,11 @@ impl Session {
         {
             let lacks_abort = self.judge.is_unsupported(&Name::Known(Verb::Abor));
             if self.abort == Abort::Idle && !lacks_abort {
-                self.push(Action::Ask(OwnCommand::Abort));
+                self.push(Action::Ask(if self.protection.is_server_secured() {
+                    OwnCommand::AbortPlain
+                } else {
+                    OwnCommand::Abort
+                }));
             }
             self.cut_transfer(true);
         }
@@ -427,6 +448,7 @@ impl Session {
                     "Service not available, the server does not answer.",
                 );
             }
+            Timer::Handshake => self.handshake_timed_out(),
             Timer::Idle => self.goodbye(CloseReason::Limit, "Timeout: no command for too long."),
             Timer::LastWord => self.client_vanished(),
             Timer::Login => self.goodbye(CloseReason::Limit, "Timeout: login not finished."),

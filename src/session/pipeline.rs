@@ -175,6 +175,11 @@ impl Pipeline {
         self.queue.len() >= self.bound
     }
 
+    /// Whether anything has come that was not worked on, if only a byte.
+    pub(super) fn holds_anything(&self) -> bool {
+        !self.queue.is_empty() || self.reader.buffered() > 0
+    }
+
     /// Whether nothing waits.
     #[cfg(debug_assertions)]
     pub(super) fn is_empty(&self) -> bool {

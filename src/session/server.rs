@@ -45,6 +45,8 @@ enum Owner {
     Nobody,
     /// The hidden PWD.
     Directory,
+    /// The hidden AUTH, PBSZ or PROT.
+    Protection,
     /// FEAT, to be made true.
     Features,
     /// A transfer's final reply, held until the transfer has settled.
@@ -162,6 +164,9 @@ impl Session {
                 (_, None) => Some(Owner::Greeting),
             };
         }
+        if self.protection.awaits_reply() && !is_early {
+            return Some(Owner::Protection);
+        }
         let is_overdue = self.is_overdue_abort_reply(code);
         if is_overdue {
             self.abort_overdue = false;
@@ -189,7 +194,7 @@ impl Session {
         let Some(head) = &self.head else { return abort };
         match &head.stage {
             Stage::Forwarded => Some(forwarded_owner(head, code)),
-            Stage::Judging | Stage::Refusing => abort,
+            Stage::Judging | Stage::Protecting | Stage::Refusing => abort,
             Stage::Learning => Some(Owner::Directory),
             Stage::Preparing(setup) => setup.awaits_reply().then_some(Owner::Setup),
             Stage::TakingBack(_) => Some(Owner::Restart),
@@ -228,7 +233,7 @@ impl Session {
         }
         match owner {
             Owner::Nobody => {}
-            Owner::Abort | Owner::Directory | Owner::Restart | Owner::Setup
+            Owner::Abort | Owner::Directory | Owner::Protection | Owner::Restart | Owner::Setup
                 if code.is_preliminary() => {}
             Owner::Abort => {
                 self.deadlines.disarm(Timer::Reply);
@@ -250,6 +255,7 @@ impl Session {
             }),
             Owner::Greeting => self.take_greeting(code),
             Owner::Help => self.take_help(code, held),
+            Owner::Protection => self.take_protection(code),
             Owner::HiddenGreeting => self.take_hidden_greeting(code),
             Owner::Restart => self.restart_taken_back(code),
             Owner::Setup => {
@@ -298,7 +304,7 @@ impl Session {
         });
         match code.class() {
             1 => {}
-            2 => self.serve(code),
+            2 => self.greeted(code),
             _ => self.close(CloseReason::ServerGone, End::Fin),
         }
     }
@@ -317,15 +323,14 @@ impl Session {
                     code: stated,
                     origin: Origin::Gateway,
                 });
-                self.serve(code);
+                self.greeted(code);
             }
             _ => self.goodbye(CloseReason::ServerGone, "Service not available."),
         }
     }
 
-    /// The session is in service, after a greeting with `code`.
-    fn serve(&mut self, code: Code) {
-        self.phase = Phase::Serving;
+    /// The greeting with `code` is over.
+    fn greeted(&mut self, code: Code) {
         self.deadlines.disarm(Timer::Greeting);
         if effect::is_login(code) {
             // The server asks for no name; to policy nobody is logged in.
@@ -335,6 +340,15 @@ impl Session {
             self.deadlines.arm(Timer::Login, self.now.elapsed, timeout);
         }
         self.note(Fact::Greeted);
+        self.phase = Phase::Securing;
+        if !self.secure_server() {
+            self.open_service();
+        }
+    }
+
+    /// The server's leg is as it is to be: commands are worked on.
+    pub(super) fn open_service(&mut self) {
+        self.phase = Phase::Serving;
     }
 
     /// A reply to the command in work was relayed to its last line.
@@ -380,9 +394,9 @@ impl Session {
     /// FEAT was answered: it is made to tell the session's truth (RFC 2389 §3.2).
     fn take_features(&mut self, code: Code, held: &Bytes) {
         if code.class() == 2 {
-            let lines = truth::features(held, |name, word| self.could_allow(name, word));
+            let lines = truth::features(held, |name, word| self.could_use(name, word));
             self.finish_held(code.value(), &lines, Origin::Server);
-        } else if let Some(lines) = truth::own_features(|name, word| self.could_allow(name, word)) {
+        } else if let Some(lines) = truth::own_features(|name, word| self.could_use(name, word)) {
             self.finish_held(211, &lines, Origin::Gateway);
         } else {
             self.finish_held(code.value(), held, Origin::Server);
@@ -391,7 +405,7 @@ impl Session {
 
     /// FEAT of a server that is not to be sent it.
     pub(super) fn answer_own_features(&mut self, head: Box<Head>) {
-        let lines = truth::own_features(|name, word| self.could_allow(name, word));
+        let lines = truth::own_features(|name, word| self.could_use(name, word));
         let lines = lines.unwrap_or_else(|| reply::render(211, "No features supported"));
         self.out.extend_from_slice(&lines);
         self.note(Fact::Reply {
@@ -405,7 +419,7 @@ impl Session {
     fn take_help(&mut self, code: Code, held: Bytes) {
         let site = self.head.as_ref().is_some_and(|head| is_about_site(head));
         let lines = if code.class() == 2 {
-            truth::help(&held, site, |name, word| self.could_allow(name, word))
+            truth::help(&held, site, |name, word| self.could_use(name, word))
         } else {
             held
         };

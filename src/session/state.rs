@@ -5,6 +5,7 @@
 //!   queue ──▶│ Judging ─┬─▶ Learning ─▶ Judging               │ hidden PWD
 //!            │          ├─▶ local reply ──────────────▶ done  │ nothing reached the server
 //!            │          ├─▶ Refusing ─────────────────▶ done  │ PASS of a refused USER
+//!            │          ├─▶ Protecting ─▶ Judging             │ hidden AUTH, PBSZ, PROT
 //!            │          ├─▶ Preparing ────────────────▶ done  │ PASV EPSV PORT EPRT
 //!            │          ├─▶ TakingBack ─▶ Transferring        │ hidden REST 0
 //!            │          ├─▶ Transferring ─────────────▶ done  │ `transfer.rs`
@@ -46,6 +47,8 @@ pub(super) enum Phase {
     Connecting,
     /// The server's greeting is awaited.
     Greeting,
+    /// The server's leg is turning to TLS behind its greeting.
+    Securing,
     /// Commands are worked on.
     Serving,
     /// Both legs are closed.
@@ -63,6 +66,8 @@ pub(super) enum Stage {
     Refusing,
     /// Its data connections are being set up.
     Preparing(Setup),
+    /// The server is being asked for the protection that it needs.
+    Protecting,
     /// REST 0 was sent; the permitted line follows.
     TakingBack(Permit),
     /// It was forwarded and runs a transfer.
@@ -143,7 +148,7 @@ impl Head {
 impl Session {
     /// Works on the queue until something must be waited for.
     pub(super) fn advance(&mut self) {
-        while self.phase == Phase::Serving && self.head.is_none() {
+        while self.phase == Phase::Serving && self.head.is_none() && !self.protection.is_turning() {
             if self.abort == Abort::Sent {
                 return;
             }
@@ -214,8 +219,17 @@ impl Session {
             self.answer_acted_abort(head);
             return;
         }
-        if let Some((code, text, outcome)) = self.answer_without_policy(&head) {
-            self.answer(head, code, text, outcome);
+        if let Some((code, text)) = self.lacks_protection(&head) {
+            self.unlearn(&head.command);
+            self.answer(head, code, text, Outcome::Denied);
+            return;
+        }
+        let Some(mut head) = self.answer_protection(head) else {
+            return;
+        };
+        if !self.login.is_in() && matches!(head.verb(), Some(Verb::Site | Verb::Chmod)) {
+            // It is never forwarded before login: servers copied files for anybody there.
+            self.answer(head, 502, "Command not implemented.", Outcome::Denied);
             return;
         }
         if self.must_learn(&head) {
@@ -243,28 +257,6 @@ impl Session {
             }
             Verdict::Deny(reply) => self.refuse(head, reply.code, &reply.text),
             Verdict::Forward(permit) => self.forward(head, permit),
-        }
-    }
-
-    /// The reply to what policy does not see: the verbs that belong to the listener's TLS, and
-    /// SITE before login, which is never forwarded (servers copied files for anybody there).
-    fn answer_without_policy(&self, head: &Head) -> Option<(u16, &'static str, Outcome)> {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "all other verbs are policy's"
-        )]
-        match head.verb()? {
-            Verb::Auth => Some((502, "Command not implemented.", Outcome::Denied)),
-            Verb::Pbsz | Verb::Prot => Some((
-                503,
-                "No security exchange has taken place.",
-                Outcome::Invalid,
-            )),
-            Verb::Ccc => Some((533, "Command protection level denied.", Outcome::Invalid)),
-            Verb::Site | Verb::Chmod if !self.login.is_in() => {
-                Some((502, "Command not implemented.", Outcome::Denied))
-            }
-            _ => None,
         }
     }
 

@@ -58,6 +58,8 @@ enum Cut {
     NoConnection,
     /// The server's data connection broke, or nothing moved for too long.
     Server,
+    /// The client's data connection could not be protected as it had to be.
+    Unprotected,
 }
 
 /// A final reply that is held.
@@ -112,6 +114,11 @@ pub(super) struct Transfer {
 }
 
 impl Transfer {
+    /// Which way its bytes go.
+    pub(super) const fn direction(&self) -> Direction {
+        self.direction
+    }
+
     /// Whether a preliminary reply was relayed.
     pub(super) const fn is_promised(&self) -> bool {
         self.promised
@@ -144,7 +151,9 @@ impl Transfer {
         match self.cut {
             None if complete => TransferOutcome::Complete,
             Some(Cut::Client) => TransferOutcome::Aborted,
-            None | Some(Cut::NoConnection | Cut::Server) => TransferOutcome::Failed,
+            None | Some(Cut::NoConnection | Cut::Server | Cut::Unprotected) => {
+                TransferOutcome::Failed
+            }
         }
     }
 }
@@ -231,6 +240,7 @@ impl Session {
         head.transferred = true;
         self.head = Some(head);
         self.dial_server();
+        self.direct_handshake();
         self.write(Action::Forward(permit));
         self.watch_offers();
         self.settle();
@@ -299,6 +309,17 @@ impl Session {
             .cut
             .get_or_insert(if by_client { Cut::Client } else { Cut::Server });
         self.reset_data();
+    }
+
+    /// A data connection could not be protected.
+    pub(super) fn cut_unprotected(&mut self, leg: Leg) {
+        if let Some(transfer) = self.transfer.as_deref_mut() {
+            transfer.cut.get_or_insert(match leg {
+                Leg::Client => Cut::Unprotected,
+                Leg::Server => Cut::Server,
+            });
+            self.reset_data();
+        }
     }
 
     /// No data connection came to be in time.

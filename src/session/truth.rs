@@ -11,8 +11,15 @@ use crate::ftp::feature::{self, Needs};
 use crate::ftp::reply;
 use crate::ftp::verb::{self, Verb};
 
-/// The data connection verbs that the gateway translates, whatever the server knows.
-const TRANSLATED: [Verb; 2] = [Verb::Eprt, Verb::Epsv];
+/// What the gateway itself does, whatever the server knows: TLS (RFC 4217 §6) and the data
+/// connection verbs that it translates.
+const OWN: [(&str, Verb); 5] = [
+    ("AUTH TLS", Verb::Auth),
+    ("EPRT", Verb::Eprt),
+    ("EPSV", Verb::Epsv),
+    ("PBSZ", Verb::Pbsz),
+    ("PROT", Verb::Prot),
+];
 
 /// The subcommands of SITE that the gateway knows.
 pub(super) fn site_words() -> impl Iterator<Item = &'static str> {
@@ -42,9 +49,9 @@ pub(super) fn features(reply: &[u8], could: impl Fn(&Name, Option<&str>) -> bool
         seen.push(label.to_ascii_uppercase());
         put_feature(&mut kept, line);
     }
-    for verb in missing(&seen, &could) {
+    for label in missing(&seen, &could) {
         any = true;
-        put_feature(&mut kept, verb.name().as_bytes());
+        put_feature(&mut kept, label.as_bytes());
     }
     if !any {
         return no_features();
@@ -58,9 +65,9 @@ pub(super) fn features(reply: &[u8], could: impl Fn(&Name, Option<&str>) -> bool
 pub(super) fn own_features(could: impl Fn(&Name, Option<&str>) -> bool) -> Option<Bytes> {
     let mut lines = BytesMut::from(&b"211-Features:\r\n"[..]);
     let mut any = false;
-    for verb in missing(&[], &could) {
+    for label in missing(&[], &could) {
         any = true;
-        put_feature(&mut lines, verb.name().as_bytes());
+        put_feature(&mut lines, label.as_bytes());
     }
     lines.extend_from_slice(b"211 End\r\n");
     any.then(|| lines.freeze())
@@ -71,15 +78,16 @@ fn no_features() -> Bytes {
     reply::render(211, "No features supported")
 }
 
-/// The verbs that the gateway translates, the session may use and the server did not list.
+/// What the gateway itself does, the session may use and the server did not list.
 fn missing(
     seen: &[Vec<u8>],
     could: impl Fn(&Name, Option<&str>) -> bool,
-) -> impl Iterator<Item = Verb> {
-    TRANSLATED.into_iter().filter(move |verb| {
+) -> impl Iterator<Item = &'static str> {
+    let missing = OWN.into_iter().filter(move |(_, verb)| {
         !seen.iter().any(|label| label == verb.name().as_bytes())
             && could(&Name::Known(*verb), None)
-    })
+    });
+    missing.map(|(label, _)| label)
 }
 
 /// Appends a feature line in the form that RFC 2389 gives it: one blank, then the feature. A
@@ -159,7 +167,8 @@ fn may_list(word: &[u8], site: bool, could: &impl Fn(&Name, Option<&str>) -> boo
         Some(Name::Other(_)) if verb::site(word).is_some() => {
             could(&Name::Known(Verb::Site), Some(text))
         }
-        Some(Name::Known(Verb::Auth | Verb::Pbsz | Verb::Prot | Verb::Ccc)) => false,
+        // It is always refused.
+        Some(Name::Known(Verb::Ccc)) => false,
         Some(Name::Known(Verb::Quit | Verb::Noop | Verb::Nop)) | None => true,
         Some(name) => could(&name, None),
     }

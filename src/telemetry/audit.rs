@@ -42,6 +42,8 @@ pub(super) struct Head<'a> {
     pub(super) upstream: Option<&'a str>,
     /// The version of TLS on the client's leg.
     pub(super) tls: Option<&'static str>,
+    /// The subject of the certificate that the client showed.
+    pub(super) client_certificate: Option<&'a str>,
     /// Who is logged in, or tried to.
     pub(super) user: Option<&'a str>,
 }
@@ -232,6 +234,7 @@ pub(super) fn head<'a>(
         listener,
         upstream: Some(upstream),
         tls: None,
+        client_certificate: None,
         user,
     }
 }
@@ -251,6 +254,7 @@ pub(super) fn rejected_head<'a>(
         listener,
         upstream,
         tls: None,
+        client_certificate: None,
         user: None,
     }
 }

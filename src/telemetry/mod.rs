@@ -29,6 +29,7 @@ use crate::policy::{PolicySet, RuleInfo};
 use crate::session::Origin;
 use crate::settings::{self, Settings};
 use audit::{Audit, EndEvent, Head};
+pub use metrics::Channel;
 use metrics::{Dial, Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;
@@ -253,6 +254,12 @@ impl Telemetry {
         tables
             .listener(&self.metrics, listener)
             .set_ports(total, in_use);
+    }
+
+    /// When a certificate that a listener shows expires, in seconds since 1970-01-01 UTC.
+    pub fn certificate_expiry(&self, listener: &str, certificate: &str, unix_time: i64) {
+        self.metrics
+            .certificate_expiry(listener, certificate, unix_time);
     }
 
     /// A dial of an upstream ended: `connected`, or a failure's name. `address` is told in the

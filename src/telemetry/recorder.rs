@@ -14,15 +14,18 @@ use bytes::Bytes;
 
 use super::audit::{self, CommandEvent, Decision, EndEvent, LoginEvent, TransferEvent};
 use super::escape::escape;
-use super::metrics::{Mode, PolicyTable, UpstreamTable, leg_name};
+use super::metrics::{Channel, Mode, PolicyTable, UpstreamTable, leg_name};
 use super::status::{Entry, Transfer};
 use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
+use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::Verb;
 use crate::policy::PolicySet;
 use crate::policy::verdict::{Action, RuleId};
 use crate::session::event::{CloseReason, DataOutcome, LoginOutcome, TransferOutcome};
-use crate::session::{CommandRecord, Direction, Fact, Outcome};
+use crate::session::{CommandRecord, Direction, Fact, Leg, Outcome};
+use crate::tls::fault::HandshakeFault;
+use crate::tls::peer::Peer;
 
 /// What stands for a secret.
 const SECRET: &str = "***";
@@ -46,8 +49,19 @@ pub struct SessionRecorder {
     policies: Arc<PolicyTable>,
     /// Who is logged in, escaped.
     user: Option<Arc<str>>,
+    /// The client's TLS.
+    tls: Option<Security>,
     /// Why the session ends.
     reason: Option<CloseReason>,
+}
+
+/// The TLS of a client's control connection.
+#[derive(Debug)]
+struct Security {
+    /// Its version.
+    version: TlsVersion,
+    /// The subject of the client's certificate, escaped.
+    certificate: Option<Arc<str>>,
 }
 
 /// A log line of this session: level, recorder, message, further fields.
@@ -80,6 +94,7 @@ impl SessionRecorder {
             upstream,
             policies,
             user: None,
+            tls: None,
             reason: None,
         };
         say!(
@@ -174,6 +189,47 @@ impl SessionRecorder {
         }
     }
 
+    /// A TLS handshake ended.
+    pub fn handshake(&mut self, leg: Leg, channel: Channel, result: Result<&Peer, HandshakeFault>) {
+        let metrics = &self.telemetry.metrics;
+        let on = channel.name();
+        match result {
+            Ok(peer) => {
+                metrics.handshake(leg, channel, Ok((peer.version, peer.resumed)));
+                if (leg, channel) == (Leg::Client, Channel::Control) {
+                    let subject = peer.subject.as_deref().map(|text| escape(text.as_bytes()));
+                    self.tls = Some(Security {
+                        version: peer.version,
+                        certificate: subject.map(|text| text.into_owned().into()),
+                    });
+                    self.entry.state().tls = Some(peer.version);
+                }
+                say!(
+                    debug,
+                    self,
+                    "TLS handshake",
+                    leg = leg_name(leg),
+                    channel = on,
+                    version = peer.version.name(),
+                    cipher = &*peer.cipher,
+                    resumed = peer.resumed,
+                );
+            }
+            Err(fault) => {
+                metrics.handshake(leg, channel, Err(fault.name()));
+                say!(
+                    warn,
+                    self,
+                    "TLS handshake failed",
+                    leg = leg_name(leg),
+                    channel = on,
+                    reason = fault.name(),
+                    why = fault.to_string(),
+                );
+            }
+        }
+    }
+
     /// The session's policies changed: rule ids are those of `policies` from now on.
     pub fn judge_changed(&mut self, policies: &Arc<PolicySet>) {
         self.policies = self.telemetry.policy_table(policies);
@@ -200,14 +256,19 @@ impl SessionRecorder {
 
     /// An audit event's head.
     fn head<'a>(&'a self, event: &'static str, user: Option<&'a str>) -> audit::Head<'a> {
-        audit::head(
-            event,
-            self.entry.client,
-            &self.entry.id,
-            &self.entry.listener.name,
-            &self.entry.upstream,
-            user,
-        )
+        let tls = self.tls.as_ref();
+        audit::Head {
+            tls: tls.map(|tls| tls.version.name()),
+            client_certificate: tls.and_then(|tls| tls.certificate.as_deref()),
+            ..audit::head(
+                event,
+                self.entry.client,
+                &self.entry.id,
+                &self.entry.listener.name,
+                &self.entry.upstream,
+                user,
+            )
+        }
     }
 
     /// What a rule decided.

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::clock;
 use super::metrics::ListenerTable;
+use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::Verb;
 use crate::session::Direction;
 
@@ -38,6 +39,8 @@ pub struct SessionStatus {
     pub age_seconds: f64,
     /// The verb of the last command that was answered; `other` for one that the table lacks.
     pub verb: Option<&'static str>,
+    /// The version of TLS on the client's control connection.
+    pub tls: Option<&'static str>,
     /// The transfer that is running.
     pub transfer: Option<TransferStatus>,
 }
@@ -77,6 +80,8 @@ pub(super) struct Transfer {
 pub(super) struct State {
     /// Who is logged in, escaped.
     pub(super) user: Option<Arc<str>>,
+    /// The version of TLS on the client's control connection.
+    pub(super) tls: Option<TlsVersion>,
     /// The running transfer.
     pub(super) transfer: Option<Transfer>,
 }
@@ -141,6 +146,7 @@ impl Entry {
                 Some(verb) => Some(verb.name()),
                 None => (last == Verb::ALL.len()).then_some("other"),
             },
+            tls: state.tls.map(TlsVersion::name),
             transfer: state.transfer.as_ref().map(|transfer| TransferStatus {
                 direction: transfer.direction.name(),
                 verb: transfer.verb.clone(),

@@ -219,7 +219,7 @@ fn a_rejection_is_counted_with_the_reply_that_it_is_told() {
         rest,
         concat!(
             r#""event":"rejected","client_ip":"203.0.113.66","client_port":null,"session":null,"#,
-            r#""listener":"main","upstream":"legacy","tls":null,"user":null,"#,
+            r#""listener":"main","upstream":"legacy","tls":null,"client_certificate":null,"user":null,"#,
             r#""reason":"client_sessions"}"#,
             "\n"
         )

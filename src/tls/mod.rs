@@ -7,11 +7,13 @@
 pub mod channel;
 pub mod client;
 pub mod fault;
+pub mod handshake;
 pub mod load;
 pub mod options;
 pub mod peer;
 pub mod reload;
 pub mod server;
+pub mod stream;
 
 use std::sync::{Arc, LazyLock};
 

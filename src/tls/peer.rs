@@ -48,6 +48,14 @@ pub struct Peer {
     pub subject: Option<Arc<str>>,
 }
 
+/// The peer behind `connection`; None before the handshake has ended.
+pub fn of(connection: &rustls::Connection) -> Option<Peer> {
+    match connection {
+        rustls::Connection::Client(connection) => peer_of_client(connection),
+        rustls::Connection::Server(connection) => peer_of_server(connection),
+    }
+}
+
 /// The client behind `connection`; None before the handshake has ended.
 pub fn peer_of_server(connection: &rustls::ServerConnection) -> Option<Peer> {
     let server_name = connection.server_name().map(Arc::from);

@@ -84,12 +84,14 @@ impl Stage {
             step,
             Step::Receive { .. }
                 | Step::Ended(..)
+                | Step::Turning(_)
                 | Step::Fact { .. }
                 | Step::Data(
                     _,
                     DataStep::WasOpened
                         | DataStep::Received(_)
                         | DataStep::Ended(_)
+                        | DataStep::Turning(_)
                         | DataStep::Refused
                 )
         ) {
@@ -106,6 +108,11 @@ impl Stage {
                 Ok(())
             }
             Step::Ended(leg, end) => self.see(*leg, &Seen::ControlEnd(*end)),
+            Step::Turning(leg) => self.see(*leg, &Seen::Turning),
+            Step::Turned(leg, done) => {
+                self.world.turned(*leg, *done);
+                Ok(())
+            }
             Step::Data(leg, step) => self.data(*leg, step),
             Step::Fact { text, absent } => self.fact(text, *absent),
             Step::Wait(time) => {
@@ -160,6 +167,10 @@ impl Stage {
                 return self.receive(leg, &expected, true);
             }
             DataStep::Ended(end) => return self.see(leg, &Seen::DataEnd(*end)),
+            DataStep::Turning(direction) => {
+                return self.see(leg, &Seen::DataTurning(*direction));
+            }
+            DataStep::Turned(done) => self.world.data_turned(leg, *done),
         };
         if there {
             Ok(())

@@ -69,8 +69,11 @@ pub(crate) fn of_session(loaded: &Loaded) -> (Profile, Judge) {
         greeting: listener.greeting.clone(),
         limits: loaded.settings.session_limits.clone(),
         data_mode: upstream.data_mode,
-        client_tls: ClientTls::default(),
-        server_tls: ServerTls::default(),
+        client_tls: listener
+            .tls
+            .as_ref()
+            .map_or_else(ClientTls::default, |tls| tls.offer),
+        server_tls: upstream.tls.as_ref().map_or(ServerTls::Off, |tls| tls.mode),
         line_bytes: upstream.line_bytes,
         data_addresses: upstream.data_addresses.clone(),
         secret_words: loaded

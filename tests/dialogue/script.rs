@@ -23,6 +23,9 @@
 //! | `CD refuse` · `CD ignore` | the side's own data listener takes no connections · does not answer |
 //! | `CD> bytes` `CD fin` `CD rst` | sends on, ends its data connection |
 //! | `cd open` · `cd< bytes` · `cd fin` · `cd rst` | was dialled · has received · sees the end |
+//! | `c tls` · `C tls` · `C tls failed` | its control connection turns to TLS · and has · or not |
+//! | `cd tls` · `CD tls` · `CD tls failed` | the same of its data connection; `cd tls upload` says |
+//! | | that it was told which way bytes go |
 //! | `CD stall` · `CD read` | takes no more data bytes · takes them again |
 //! | `! fact` · `!! fact` | the session noted a fact that begins so · and none did so since |
 //! | `@ 30s` | time passes |
@@ -37,7 +40,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use ftpwarden::ftp::address;
-use ftpwarden::session::{End, Leg};
+use ftpwarden::session::{Direction, End, Leg};
 
 /// A value that is known only when the conversation runs.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -122,6 +125,10 @@ pub(crate) enum DataStep {
     Received(Text),
     /// It has seen the end.
     Ended(End),
+    /// It is to be under TLS; the way of its bytes, where that was known.
+    Turning(Option<Direction>),
+    /// Its handshake succeeds, or does not.
+    Turned(bool),
 }
 
 /// What happens to the gateway as a whole.
@@ -158,6 +165,10 @@ pub(crate) enum Step {
     End(Leg, End),
     /// A side has seen the end of its control connection.
     Ended(Leg, End),
+    /// A side's control connection is to be under TLS.
+    Turning(Leg),
+    /// Its handshake succeeds, or does not.
+    Turned(Leg, bool),
     /// Something of a data connection.
     Data(Leg, DataStep),
     /// A fact was noted, or none was.
@@ -392,7 +403,10 @@ fn step(line: &str, held: &mut [Text; 2]) -> Result<Option<Step>, String> {
             leg,
             text: text(rest, true)?,
         },
+        "C" | "S" if rest == "tls" => Step::Turned(leg, true),
+        "C" | "S" if rest == "tls failed" => Step::Turned(leg, false),
         "C" | "S" => Step::End(leg, end(rest)?),
+        "c" | "s" if rest == "tls" => Step::Turning(leg),
         "c" | "s" => Step::Ended(leg, end(rest)?),
         "CD>" | "SD>" => Step::Data(leg, DataStep::Send(text(rest, false)?)),
         "cd<" | "sd<" => Step::Data(leg, DataStep::Received(text(rest, false)?)),
@@ -406,8 +420,20 @@ fn step(line: &str, held: &mut [Text; 2]) -> Result<Option<Step>, String> {
                 "ignore" => DataStep::Ignore,
                 "stall" => DataStep::Stall,
                 "read" => DataStep::Read,
+                "tls" => DataStep::Turned(true),
+                "tls failed" => DataStep::Turned(false),
                 _ => DataStep::End(end(rest)?),
             },
+        ),
+        "cd" | "sd" if rest.starts_with("tls") => Step::Data(
+            leg,
+            DataStep::Turning(match rest {
+                "tls" => None,
+                "tls upload" => Some(Direction::Upload),
+                "tls download" => Some(Direction::Download),
+                "tls list" => Some(Direction::List),
+                _ => return Err(format!("no such step: {line}")),
+            }),
         ),
         "cd" | "sd" if rest == "open" => Step::Data(leg, DataStep::WasOpened),
         "cd" | "sd" => Step::Data(leg, DataStep::Ended(end(rest)?)),

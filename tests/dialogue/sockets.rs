@@ -409,6 +409,9 @@ impl Stage {
                 None => Ok(()),
             },
             Step::Data(leg, step) => self.data(*leg, step).await,
+            Step::Turned(..) | Step::Turning(_) => {
+                Err("TLS is for the core alone: write `sockets: no (reason)`".into())
+            }
             Step::Fact { .. } | Step::Wait(_) => Ok(()),
             Step::Shell(step) => self.shell(step),
         }
@@ -440,7 +443,11 @@ impl Stage {
                 self.side(leg).listener = None;
                 Ok(())
             }
-            DataStep::Ignore | DataStep::Stall | DataStep::Read => {
+            DataStep::Ignore
+            | DataStep::Read
+            | DataStep::Stall
+            | DataStep::Turned(_)
+            | DataStep::Turning(_) => {
                 Err("it needs the core's network: write `sockets: no (reason)`".into())
             }
             DataStep::Send(text) => {

@@ -11,10 +11,11 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use ftpwarden::ftp::address::Family;
+use ftpwarden::ftp::security::TlsVersion;
 use ftpwarden::policy::Judge;
 use ftpwarden::session::{
-    Action, ConnectFailure, Direction, End, Fact, Leg, Now, OwnCommand, Profile, RelayEnd, Session,
-    Told,
+    Action, ConnectFailure, Direction, End, Fact, Leg, Now, OwnCommand, Profile, RelayEnd, Secured,
+    Session, Told,
 };
 
 /// The most that one read of a control connection takes.
@@ -33,6 +34,10 @@ pub(crate) enum Seen {
     DataEnd(End),
     /// The gateway has dialled its data listener.
     DataOpened,
+    /// The gateway turns its control connection to TLS.
+    Turning,
+    /// The gateway turns its data connection to TLS, and may know which way bytes go.
+    DataTurning(Option<Direction>),
 }
 
 /// How a peer's own data listener behaves.
@@ -308,6 +313,36 @@ impl World {
         self.now.unix_time += i64::try_from(time.as_secs()).unwrap_or(0);
     }
 
+    /// The handshake of a control connection is over.
+    pub(crate) fn turned(&mut self, leg: Leg, done: bool) {
+        self.tell(if done {
+            let secured = Secured {
+                version: TlsVersion::V1_3,
+                subject: None,
+            };
+            Told::Secured { leg, secured }
+        } else {
+            Told::Unsecured(leg)
+        });
+    }
+
+    /// The handshake of a data connection is over; false where there is none.
+    pub(crate) fn data_turned(&mut self, leg: Leg, done: bool) -> bool {
+        let peer = self.peer(leg);
+        if !matches!(peer.data, Data::Open(..)) {
+            return false;
+        }
+        if !done {
+            peer.data = Data::None;
+        }
+        self.tell(if done {
+            Told::DataSecured(leg)
+        } else {
+            Told::DataUnsecured(leg)
+        });
+        true
+    }
+
     /// Makes a data listener of a side's own.
     pub(crate) fn listen(&mut self, leg: Leg) -> SocketAddr {
         let host = match leg {
@@ -473,6 +508,10 @@ impl World {
                     local: self.places.outside,
                 }
             }),
+            Action::StartTls(leg) => self.peer(leg).see(Seen::Turning),
+            Action::SecureData { leg, direction } => {
+                self.peer(leg).see(Seen::DataTurning(direction));
+            }
             Action::Dial { leg, address } => self.dial_peer(leg, address),
             Action::EndData { leg, end } => self.end_gateway_data(leg, end),
             Action::Forward(permit) => {

@@ -200,7 +200,11 @@ fn heard_line(world: &mut World, read: &mut Vec<u8>) -> Vec<u8> {
                     "a final reply before the end of its data"
                 );
             }
-            Seen::Data(_) | Seen::DataOpened | Seen::ControlEnd(_) => {}
+            Seen::Data(_)
+            | Seen::DataOpened
+            | Seen::DataTurning(_)
+            | Seen::ControlEnd(_)
+            | Seen::Turning => {}
         }
     }
     heard(world, Leg::Server)

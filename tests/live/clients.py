@@ -24,6 +24,10 @@ class Site:
     user: str
     password: str
     data: str | None = None
+    # How TLS begins; `clear-data` is explicit with PROT C.
+    tls: str | None = None
+    # Whose certificates are believed.
+    authority: Path = Path()
 
     @property
     def is_ipv6(self) -> bool:
@@ -35,7 +39,8 @@ class Site:
 
     def url(self, path: str = "") -> str:
         host = f"[{self.host}]" if self.is_ipv6 else self.host
-        return f"ftp://{host}:{self.port}/{urllib.parse.quote(path)}"
+        scheme = "ftps" if self.tls == "implicit" else "ftp"
+        return f"{scheme}://{host}:{self.port}/{urllib.parse.quote(path)}"
 
     def with_password(self, password: str) -> Site:
         return replace(self, password=password)
@@ -122,6 +127,8 @@ class Client:
     cannot: dict[object, str] = {}
     # What it says when the server refuses the login.
     login_refused = "530"
+    # Whether it speaks TLS.
+    speaks_tls = False
     # Whether its exit status tells that a step failed; scenarios look at the files in any case.
     tells_failure = True
 
@@ -175,6 +182,7 @@ class Client:
 
 class Curl(Client):
     name = "curl"
+    speaks_tls = True
     cannot = {
         "abort-forms": "only ftplib can choose how it sends ABOR",
         "abort-upload": "curl has no way to break off an upload but to die",
@@ -195,7 +203,14 @@ class Curl(Client):
             "PORT": ["--ftp-port", "-", "--disable-eprt"],
         }[site.data]
         login = ["--user", f"{site.user}:{site.password}"]
-        return ["--silent", "--show-error", "--verbose", *login, *data]
+        tls = {
+            None: [],
+            "explicit": ["--ssl-reqd"],
+            "implicit": [],
+            "clear-data": ["--ftp-ssl-control"],
+        }[site.tls]
+        trust = ["--cacert", str(site.authority)] if site.tls else []
+        return ["--silent", "--show-error", "--verbose", *login, *data, *tls, *trust]
 
     def _step(self, site: Site, step: Step) -> list[str]:
         match step:
@@ -242,6 +257,7 @@ class Curl(Client):
 
 class Wget(Client):
     name = "wget"
+    speaks_tls = True
     _only_downloads = "wget only downloads"
     cannot = {
         Upload: _only_downloads,
@@ -275,13 +291,16 @@ class Wget(Client):
         command = ["wget", "--no-config", "--server-response", "--tries=1", "--progress=dot:giga", *extra]
         command += [f"--ftp-user={site.user}", f"--ftp-password={site.password}"]
         command += ["--no-passive-ftp"] * site.is_active
+        command += [f"--ca-certificate={site.authority}"] * bool(site.tls)
+        command += ["--ftps-implicit"] * (site.tls == "implicit")
+        command += ["--ftps-clear-data-connection"] * (site.tls == "clear-data")
         match step:
             case ResumeDownload(remote, local):
-                return [*command, "--continue", "--output-document", str(local), site.url(remote)]
+                return [*command, "--continue", "--output-document", str(local), _wget_url(site, remote)]
             case Download(remote, local):
-                return [*command, "--output-document", str(local), site.url(remote)]
+                return [*command, "--output-document", str(local), _wget_url(site, remote)]
             case List(remote):
-                return [*command, "--output-document", "-", site.url(f"{remote}/")]
+                return [*command, "--output-document", "-", _wget_url(site, f"{remote}/")]
         raise AssertionError(step)
 
     def slow_command(self, site: Site, step: Upload | Download, work: Path) -> tuple[list[str], str]:
@@ -290,6 +309,7 @@ class Wget(Client):
 
 class Lftp(Client):
     name = "lftp"
+    speaks_tls = True
     cannot = {
         "abort-forms": "only ftplib can choose how it sends ABOR",
         Append: "lftp cannot append",
@@ -315,11 +335,17 @@ class Lftp(Client):
             "xfer:clobber": "yes",
             "ftp:passive-mode": "no" if site.is_active else "yes",
             "ftp:prefer-epsv": "yes" if site.data == "EPSV" else "no",
+            "ftp:ssl-allow": "yes" if site.tls else "no",
+            "ftp:ssl-force": "yes" if site.tls else "no",
+            "ftp:ssl-protect-data": "no" if site.tls == "clear-data" else "yes",
+            "ssl:ca-file": str(site.authority) if site.tls else "",
+            # The certificate names the host that it is dialled as; GnuTLS of Debian 12 does not compare addresses.
+            "ssl:check-hostname": "no",
         }
         return [
             *(f"set {key} {value}" for key, value in settings.items()),
             "debug 5",
-            f"open -u {site.user},{site.password} -p {site.port} {site.host}",
+            f"open -u {site.user},{site.password} -p {site.port} {'ftps://' * (site.tls == 'implicit')}{site.host}",
         ]
 
     def _step(self, step: Step) -> str:
@@ -500,6 +526,12 @@ class Tnftp(Client):
 
     def slow_command(self, site: Site, step: Upload | Download, work: Path) -> tuple[list[str], str]:
         return self._command(site), "rate all 1M\n" + self._script(site, [step])
+
+
+def _wget_url(site: Site, path: str) -> str:
+    """For wget `ftps` is TLS of either kind."""
+    url = site.url(path)
+    return url.replace("ftp://", "ftps://", 1) if site.tls else url
 
 
 def _quoted(word: object) -> str:

@@ -36,14 +36,30 @@ class Route:
     client: int = 4
     server: int = 4
     refused: str | None = None
+    # How TLS begins in front: None is in clear. `clear-data`: explicit, and the client asks for PROT C.
+    front: str | None = None
+    # Whether the gateway speaks TLS to the server.
+    behind: bool = False
 
     def listener(self, server: Server) -> str:
         end = f"-no-{self.refused.lower()}" if self.refused else ""
+        end += f"-{self.front}" if self.front else ""
+        end += "-behind" if self.behind else ""
         return f"{server.name}-client{self.client}-server{self.server}{end}"
 
 
 PLAIN = Route()
-ROUTES = (PLAIN, Route(6, 6), Route(6, 4), Route(4, 6), *(Route(refused=verb) for verb in REFUSED))
+# Their names in scenarios, and what they are.
+TLS_ROUTES = {
+    "front": Route(front="explicit"),
+    "front-clear-data": Route(front="clear-data"),
+    "front-implicit": Route(front="implicit"),
+    "behind": Route(behind=True),
+    "front-and-behind": Route(front="explicit", behind=True),
+}
+ROUTES = (
+    PLAIN, Route(6, 6), Route(6, 4), Route(4, 6), *(Route(refused=verb) for verb in REFUSED), *TLS_ROUTES.values()
+)  # fmt: skip
 
 
 class Front:
@@ -70,7 +86,9 @@ class Front:
 
     def site(self, server: Server, route: Route, data: str | None = None) -> Site:
         account = server.account
-        return Site(HOSTS[route.client], self.port(server, route), account.user, account.password, data)
+        authority = server.certificates.authority
+        host, port = HOSTS[route.client], self.port(server, route)
+        return Site(host, port, account.user, account.password, data, route.front, authority)
 
     def reached_server(self, server: Server, route: Route) -> list[bytes]:
         """Lines with the route's refused verb that got to the server all the same."""
@@ -104,7 +122,8 @@ class Direct(Front):
         """The taps are threads of this process."""
 
     def cannot(self, route: Route) -> str | None:
-        return None if route.client == route.server else "needs the gateway"
+        same = route.client == route.server and bool(route.front) == route.behind and route.front != "implicit"
+        return None if same else "needs the gateway"
 
     def port(self, server: Server, route: Route) -> int:
         return self.taps[server.name, route].port if route.refused else server.ports[route.client]
@@ -166,6 +185,11 @@ class Gateway(Front):
         for server in self.servers:
             for family, port in server.ports.items():
                 parts.append(f'[upstreams.{server.name}{family}]\naddress = "{_address(family, port)}"\n')
+            if server.speaks_tls:
+                upstream = f'[upstreams.{server.name}4-tls]\naddress = "{_address(4, server.ports[4])}"\n'
+                reuse = "allowed" if server.name == "pyftpdlib" else "required"
+                ca = server.certificates.authority
+                parts.append(f'{upstream}tls = {{ mode = "explicit", ca = "{ca}", session_reuse = "{reuse}" }}\n')
             for route in ROUTES:
                 parts.append(self._listener(server, route))
         return "\n".join(parts)
@@ -174,6 +198,12 @@ class Gateway(Front):
         name = route.listener(server)
         lines = [f"[listeners.{name}]", f'bind = "{_address(route.client, self._ports[server.name, route])}"']
         upstream = f"{server.name}{route.server}"
+        if route.behind:
+            if not server.speaks_tls:
+                return ""
+            upstream += "-tls"
+        if route.front:
+            lines.append(self._listener_tls(server, route.front))
         if route == PLAIN:
             first = self._passive[server.name]
             lines += ['policy = "permissive"', f'passive_ports = "{first}-{first + PASSIVE_PORTS - 1}"']
@@ -183,6 +213,15 @@ class Gateway(Front):
             policy = "standard" if route.refused == "SITE" else f"no-{route.refused.lower()}"
             lines = [tap, *lines, f'policy = "{policy}"']
         return "\n".join([*lines, f'upstream = "{upstream}"']) + "\n"
+
+    def _listener_tls(self, server: Server, front: str) -> str:
+        """The strictest that there is; in clear data connections only where that is what is tried."""
+        certificates = server.certificates
+        mode = "implicit" if front == "implicit" else "explicit"
+        require = "login" if front == "clear-data" else "data"
+        reuse = "allowed" if front == "clear-data" else "required"
+        keys = f'certificate = "{certificates.certificate}", key = "{certificates.key}"'
+        return f'tls = {{ mode = "{mode}", {keys}, require = "{require}", session_reuse = "{reuse}" }}'
 
     def _is_ready(self) -> bool:
         with contextlib.suppress(urllib.error.URLError, OSError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ftplib
 import socket
+import ssl
 import struct
 import time
 from collections.abc import Callable
@@ -33,20 +34,46 @@ from process import Failed, Finished, wait_until
 OPERATION_SECONDS = 20
 
 
-class RecordedFtp(ftplib.FTP):
-    """An FTP session that writes down what was said and uses the data verbs that its site names."""
+class RecordedFtp(ftplib.FTP_TLS):
+    """An FTP session that writes down what was said and uses the data verbs and the TLS that its site names."""
 
     def __init__(self, site: Site, deadline: float) -> None:
-        super().__init__()
+        super().__init__(context=ssl.create_default_context(cafile=site.authority) if site.tls else None)
         self.site = site
         self.deadline = deadline
         self.transcript: list[str] = []
 
     def open(self) -> None:
         self._limit()
-        self.connect(self.site.host, self.site.port, timeout=self.timeout)
+        if self.site.tls == "implicit":
+            self._connect_securely()
+        else:
+            self.connect(self.site.host, self.site.port, timeout=self.timeout)
         self.set_pasv(not self.site.is_active)
-        self.login(self.site.user, self.site.password)
+        if self.site.tls in ("explicit", "clear-data"):
+            self.auth()
+        self.login(self.site.user, self.site.password, secure=False)
+        if self.site.tls:
+            # PROT needs PBSZ first, and Python's prot_c() sends none.
+            self.voidcmd("PBSZ 0")
+            self.prot_c() if self.site.tls == "clear-data" else self.prot_p()
+
+    def _connect_securely(self) -> None:
+        """What connect() does, with TLS before the greeting."""
+        self.host, self.port = self.site.host, self.site.port
+        clear = socket.create_connection((self.host, self.port), self.timeout)
+        self.af = clear.family
+        self.sock = self.context.wrap_socket(clear, server_hostname=self.host)
+        self.file = self.sock.makefile("r", encoding=self.encoding)
+        self.welcome = self.getresp()
+
+    def ntransfercmd(self, cmd: str, rest: int | None = None) -> tuple[socket.socket, int | None]:
+        """Python resumes no session by itself; servers may want the control connection's."""
+        data, size = ftplib.FTP.ntransfercmd(self, cmd, rest)
+        if self._prot_p:
+            session = self.sock.session
+            data = self.context.wrap_socket(data, server_hostname=self.host, session=session)
+        return data, size
 
     def _limit(self) -> None:
         self.timeout = max(min(OPERATION_SECONDS, self.deadline - time.monotonic()), 0.1)
@@ -82,7 +109,10 @@ class RecordedFtp(ftplib.FTP):
         """Sends the pieces one by one, those that are marked as urgent data."""
         self.transcript.append(f"---> ABOR as {form}")
         for piece, urgent in form:
-            self.sock.sendall(piece, socket.MSG_OOB if urgent else 0)
+            if urgent:
+                self.sock.send(piece, socket.MSG_OOB)
+            else:
+                self.sock.sendall(piece)
 
 
 # IP, then Synch: the data mark is urgent (RFC 959 §4.1.3, RFC 854). This one all servers understand, and the plain one.
@@ -100,6 +130,7 @@ OTHER_FORMS = (
 
 class Ftplib(Client):
     name = "ftplib"
+    speaks_tls = True
     cannot = {
         "no-epsv": "ftplib has no other way when EPSV is refused",
         "no-eprt": "ftplib has no other way when EPRT is refused",
@@ -164,7 +195,8 @@ class Ftplib(Client):
 
     def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
         def talk(ftp: RecordedFtp) -> None:
-            for form in (PLAIN, SYNCH):
+            # RFC 4217 §14: TLS has no urgent data.
+            for form in (PLAIN,) if site.tls else (PLAIN, SYNCH):
                 break_off_download(ftp, large, form)
             self._carry_out(ftp, after)
 
@@ -216,7 +248,7 @@ class Ftplib(Client):
 def drain(data: socket.socket) -> int:
     """Reads a data connection to its end, which may be a reset: how many bytes came."""
     received = 0
-    with data, contextlib.suppress(ConnectionResetError):
+    with data, contextlib.suppress(ConnectionResetError, ssl.SSLError):
         while chunk := data.recv(1 << 16):
             received += len(chunk)
     return received

@@ -1,6 +1,6 @@
 """pyftpdlib with one account, as a program.
 
-pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME
+pyftpd.py ADDRESS PORT UID GID USER PASSWORD-FILE HOME CERTIFICATE-AND-KEY
 """
 
 import _strptime  # noqa: F401 - imported at the first MFMT otherwise, when the account may not read Python's library
@@ -9,22 +9,26 @@ import os
 import sys
 
 from pyftpdlib.authorizers import DummyAuthorizer
-from pyftpdlib.handlers import FTPHandler
+from pyftpdlib.handlers import TLS_FTPHandler
 from pyftpdlib.log import config_logging
 from pyftpdlib.servers import ThreadedFTPServer
 
 
 def main() -> None:
-    address, port, uid, gid, user, password_file, home = sys.argv[1:]
+    address, port, uid, gid, user, password_file, home, certificate = sys.argv[1:]
     with open(password_file, encoding="ascii") as file:
         password = file.read()
     config_logging(level=logging.DEBUG)
     authorizer = DummyAuthorizer()
     authorizer.add_user(user, password, home, perm="elradfmwMT")
-    FTPHandler.authorizer = authorizer
-    FTPHandler.auth_failed_timeout = 0.1
+    handler = TLS_FTPHandler
+    handler.authorizer = authorizer
+    handler.auth_failed_timeout = 0.1
+    handler.certfile = certificate
+    # Read now: the account that it runs as may not.
+    handler.ssl_context = handler.get_ssl_context()
     # A loop for each session: in a common one, sessions in active mode unregister each other's sockets and stall.
-    server = ThreadedFTPServer((address, int(port)), FTPHandler)
+    server = ThreadedFTPServer((address, int(port)), handler)
     os.setgroups([])
     os.setgid(int(gid))
     os.setuid(int(uid))

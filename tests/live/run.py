@@ -24,6 +24,7 @@ import clients
 import scenarios
 import servers
 import table
+from certificates import Certificates
 from clients import Client
 from fronts import Direct, Front, Gateway
 from ftplib_client import Ftplib
@@ -79,9 +80,10 @@ def run_matrix(arguments: argparse.Namespace, folder: Path) -> tuple[list[table.
     """All outcomes, and what is wrong beyond single trials."""
     wrong: list[str] = []
     with contextlib.ExitStack() as running:
+        certificates = Certificates.make(folder / "certificates")
         all_servers = []
         for kind in chosen(arguments.only, servers.ALL):
-            server = kind(folder / kind.name, ROOT / "target/servers")
+            server = kind(folder / kind.name, ROOT / "target/servers", certificates)
             running.callback(server.stop)
             try:
                 server.start()

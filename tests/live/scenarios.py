@@ -30,7 +30,7 @@ from clients import (
     Step,
     Upload,
 )
-from fronts import PLAIN, REFUSED, Front, Route
+from fronts import PLAIN, REFUSED, TLS_ROUTES, Front, Route
 from process import Failed, Finished, wait_until
 from servers import LARGE_BYTES, Server
 
@@ -39,6 +39,7 @@ FILE_BYTES = 300_000
 HUGE_BYTES = (1 << 32) + (3 << 20)
 HUGE_EDGE = (1 << 32) - 12_345
 LISTED_FILES = 200
+MANY_FILES = 200
 # No CR, LF or 0xFF: those no client sends as they are.
 ODD_NAMES = (
     "two words.bin",
@@ -143,6 +144,10 @@ class Scenario:
         """Why this pair does not try it, if so."""
         if self.only and self.only != (server.name, client.name):
             return f"tried with {' and '.join(self.only)} only"
+        if self.route.front and not client.speaks_tls:
+            return f"{client.name} speaks no TLS"
+        if self.route.behind and not server.speaks_tls:
+            return f"{server.name} speaks no TLS"
         for need in (self.name, *self.needs):
             if need in client.cannot:
                 return client.cannot[need]
@@ -234,6 +239,24 @@ def append(trial: Trial) -> None:
     remote = trial.place("log.bin", begin)
     trial.session(Append(trial.write("more.bin", end), trial.remote("log.bin")))
     trial.expect_same(remote, trial.write("both.bin", begin + end))
+
+
+def many_files(trial: Trial) -> None:
+    """One session with data connections in a row: what is used up by them runs out."""
+    contents = {f"{number}.bin": some_bytes(1000 + number) for number in range(MANY_FILES)}
+    steps: list[Step] = []
+    for number, (name, content) in enumerate(contents.items()):
+        if number % 2 and trial.can(Upload):
+            steps.append(Upload(trial.write(f"up{name}", content), trial.remote(name)))
+        else:
+            trial.place(name, content)
+            steps.append(Download(trial.remote(name), trial.local / f"down{name}"))
+    trial.session(*steps)
+    for step in steps:
+        if isinstance(step, Upload):
+            trial.expect_same(step.local, trial.at_server(Path(step.remote).name))
+        else:
+            trial.expect_same(trial.at_server(Path(step.remote).name), step.local)
 
 
 def rename(trial: Trial) -> None:
@@ -481,6 +504,18 @@ def _all() -> Iterator[Scenario]:
         name = f"client{client}-server{server}"
         yield Scenario(name, data_connections, (List,), route)
         yield Scenario(f"{name}-active", data_connections, (List,), route, "EPRT" if client == 6 else "PORT")
+    for name, route in TLS_ROUTES.items():
+        yield Scenario(f"tls-{name}-list", list_directory, (List,), route)
+        yield Scenario(f"tls-{name}-download", download, route=route)
+        yield Scenario(f"tls-{name}-upload", upload, (Upload,), route)
+        yield Scenario(f"tls-{name}-resume-download", resume_download, (ResumeDownload,), route)
+        yield Scenario(f"tls-{name}-resume-upload", resume_upload, (Upload, ResumeUpload), route)
+        yield Scenario(f"tls-{name}-empty-file", empty_file, route=route)
+        yield Scenario(f"tls-{name}-large-download", large_download, route=route, seconds=90)
+        yield Scenario(f"tls-{name}-large-upload", large_upload, (Upload,), route, seconds=90)
+        yield Scenario(f"tls-{name}-abort-download", abort_download, (Upload,), route, seconds=60)
+        yield Scenario(f"tls-{name}-many-files", many_files, route=route, seconds=120)
+        yield Scenario(f"tls-{name}-active", data_connections, (List,), route, "PORT")
     for verb in REFUSED:
         data = verb if verb in ("EPSV", "EPRT") else None
         yield Scenario(f"no-{verb.lower()}", refused_verb, (List,), Route(refused=verb), data)

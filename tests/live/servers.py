@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import ports
+from certificates import Certificates
 from process import Daemon, Failed, tail
 
 HERE = Path(__file__).resolve().parent
@@ -81,10 +82,13 @@ class Server:
 
     name: str
     pam_service: str
+    # Whether it takes AUTH TLS, and then wants data connections to resume the session of their control connection.
+    speaks_tls = True
 
-    def __init__(self, folder: Path, programs: Path) -> None:
+    def __init__(self, folder: Path, programs: Path, certificates: Certificates) -> None:
         self.folder = folder
         self.programs = programs
+        self.certificates = certificates
         self.home = folder / "home"
         self.log = folder / "server.log"
         self.account = Account.new()
@@ -188,6 +192,14 @@ class Vsftpd(Server):
             "log_ftp_protocol": "YES",
             "xferlog_enable": "YES",
             "vsftpd_log_file": self.log,
+            "ssl_enable": "YES",
+            "rsa_cert_file": self.certificates.certificate,
+            "rsa_private_key_file": self.certificates.key,
+            "require_ssl_reuse": "YES",
+            "strict_ssl_read_eof": "YES",
+            "force_local_logins_ssl": "NO",
+            "force_local_data_ssl": "NO",
+            "ssl_ciphers": "HIGH",
         }
         configuration = self.folder / f"vsftpd{family}.conf"
         configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
@@ -207,6 +219,12 @@ ServerName "Live test"
 ServerType standalone
 ModulePath {modules}
 LoadModule mod_site_misc.c
+LoadModule mod_tls.c
+TLSEngine on
+TLSLog {self.folder}/tls.log
+TLSECCertificateFile {self.certificates.certificate}
+TLSECCertificateKeyFile {self.certificates.key}
+TLSProtocol TLSv1.2 TLSv1.3
 DefaultServer on
 UseIPv6 {"on" if family == 6 else "off"}
 DefaultAddress {HOSTS[family]}
@@ -254,6 +272,8 @@ class PureFtpd(Server):
             "--maxclientsnumber=200",
             "--verboselog",
             "--verboselog",
+            "--tls=1",
+            f"--certfile={self.certificates.both}",
         ]
 
 
@@ -262,6 +282,7 @@ class Inetutils(Server):
 
     name = "inetutils"
     pam_service = "ftp"
+    speaks_tls = False
 
     def command(self, family: int, port: int) -> list[str]:
         ftpd = [self.program("inetutils/usr/sbin/ftpd"), "--logging", "--logging", "--debug"]
@@ -281,6 +302,7 @@ class Pyftpdlib(Server):
         password.chmod(0o600)
         uid = str(self.account.uid)
         arguments = [HOSTS[family], str(port), uid, uid, self.account.user, str(password), str(self.home)]
+        arguments.append(str(self.certificates.both))
         return ["env", f"PYTHONPATH={library}", sys.executable, str(HERE / "pyftpd.py"), *arguments]
 
 

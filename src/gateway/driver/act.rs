@@ -10,11 +10,13 @@ use tokio::time::{Instant, timeout};
 use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
 use crate::gateway::clock;
+
 use crate::gateway::leg::later;
 use crate::gateway::offer::{self, Offer};
 use crate::relay::{Ending, Relay};
 use crate::session::{Action, Direction, End, Fact, Leg, OwnCommand, RelayEnd, Told};
 use crate::settings::Advertised;
+use crate::tls::handshake::Handshake;
 use crate::upstream::{self, Target};
 
 /// How long the end of a data connection waits for what precedes it on the control connection.
@@ -39,6 +41,8 @@ impl Driver {
             Action::Offer { leg, family } => self.offer(leg, family, now),
             Action::Relay(direction) => self.relay(direction),
             Action::Reply(bytes) => self.legs.client.queue(bytes),
+            Action::SecureData { leg, direction } => self.secure_data(leg, direction),
+            Action::StartTls(leg) => self.start_tls(leg),
         }
     }
 
@@ -51,6 +55,45 @@ impl Driver {
             server.queue(Bytes::copy_from_slice(&[*mark]));
         }
         server.queue(command.line());
+    }
+
+    /// Turns a control connection to TLS, with a session of its own that its data connections
+    /// may resume and nobody else's.
+    fn start_tls(&mut self, leg: Leg) {
+        let handshake = match leg {
+            Leg::Client => self.route.acceptor.as_ref().map(|acceptor| {
+                let session = Arc::new(acceptor.session());
+                self.accepting = Some(Arc::clone(&session));
+                Handshake::of_client(session)
+            }),
+            Leg::Server => self.route.connector.as_ref().map(|connector| {
+                let session = Arc::new(connector.session());
+                let handshake = Handshake::of_server(&session, false);
+                self.connecting_tls = Some(session);
+                handshake
+            }),
+        };
+        match handshake {
+            Some(handshake) => self.legs.of_mut(leg).secure(handshake),
+            None => self.told.push_back(Told::Unsecured(leg)),
+        }
+    }
+
+    /// Turns a data connection to TLS, or lets its handshake know which way bytes go.
+    fn secure_data(&mut self, leg: Leg, direction: Option<Direction>) {
+        let tickets = matches!(direction, Some(Direction::Download | Direction::List));
+        match (leg, &self.accepting, &self.connecting_tls) {
+            (Leg::Client, Some(session), _) => self.data.client.secure(tickets, || {
+                Handshake::of_client_data(Arc::clone(session), tickets)
+            }),
+            (Leg::Server, _, Some(session)) => self
+                .data
+                .server
+                .secure(tickets, || Handshake::of_server(session, true)),
+            (Leg::Client, None, _) | (Leg::Server, _, None) => {
+                self.told.push_back(Told::DataUnsecured(leg));
+            }
+        }
     }
 
     /// Closes a control connection.
@@ -190,8 +233,8 @@ impl Driver {
             return;
         };
         let relay = Relay::new(
-            Arc::clone(source),
-            Arc::clone(sink),
+            source.clone(),
+            sink.clone(),
             Arc::clone(&self.shared.pool),
             recorder.transfer_bytes(),
         );

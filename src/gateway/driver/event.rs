@@ -16,8 +16,11 @@ use crate::gateway::listener::canonical;
 use crate::gateway::{Orders, Stage};
 use crate::relay::Ending;
 use crate::session::event::{ConnectFailure, EndReason};
-use crate::session::{Direction, End, Leg, Told};
+use crate::session::{Direction, End, Leg, Secured, TlsOffer, Told};
 use crate::sys::socket;
+use crate::telemetry::Channel;
+use crate::tls::fault::HandshakeFault;
+use crate::tls::peer::{self, Peer};
 use crate::upstream::{Dialled, Fault};
 
 /// How many bytes of a control connection are read at a time. The buffer is on the stack: a
@@ -163,6 +166,8 @@ impl Driver {
         match ready!(self.legs.of_mut(leg).poll(may_read, now, context)) {
             LegEvent::Progress => {}
             LegEvent::Ended(end) => self.leg_ended(leg, end, context),
+            LegEvent::Secured => self.leg_secured(leg),
+            LegEvent::Unsecured(fault) => self.leg_unsecured(leg, fault),
             LegEvent::Readable => {
                 let mut buffer = [0; READ_BYTES];
                 match self.legs.of_mut(leg).read(&mut buffer) {
@@ -173,6 +178,33 @@ impl Driver {
             }
         }
         Poll::Ready(())
+    }
+
+    /// A control connection is under TLS.
+    fn leg_secured(&mut self, leg: Leg) {
+        let channel = self.legs.of(leg).channel();
+        let Some(peer) = channel.and_then(|channel| peer::of(channel.connection())) else {
+            return;
+        };
+        let secured = Secured {
+            version: peer.version,
+            subject: peer.subject.clone(),
+        };
+        self.note_handshake(leg, Channel::Control, Ok(&peer));
+        self.told.push_back(Told::Secured { leg, secured });
+    }
+
+    /// The handshake of a control connection failed. One who speaks in clear where TLS comes
+    /// first is told so.
+    fn leg_unsecured(&mut self, leg: Leg, fault: HandshakeFault) {
+        let implicit = self.route.profile.client_tls.offer == TlsOffer::Implicit;
+        if leg == Leg::Client && implicit && fault == HandshakeFault::Plaintext {
+            self.legs
+                .client
+                .say_in_clear(b"500 This port speaks TLS.\r\n");
+        }
+        self.note_handshake(leg, Channel::Control, Err(fault));
+        self.told.push_back(Told::Unsecured(leg));
     }
 
     /// Bytes of a control connection.
@@ -239,7 +271,7 @@ impl Driver {
         let Some(stream) = self.data.client.stream() else {
             return false;
         };
-        match pin!(stream.ready(Interest::READABLE)).poll(context) {
+        match pin!(stream.socket().ready(Interest::READABLE)).poll(context) {
             Poll::Ready(Ok(state)) => state.is_read_closed(),
             Poll::Ready(Err(_)) | Poll::Pending => false,
         }
@@ -287,10 +319,42 @@ impl Driver {
             DataEvent::OfferFailed => Told::OfferFailed(leg),
             DataEvent::OfferReady(address) => Told::OfferReady { leg, address },
             DataEvent::Reset => Told::DataReset(leg),
+            DataEvent::Secured => {
+                self.data_secured(leg);
+                Told::DataSecured(leg)
+            }
+            DataEvent::Unsecured(fault) => {
+                self.note_handshake(leg, Channel::Data, Err(fault));
+                Told::DataUnsecured(leg)
+            }
             DataEvent::Stranger => Told::StrangerRefused(leg),
         };
         self.told.push_back(told);
         Poll::Ready(())
+    }
+
+    /// A data connection is under TLS.
+    fn data_secured(&mut self, leg: Leg) {
+        let peer = self
+            .data
+            .of(leg)
+            .stream()
+            .and_then(|stream| stream.with_connection(peer::of)?);
+        if let Some(peer) = peer {
+            self.note_handshake(leg, Channel::Data, Ok(&peer));
+        }
+    }
+
+    /// A handshake is over.
+    fn note_handshake(
+        &mut self,
+        leg: Leg,
+        channel: Channel,
+        result: Result<&Peer, HandshakeFault>,
+    ) {
+        if let Some(recorder) = &mut self.recorder {
+            recorder.handshake(leg, channel, result);
+        }
     }
 
     /// The dial of the upstream.

@@ -28,6 +28,8 @@ use super::{Orders, Shared, Stage};
 use crate::relay::Relay;
 use crate::session::{Direction, End, Leg, RelayEnd, Session, Told};
 use crate::telemetry::{Opening, SessionRecorder};
+use crate::tls::client::ClientSession;
+use crate::tls::server::ServerSession;
 use crate::upstream;
 
 /// How many bytes may wait to be written to a leg before reading stops.
@@ -143,6 +145,10 @@ struct Driver {
     dialled_at: Option<Instant>,
     /// The dial of the upstream.
     connecting: Option<Connecting>,
+    /// The TLS session of the client's control connection.
+    accepting: Option<Arc<ServerSession>>,
+    /// The TLS session of the server's.
+    connecting_tls: Option<Arc<ClientSession>>,
     /// The control connections.
     legs: Pair<ControlLeg>,
     /// Their addresses.
@@ -203,6 +209,8 @@ impl Driver {
         );
         let stall_limit = route.profile.limits.idle_timeout;
         let keepalive = plan.settings.limits.keepalive;
+        let tls = route.upstream.tls.as_ref();
+        let tolerant = tls.is_some_and(|tls| tls.tolerates_truncation);
         let mut legs = Pair {
             client: ControlLeg::absent(stall_limit),
             server: ControlLeg::absent(stall_limit),
@@ -215,6 +223,8 @@ impl Driver {
             recorder: Some(recorder),
             dialled_at: None,
             connecting: None,
+            accepting: None,
+            connecting_tls: None,
             ends: Pair {
                 client: Some(Ends {
                     peer: client,
@@ -223,8 +233,8 @@ impl Driver {
                 server: None,
             },
             data: Pair {
-                client: DataLeg::new(keepalive),
-                server: DataLeg::new(keepalive),
+                client: DataLeg::new(keepalive, false),
+                server: DataLeg::new(keepalive, tolerant),
             },
             held_end: None,
             fading: Vec::new(),

@@ -42,6 +42,7 @@ async fn read_to_end(leg: &mut ControlLeg) -> (Vec<u8>, End) {
         match event(leg).await {
             LegEvent::Ended(end) => return (bytes, end),
             LegEvent::Progress => {}
+            LegEvent::Secured | LegEvent::Unsecured(_) => panic!("it is in clear"),
             LegEvent::Readable => match leg.read(&mut buffer) {
                 Read::Bytes(read) => bytes.extend_from_slice(&buffer[..read]),
                 Read::Ended(end) => return (bytes, end),

@@ -222,6 +222,8 @@ pub enum CloseReason {
     Quit,
     /// The server closed its control connection, said 421, or vanished.
     ServerGone,
+    /// A TLS handshake failed, or TLS that was required was refused.
+    Tls,
     /// A side broke the protocol beyond repair.
     Violation,
 }
@@ -236,6 +238,7 @@ impl CloseReason {
             Self::Policy => "policy",
             Self::Quit => "quit",
             Self::ServerGone => "server_gone",
+            Self::Tls => "tls",
             Self::Violation => "violation",
         }
     }

@@ -13,6 +13,7 @@ fn could(name: &Name, word: Option<&str>) -> bool {
     let is_chmod = word.is_some_and(|word| word.eq_ignore_ascii_case("CHMOD"));
     match name {
         Name::Known(Verb::Size | Verb::Mlsd | Verb::Eprt) | Name::Other(_) => false,
+        Name::Known(Verb::Auth | Verb::Pbsz | Verb::Prot) => false,
         Name::Known(Verb::Site) => !is_chmod,
         Name::Known(_) => true,
     }
@@ -87,7 +88,19 @@ fn help_drops_usage_lines_whole() {
 }
 
 #[test]
-fn help_never_lists_the_verbs_of_tls() {
+fn features_have_the_gateways_tls_and_never_the_servers() {
+    let server = b"211-F\r\n AUTH SSL\r\n SIZE\r\n PBSZ\r\n PROT C;P;\r\n CCC\r\n211 End\r\n";
+    let with_tls = |name: &Name, _: Option<&str>| {
+        matches!(name, Name::Known(Verb::Auth | Verb::Pbsz | Verb::Prot))
+    };
+    assert_eq!(
+        features(server, with_tls).as_ref(),
+        b"211-F\r\n AUTH TLS\r\n PBSZ\r\n PROT\r\n211 End\r\n"
+    );
+}
+
+#[test]
+fn help_lists_the_verbs_of_tls_only_where_there_is_tls() {
     assert_eq!(
         helped("214-\r\n AUTH PBSZ PROT CCC NOOP QUIT\r\n214 .\r\n", false),
         "214-\r\n                    NOOP QUIT\r\n214 .\r\n"

@@ -115,11 +115,14 @@ impl Session {
                 .transfer
                 .as_ref()
                 .is_some_and(|transfer| transfer.cut.is_some());
-        self.push(Action::Ask(if gone {
-            OwnCommand::AbortPlain
-        } else {
-            OwnCommand::Abort
-        }));
+        // RFC 4217 §14: under TLS there is no urgent data.
+        self.push(Action::Ask(
+            if gone || self.protection.is_server_secured() {
+                OwnCommand::AbortPlain
+            } else {
+                OwnCommand::Abort
+            },
+        ));
         if self.data.server.endpoint == Endpoint::Connected {
             self.abort_client_side();
         } else {

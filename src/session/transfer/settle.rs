@@ -55,7 +55,10 @@ impl Session {
             return;
         };
         match (self.data.server.endpoint, self.data.client.endpoint) {
-            (Endpoint::Connected | Endpoint::Dialling, Endpoint::Target(_)) => {
+            (
+                Endpoint::Connected | Endpoint::Dialling | Endpoint::Securing,
+                Endpoint::Target(_),
+            ) => {
                 self.dial(Leg::Client);
             }
             (Endpoint::Listening, client) if transfer.server_never_came => match client {
@@ -69,21 +72,24 @@ impl Session {
                     self.complete();
                 }
                 Endpoint::Target(_) => self.dial(Leg::Client),
-                Endpoint::Dialling | Endpoint::Listening => {}
+                Endpoint::Dialling | Endpoint::Listening | Endpoint::Securing => {}
                 Endpoint::Failed | Endpoint::None => self.complete(),
             },
             (Endpoint::Listening, _) => {
                 self.deadlines
                     .arm_once(Timer::Settle, self.now.elapsed, SETTLING);
             }
-            (Endpoint::Connected | Endpoint::Dialling, Endpoint::Failed | Endpoint::None)
+            (
+                Endpoint::Connected | Endpoint::Dialling | Endpoint::Securing,
+                Endpoint::Failed | Endpoint::None,
+            )
             | (Endpoint::Failed | Endpoint::None | Endpoint::Target(_), _) => {
                 transfer.cut = Some(Cut::NoConnection);
                 self.complete();
             }
             (
-                Endpoint::Connected | Endpoint::Dialling,
-                Endpoint::Connected | Endpoint::Dialling | Endpoint::Listening,
+                Endpoint::Connected | Endpoint::Dialling | Endpoint::Securing,
+                Endpoint::Connected | Endpoint::Dialling | Endpoint::Listening | Endpoint::Securing,
             ) => {}
         }
     }
@@ -209,8 +215,11 @@ impl Session {
         }
         self.answer_owed_status(transfer.bytes);
         self.note_transfer_ended(&transfer, complete);
-        if said_done && !complete {
+        let unprotected = transfer.cut == Some(Cut::Unprotected);
+        if said_done && !complete || unprotected {
             let (code, text) = match transfer.cut {
+                // RFC 4217 §10.2, whatever the server calls the reset that it saw.
+                Some(Cut::Unprotected) => (522, "Data connection not protected as required."),
                 Some(Cut::NoConnection) if !transfer.promised => {
                     (425, "Can't open data connection.")
                 }

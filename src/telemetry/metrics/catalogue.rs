@@ -101,6 +101,12 @@ metrics! {
         [0.01, 0.05, 0.1, 0.5, 1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0];
     DATA_CONNECTIONS = "data_connections_total", Counter, Count, ["leg", "mode", "result"],
         "Data connections that came to be, or did not.";
+    TLS_HANDSHAKES = "tls_handshakes_total", Counter, Count,
+        ["leg", "channel", "version", "resumed", "result"],
+        "TLS handshakes that ended.";
+    TLS_CERTIFICATE_EXPIRY = "tls_certificate_expiry_timestamp_seconds", Gauge, Seconds,
+        ["listener", "certificate"],
+        "When a certificate that is shown to clients expires, in seconds since 1970-01-01 UTC.";
     PASSIVE_PORTS = "passive_ports", Gauge, Count, ["listener"],
         "Ports that a listener has for data connections; 0 where any free port will do.";
     PASSIVE_PORTS_IN_USE = "passive_ports_in_use", Gauge, Count, ["listener"],

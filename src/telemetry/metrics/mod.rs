@@ -8,6 +8,7 @@ pub mod catalogue;
 mod codes;
 mod listener;
 mod policy;
+mod tls;
 mod upstream;
 
 use std::sync::Arc;
@@ -18,12 +19,14 @@ use metrics_exporter_prometheus::{
 };
 
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::ftp::security::TlsVersion;
 use crate::session::Leg;
 use crate::session::event::{DataForm, DataOutcome};
 use crate::telemetry::clock;
 use catalogue::{CATALOGUE, Definition, Kind};
 pub(super) use listener::ListenerTable;
 pub(super) use policy::{Mode, PolicyTable};
+pub use tls::Channel;
 pub(super) use upstream::{CONNECTED, Dial, UpstreamTable};
 
 /// What the facade wants to know of who registers.
@@ -171,6 +174,7 @@ impl Metrics {
             reload_timestamp: registrar.gauge(catalogue::RELOAD_TIMESTAMP, &[]),
             registrar,
         };
+        tls::expect_handshakes(&metrics.registrar);
         metrics.reloaded(true);
         Ok(metrics)
     }
@@ -208,6 +212,29 @@ impl Metrics {
         {
             counter.increment(1);
         }
+    }
+
+    /// A TLS handshake ended: version and resumption, or a fault's name. It is looked up by its
+    /// labels, which is nothing beside a handshake.
+    pub(super) fn handshake(
+        &self,
+        leg: Leg,
+        channel: Channel,
+        result: Result<(TlsVersion, bool), &'static str>,
+    ) {
+        tls::handshake(&self.registrar, leg, channel, result).increment(1);
+    }
+
+    /// When a certificate expires, in seconds since 1970-01-01 UTC.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "seconds since 1970 are far below what a double holds"
+    )]
+    pub(super) fn certificate_expiry(&self, listener: &str, certificate: &str, unix_time: i64) {
+        let values = [listener.to_owned().into(), certificate.to_owned().into()];
+        self.registrar
+            .gauge(catalogue::TLS_CERTIFICATE_EXPIRY, &values)
+            .set(unix_time as f64);
     }
 
     /// A client broke the protocol.

@@ -25,6 +25,8 @@ ftpwarden_session_duration_seconds histogram listener
 ftpwarden_sessions gauge listener
 ftpwarden_sessions_rejected_total counter listener reason
 ftpwarden_sessions_total counter listener
+ftpwarden_tls_certificate_expiry_timestamp_seconds gauge listener certificate
+ftpwarden_tls_handshakes_total counter leg channel version resumed result
 ftpwarden_transfer_bytes_total counter listener direction
 ftpwarden_transfer_duration_seconds histogram listener direction
 ftpwarden_transfers_total counter listener direction result
@@ -53,6 +55,7 @@ fn names_types_and_labels_are_a_promise() {
 fn what_is_exposed_is_what_is_promised() {
     let telemetry = telemetry(&settings(None));
     let _recorder = session(&telemetry);
+    telemetry.certificate_expiry("main", "cert.pem", 1_800_000_000);
     let text = telemetry.render();
     let mut types: Vec<&str> = text
         .lines()

@@ -265,7 +265,7 @@ fn the_audit_has_one_event_for_each() {
     let common = |event: &str| {
         format!(
             "\"event\":\"{event}\",\"client_ip\":\"203.0.113.9\",\"client_port\":50123,\
-             \"session\":\"{id}\",\"listener\":\"main\",\"upstream\":\"legacy\",\"tls\":null,"
+             \"session\":\"{id}\",\"listener\":\"main\",\"upstream\":\"legacy\",\"tls\":null,\"client_certificate\":null,"
         )
     };
     let expected = [

@@ -1,0 +1,153 @@
+//! A data connection in clear or under TLS, as a relay and its owner share it.
+
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use rustls::Connection;
+use tokio::net::TcpStream;
+
+use super::channel::Channel;
+
+/// A connection that bytes are moved over. Copies are the same connection.
+#[derive(Clone, Debug)]
+pub struct Stream {
+    /// The socket.
+    socket: Arc<TcpStream>,
+    /// Its TLS. One task owns both sides of a transfer, so nobody waits for the lock.
+    channel: Option<Arc<Mutex<Channel>>>,
+    /// An end without `close_notify` is taken for one.
+    tolerant: bool,
+}
+
+impl Stream {
+    /// In clear.
+    pub const fn clear(socket: Arc<TcpStream>) -> Self {
+        Self {
+            socket,
+            channel: None,
+            tolerant: false,
+        }
+    }
+
+    /// Under TLS, whose handshake is over. `tolerant`: an end without `close_notify` is an end.
+    pub fn secured(socket: Arc<TcpStream>, channel: Channel, tolerant: bool) -> Self {
+        Self {
+            socket,
+            channel: Some(Arc::new(Mutex::new(channel))),
+            tolerant,
+        }
+    }
+
+    /// The socket.
+    pub const fn socket(&self) -> &Arc<TcpStream> {
+        &self.socket
+    }
+
+    /// Whether it is in clear, so that the kernel may move its bytes.
+    pub const fn is_clear(&self) -> bool {
+        self.channel.is_none()
+    }
+
+    /// The TLS, locked.
+    fn channel(&self) -> Option<MutexGuard<'_, Channel>> {
+        let channel = self.channel.as_ref()?;
+        Some(channel.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Reads: 0 at an end in order.
+    ///
+    /// # Errors
+    /// As of a read; `UnexpectedEof` where TLS ended without `close_notify`.
+    pub fn poll_read(
+        &self,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let mut channel = self.channel();
+        loop {
+            let read = match &mut channel {
+                None => {
+                    ready!(self.socket.poll_read_ready(context))?;
+                    self.socket.try_read(buffer)
+                }
+                Some(channel) => {
+                    let read = channel.read(|raw| self.socket.try_read(raw), buffer);
+                    // What it made of a key update or an alert; the next write takes the rest.
+                    channel.flush(|raw| self.socket.try_write(raw)).ok();
+                    read
+                }
+            };
+            match read {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_read_ready(context))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) if self.tolerant && error.kind() == io::ErrorKind::UnexpectedEof => {
+                    return Poll::Ready(Ok(0));
+                }
+                read => return Poll::Ready(read),
+            }
+        }
+    }
+
+    /// Writes some bytes; returns how many were taken.
+    ///
+    /// # Errors
+    /// As of a write.
+    pub fn poll_write(&self, context: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let mut channel = self.channel();
+        loop {
+            let written = match &mut channel {
+                None => {
+                    ready!(self.socket.poll_write_ready(context))?;
+                    self.socket.try_write(bytes)
+                }
+                Some(channel) => channel.write(|raw| self.socket.try_write(raw), bytes),
+            };
+            match written {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_write_ready(context))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                written => return Poll::Ready(written),
+            }
+        }
+    }
+
+    /// Ready when the socket has all that was written.
+    ///
+    /// # Errors
+    /// As of a write.
+    pub fn poll_flush(&self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let Some(mut channel) = self.channel() else {
+            return Poll::Ready(Ok(()));
+        };
+        loop {
+            match channel.flush(|raw| self.socket.try_write(raw)) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    ready!(self.socket.poll_write_ready(context))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                flushed => return Poll::Ready(flushed),
+            }
+        }
+    }
+
+    /// Whether bytes were written that the socket does not have.
+    pub fn has_unsent(&self) -> bool {
+        self.channel().is_some_and(|channel| channel.has_unsent())
+    }
+
+    /// What `look` makes of its TLS; None in clear.
+    pub fn with_connection<T>(&self, look: impl FnOnce(&Connection) -> T) -> Option<T> {
+        Some(look(self.channel()?.connection()))
+    }
+
+    /// Announces the end of what was written, where TLS has a word for it.
+    pub fn announce_end(&self) {
+        if let Some(mut channel) = self.channel() {
+            channel.close(|raw| self.socket.try_write(raw));
+        }
+    }
+}
