@@ -763,3 +763,97 @@ fn the_service_manager_hears_when_the_gateway_is_in_service() {
         .unwrap();
     assert_eq!(child.wait().unwrap().code(), Some(0), "{log}");
 }
+
+/// A directory with an authority, a certificate `NAME.crt` and a key `NAME.key` for each of
+/// `names`, and a configuration that shows `cert` with `key`.
+fn with_tls(certificate: &str, key: &str, not_after: (i32, u8, u8)) -> (TempDir, PathBuf) {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = TempDir::new().unwrap();
+    for name in ["one", "two"] {
+        let pair = rcgen::KeyPair::generate().unwrap();
+        let mut params = rcgen::CertificateParams::new(["ftp.example.com".to_owned()]).unwrap();
+        let (year, month, day) = not_after;
+        params.not_after = rcgen::date_time_ymd(year, month, day);
+        let made = params.self_signed(&pair).unwrap();
+        let path = directory.path().join(name);
+        fs::write(path.with_extension("crt"), made.pem()).unwrap();
+        fs::write(path.with_extension("key"), pair.serialize_pem()).unwrap();
+        fs::set_permissions(
+            path.with_extension("key"),
+            fs::Permissions::from_mode(0o600),
+        )
+        .unwrap();
+    }
+    let path = directory.path().join("ftpwarden.toml");
+    let inside = |name: &str| directory.path().join(name).display().to_string();
+    let text = format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+         [listeners.main.tls]\ncertificate = \"{}\"\nkey = \"{}\"\n\
+         [upstreams.legacy]\naddress = \"127.0.0.1:21\"\n\
+         tls = {{ mode = \"explicit\", ca = \"{}\" }}\n",
+        inside(certificate),
+        inside(key),
+        inside("one.crt"),
+    );
+    // Port 0 is warned of; what is of interest here are certificates.
+    fs::write(&path, text.replace("127.0.0.1:0", "127.0.0.1:2121")).unwrap();
+    (directory, path)
+}
+
+#[test]
+fn check_looks_at_certificates_and_keys() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let late = (2099, 1, 1);
+    let check = |path: &Path| run(&["check", path.to_str().unwrap()]);
+    let (directory, path) = with_tls("one.crt", "one.key", late);
+    let said = check(&path);
+    assert_eq!(said.status.code(), Some(0), "{}", text(&said.stderr));
+    assert_eq!(text(&said.stderr), "");
+    // Everybody may read the key.
+    let key = directory.path().join("one.key");
+    fs::set_permissions(&key, fs::Permissions::from_mode(0o644)).unwrap();
+    let said = check(&path);
+    assert_eq!(said.status.code(), Some(0));
+    let told = text(&said.stderr);
+    assert!(told.contains("warning[config/key-readable]"), "{told}");
+    assert!(told.contains("ftpwarden.toml:6:7"), "{told}");
+    // A key of another certificate.
+    let (_directory, path) = with_tls("one.crt", "two.key", late);
+    for arguments in [&["check"][..], &["run", "--config"]] {
+        let mut command = program();
+        let said = command.args(arguments).arg(&path).output().unwrap();
+        assert_eq!(said.status.code(), Some(78), "{arguments:?}");
+        let told = text(&said.stderr);
+        assert!(told.contains("error[config/tls-files]"), "{told}");
+        assert!(
+            told.contains("does not belong to the certificate"),
+            "{told}"
+        );
+    }
+    // No file, and an authority that is none.
+    let (directory, path) = with_tls("absent.crt", "one.key", late);
+    fs::write(directory.path().join("one.crt"), "nothing").unwrap();
+    let said = check(&path);
+    assert_eq!(said.status.code(), Some(78));
+    let told = text(&said.stderr);
+    assert!(told.contains("absent.crt: No such file"), "{told}");
+    assert!(told.contains("there is no certificate in PEM"), "{told}");
+    assert!(told.contains("2 errors"), "{told}");
+}
+
+#[test]
+fn check_warns_of_certificates_that_expire() {
+    let (_directory, path) = with_tls("one.crt", "one.key", (2020, 1, 1));
+    let said = run(&["check", path.to_str().unwrap()]);
+    assert_eq!(said.status.code(), Some(0));
+    let told = text(&said.stderr);
+    assert!(told.contains("the certificate has expired"), "{told}");
+    let said = run(&["check", "--strict", "--json", path.to_str().unwrap()]);
+    assert_eq!(said.status.code(), Some(78));
+    let value: Value = serde_json::from_slice(&said.stdout).unwrap();
+    assert_eq!(
+        value["diagnostics"][0]["code"],
+        "config/certificate-expires"
+    );
+    assert_eq!(value["diagnostics"][0]["line"], 5);
+}

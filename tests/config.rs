@@ -14,13 +14,15 @@ use ftpwarden::config::diagnostic::{Severity, Style, render};
 use ftpwarden::config::schema::{self, Table};
 use ftpwarden::config::{self, ConfigError, Flags, Loaded};
 use ftpwarden::ftp::command::Name;
+use ftpwarden::ftp::security::TlsVersion;
 use ftpwarden::policy::System;
-use ftpwarden::session::DataMode;
+use ftpwarden::session::{DataMode, Require, ServerTls, TlsOffer};
 use ftpwarden::settings::{Settings, WhenFull};
+use ftpwarden::tls::options::{ClientCertificates, SessionReuse, Trust};
 use proptest::prelude::*;
 
 /// How many keys the schema has.
-const KEYS: usize = 57;
+const KEYS: usize = 80;
 
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
@@ -47,7 +49,7 @@ fn shown(settings: &Settings) -> String {
 #[test]
 fn valid_configurations_load_without_a_warning() {
     let all = files("tests/configs/valid", "toml");
-    assert_eq!(all.len(), 5);
+    assert_eq!(all.len(), 6);
     for path in all {
         let loaded = parse(&path)
             .unwrap_or_else(|error| panic!("{}:\n{}", path.display(), error.report(Style::Plain)));
@@ -59,7 +61,7 @@ fn valid_configurations_load_without_a_warning() {
 #[test]
 fn odd_configurations_load_with_warnings() {
     let all = files("tests/configs/warned", "toml");
-    assert_eq!(all.len(), 8);
+    assert_eq!(all.len(), 9);
     for path in all {
         let loaded = parse(&path)
             .unwrap_or_else(|error| panic!("{}:\n{}", path.display(), error.report(Style::Plain)));
@@ -74,14 +76,14 @@ fn odd_configurations_load_with_warnings() {
 #[test]
 fn invalid_configurations_are_refused_as_expected() {
     let all = files("tests/configs/invalid", "toml");
-    assert_eq!(all.len(), 39);
+    assert_eq!(all.len(), 40);
     for path in all {
         let error = parse(&path)
             .err()
             .unwrap_or_else(|| panic!("{} loads", path.display()));
         compare(&path, &error.report(Style::Plain));
     }
-    assert_eq!(files("tests/configs/invalid", "stderr").len(), 39);
+    assert_eq!(files("tests/configs/invalid", "stderr").len(), 40);
 }
 
 /// Compares a report with the `.stderr` beside its configuration.
@@ -136,6 +138,9 @@ fn with_key(table: &Table, key: &str, value: &str) -> String {
     );
     let line = match table.path {
         "policies.NAME.rules" => format!("policies.own.rules = [{{ {key} = {value} }}]"),
+        "listeners.NAME.tls.certificates" => {
+            format!("listeners.main.tls.certificates = [{{ {key} = {value} }}]")
+        }
         path => {
             let path = path.replace("listeners.NAME", "listeners.main");
             let path = path.replace("upstreams.NAME", "upstreams.legacy");
@@ -268,8 +273,8 @@ fn every_key_of_the_reference_has_a_comment() {
             seen += 1;
         }
     }
-    // All but `rules`, which is a header there.
-    assert_eq!(seen, KEYS - 1);
+    // All but `rules`, `certificates` and `tls` of both kinds, which are headers there.
+    assert_eq!(seen, KEYS - 4);
 }
 
 #[test]
@@ -370,7 +375,7 @@ fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 75);
+    assert_eq!(seen, 78);
 }
 
 #[test]
@@ -516,6 +521,57 @@ fn values_come_out_as_they_were_written() {
     assert_eq!(limits.idle_timeout, Duration::from_mins(90));
     assert_eq!(limits.command_timeout, Duration::from_millis(1500));
     assert_eq!(limits.violations, 7);
+}
+
+#[test]
+fn tls_comes_out_as_it_was_written() {
+    let loaded = parse(Path::new("tests/configs/valid/tls.toml")).unwrap();
+    let listener = |name: &str| {
+        let listeners = &loaded.settings.listeners;
+        listeners.get(name).unwrap().tls.clone().unwrap()
+    };
+    let upstream = |name: &str| {
+        let upstreams = &loaded.settings.upstreams;
+        upstreams.get(name).unwrap().tls.clone().unwrap()
+    };
+    let main = listener("main");
+    assert_eq!(main.offer.offer, TlsOffer::Explicit);
+    assert_eq!(main.offer.require, Require::Login);
+    assert_eq!(main.options.identities.len(), 2);
+    let first = main.options.identities.first().unwrap();
+    assert_eq!(first.certificate, Path::new("/etc/ftpwarden/cert.pem"));
+    assert_eq!(first.key, Path::new("/etc/ftpwarden/key.pem"));
+    assert_eq!(main.options.versions, [TlsVersion::V1_3]);
+    assert_eq!(main.options.session_reuse, SessionReuse::Required);
+    let ca = PathBuf::from("/etc/ftpwarden/clients-ca.pem");
+    assert_eq!(main.options.clients, ClientCertificates::Optional(ca));
+    // What is not written there is as safe as it can be without a word.
+    let implicit = listener("implicit");
+    assert_eq!(implicit.offer.offer, TlsOffer::Implicit);
+    assert_eq!(implicit.offer.require, Require::Data);
+    assert_eq!(implicit.options.versions, TlsVersion::ALL);
+    assert_eq!(implicit.options.session_reuse, SessionReuse::Allowed);
+    assert_eq!(implicit.options.clients, ClientCertificates::Off);
+    let legacy = upstream("legacy");
+    assert_eq!(legacy.mode, ServerTls::Explicit);
+    assert!(legacy.tolerates_truncation);
+    assert_eq!(&*legacy.options.server_name, "ftp.example.com");
+    assert_eq!(
+        legacy.options.versions,
+        [TlsVersion::V1_3, TlsVersion::V1_2]
+    );
+    assert_eq!(legacy.options.session_reuse, SessionReuse::Off);
+    assert!(legacy.options.identity.is_some());
+    let ca = PathBuf::from("/etc/ftpwarden/legacy-ca.pem");
+    assert_eq!(legacy.options.trust, Trust::File(ca));
+    let pinned = upstream("pinned");
+    assert_eq!(pinned.mode, ServerTls::Implicit);
+    assert!(!pinned.tolerates_truncation);
+    assert_eq!(&*pinned.options.server_name, "10.0.0.6");
+    assert_eq!(pinned.options.versions, TlsVersion::ALL);
+    assert!(matches!(pinned.options.trust, Trust::Pin([0xba, 0x78, ..])));
+    let limits = &loaded.settings.session_limits;
+    assert_eq!(limits.tls_handshake_timeout, Duration::from_secs(20));
 }
 
 proptest! {

@@ -5,12 +5,12 @@
 use serde_json::json;
 
 use super::args::Check;
-use super::{Answer, Outcome, json, terminal};
+use super::{Answer, Outcome, certificates, json, terminal};
 use crate::config::{self, ConfigError, Loaded, diagnostic};
 
 /// Checks the file.
 pub(super) fn check(arguments: &Check) -> Answer {
-    let loaded = config::load(&arguments.file);
+    let loaded = config::load(&arguments.file).and_then(certificates::checked);
     let outcome = match &loaded {
         Ok(loaded) if loaded.warnings.is_empty() || !arguments.strict => Outcome::Fine,
         Ok(_) | Err(_) => Outcome::Configuration,

@@ -5,6 +5,7 @@
 
 mod agreeable;
 mod args;
+mod certificates;
 mod check;
 mod dialogue;
 mod explain;

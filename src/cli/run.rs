@@ -17,7 +17,7 @@ use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::args::Run;
 use super::signals::{Order, Signals};
-use super::{Answer, Outcome};
+use super::{Answer, Outcome, certificates};
 use crate::admin;
 use crate::config::diagnostic::{Diagnostic, Severity, Sources};
 use crate::config::{self, ConfigError, Flags, Loaded};
@@ -81,15 +81,16 @@ impl Origin {
         }
     }
 
-    /// Loads it.
+    /// Loads it, and looks at the certificates and keys that it names.
     ///
     /// # Errors
-    /// All that is wrong with it.
+    /// All that is wrong with it and with them.
     fn load(&self) -> Result<Loaded, ConfigError> {
-        match self {
+        let loaded = match self {
             Self::File(path) => config::load(path),
             Self::Flags(flags) => config::from_flags(flags),
-        }
+        };
+        loaded.and_then(certificates::checked)
     }
 }
 

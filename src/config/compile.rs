@@ -67,6 +67,7 @@ pub(super) fn compile(
             policies: Arc::new(policies),
             warnings: diagnostics,
             sources: Arc::new(sources),
+            tls: document.mentions.tls,
         }),
         _ => Err(ConfigError::Refused {
             diagnostics,

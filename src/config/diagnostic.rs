@@ -88,7 +88,7 @@ pub enum Style {
 }
 
 /// Sorts by place; what has the same place keeps its order.
-pub(super) fn sort(diagnostics: &mut [Diagnostic]) {
+pub fn sort(diagnostics: &mut [Diagnostic]) {
     diagnostics.sort_by_key(|one| (one.span.source, one.span.bytes.start));
 }
 

@@ -69,7 +69,7 @@ pub(super) fn listener(
             .map(|found| found.value),
         sessions: sessions.as_ref().map(|found| found.value),
         passive_ports: passive_ports.as_ref().map(|ports| ports.value.clone()),
-        tls: None,
+        tls: super::tls::listener(&section, &named.name.value, &mut mentions.tls, problems),
         passive_address: passive_address(&section, problems),
     };
     let complete = !bind.is_empty() && upstream.is_some();

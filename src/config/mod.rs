@@ -16,6 +16,7 @@ pub mod schema;
 mod section;
 pub mod suggest;
 mod tables;
+pub mod tls;
 mod upstream;
 mod value;
 
@@ -33,6 +34,7 @@ use crate::policy::PolicySet;
 use crate::settings::Settings;
 use diagnostic::{Diagnostic, Source, Sources, Span, Style};
 use section::Problems;
+use tls::TlsPlaces;
 
 /// The largest file that is read, in bytes.
 const FILE_BYTES_MAX: u64 = 16 << 20;
@@ -48,6 +50,8 @@ pub struct Loaded {
     pub warnings: Vec<Diagnostic>,
     /// What rules and warnings point into.
     pub sources: Arc<Sources>,
+    /// Where files of certificates and keys are named: what is in them is not looked at here.
+    pub tls: TlsPlaces,
 }
 
 /// A configuration that cannot be taken.

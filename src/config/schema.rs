@@ -38,7 +38,30 @@ pub const LISTENER: Table = Table {
         "sessions",
         "passive_ports",
         "passive_address",
+        "tls",
     ],
+};
+
+/// `[listeners.NAME.tls]`.
+pub const LISTENER_TLS: Table = Table {
+    path: "listeners.NAME.tls",
+    keys: &[
+        "mode",
+        "certificate",
+        "key",
+        "require",
+        "session_reuse",
+        "versions",
+        "client_certificates",
+        "client_ca",
+        "certificates",
+    ],
+};
+
+/// One of `certificates`.
+pub const CERTIFICATE: Table = Table {
+    path: "listeners.NAME.tls.certificates",
+    keys: &["certificate", "key"],
 };
 
 /// `[upstreams.NAME]`.
@@ -57,6 +80,23 @@ pub const UPSTREAM: Table = Table {
         "line_bytes",
         "path_bytes",
         "connect_timeout",
+        "tls",
+    ],
+};
+
+/// `[upstreams.NAME.tls]`.
+pub const UPSTREAM_TLS: Table = Table {
+    path: "upstreams.NAME.tls",
+    keys: &[
+        "mode",
+        "ca",
+        "pin",
+        "server_name",
+        "certificate",
+        "key",
+        "versions",
+        "session_reuse",
+        "close_notify",
     ],
 };
 
@@ -103,6 +143,7 @@ pub const LIMITS: Table = Table {
         "login_timeout",
         "command_timeout",
         "reply_timeout",
+        "tls_handshake_timeout",
         "idle_timeout",
         "data_connect_timeout",
         "transfer_idle_timeout",
@@ -116,6 +157,16 @@ pub const LIMITS: Table = Table {
 };
 
 /// Every kind of table that has keys of its own, the file itself apart.
-pub const TABLES: [&Table; 8] = [
-    &LISTENER, &UPSTREAM, &POLICY, &RULE, &ADMIN, &LOG, &AUDIT, &LIMITS,
+pub const TABLES: [&Table; 11] = [
+    &LISTENER,
+    &LISTENER_TLS,
+    &CERTIFICATE,
+    &UPSTREAM,
+    &UPSTREAM_TLS,
+    &POLICY,
+    &RULE,
+    &ADMIN,
+    &LOG,
+    &AUDIT,
+    &LIMITS,
 ];

@@ -14,6 +14,7 @@ use super::listener::listener;
 use super::rules::policy;
 use super::schema;
 use super::section::{Problems, Section};
+use super::tls::TlsPlaces;
 use super::upstream::upstream;
 use super::value::{self, Misfit};
 use crate::policy::spec::{Located, PolicySpec, Span};
@@ -41,6 +42,8 @@ pub(super) struct Mentions {
     pub(super) sessions: Vec<Located<usize>>,
     /// Addresses of upstreams.
     pub(super) servers: Vec<Located<(Arc<str>, u16)>>,
+    /// Files of certificates and keys, and the tables that name them.
+    pub(super) tls: TlsPlaces,
 }
 
 /// Everything that one file says.
@@ -184,6 +187,7 @@ fn limits(table: &DeTable<'_>, place: Span, document: &mut Document, problems: &
         ("login_timeout", &mut session.login_timeout),
         ("command_timeout", &mut session.command_timeout),
         ("reply_timeout", &mut session.reply_timeout),
+        ("tls_handshake_timeout", &mut session.tls_handshake_timeout),
         ("idle_timeout", &mut session.idle_timeout),
         ("data_connect_timeout", &mut session.data_connect_timeout),
         ("transfer_idle_timeout", &mut session.transfer_idle_timeout),

@@ -45,6 +45,7 @@ pub(super) fn upstream(
         .as_ref()
         .map(|found| found.value.clone())
         .unwrap_or_default();
+    let tls = super::tls::upstream(&section, &named.name.value, &host, mentions, problems);
     let upstream = Upstream {
         name: named.name.value.as_str().into(),
         host,
@@ -77,7 +78,7 @@ pub(super) fn upstream(
         connect_timeout: section
             .one("connect_timeout", problems, value::duration)
             .map_or(Duration::from_secs(5), |timeout| timeout.value),
-        tls: None,
+        tls,
     };
     mentions.to_policies.extend(policy);
     let complete = address.is_some();

@@ -93,6 +93,23 @@ pub enum LoadFault {
 }
 
 impl LoadFault {
+    /// The file that is to blame; None where none is.
+    pub fn path(&self) -> Option<&Path> {
+        match self {
+            Self::BadCertificate { path, .. }
+            | Self::BadKey { path }
+            | Self::EncryptedKey { path }
+            | Self::KeyMismatch { key: path, .. }
+            | Self::NoCertificate { path }
+            | Self::NoKey { path }
+            | Self::Unreadable { path, .. } => Some(path),
+            Self::NoAuthorities
+            | Self::NoIdentity
+            | Self::ServerName { .. }
+            | Self::Unsupported { .. } => None,
+        }
+    }
+
     /// What to do about it, for an operator.
     pub fn advice(&self) -> &'static str {
         match self {

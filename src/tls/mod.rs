@@ -43,3 +43,6 @@ fn protocol_versions(versions: &[TlsVersion]) -> Vec<&'static SupportedProtocolV
         })
         .collect()
 }
+
+#[cfg(test)]
+mod tests;

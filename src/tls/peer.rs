@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use rustls::pki_types::CertificateDer;
 use rustls::{CommonState, HandshakeKind, ProtocolVersion};
+use x509_parser::asn1_rs::ToDer as _;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 use x509_parser::x509::{AttributeTypeAndValue, X509Name};
 
@@ -131,8 +132,8 @@ fn attribute(attribute: &AttributeTypeAndValue<'_>) -> String {
         (Some(short), Ok(value)) => format!("{short}={}", escaped(value)),
         (short, _) => {
             let mut text = format!("{}=#", short.unwrap_or(&oid));
-            for byte in attribute.as_slice() {
-                push_hex(&mut text, *byte);
+            for byte in attribute.attr_value().to_der_vec().unwrap_or_default() {
+                push_hex(&mut text, byte);
             }
             text
         }

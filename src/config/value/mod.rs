@@ -1,4 +1,5 @@
-//! The values that a configuration may hold: durations, sizes, addresses, port ranges, words.
+//! The values that a configuration may hold: durations, sizes, addresses, port ranges, words,
+//! files.
 //!
 //! Owns their grammar and what to say of one that does not fit. Must not know which key a value
 //! belongs to.
@@ -6,6 +7,7 @@
 mod ftp;
 mod measure;
 mod network;
+mod tls;
 
 use toml::de::DeValue;
 
@@ -14,6 +16,8 @@ pub(super) use measure::{count, duration, keepalive, size};
 pub(super) use network::{
     advertised, ip, network, parse_server_address, ports, server_address, socket_address,
 };
+
+pub(super) use tls::{file, pin};
 
 use super::suggest;
 
