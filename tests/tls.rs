@@ -7,6 +7,7 @@
     reason = "a test panics when it fails"
 )]
 
+#[expect(dead_code, reason = "each suite uses a part of it")]
 mod support;
 
 use std::fs;
