@@ -22,7 +22,7 @@ use ftpwarden::tls::options::{ClientCertificates, SessionReuse, Trust};
 use proptest::prelude::*;
 
 /// How many keys the schema has.
-const KEYS: usize = 80;
+const KEYS: usize = 83;
 
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
@@ -375,7 +375,7 @@ fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 78);
+    assert_eq!(seen, 79);
 }
 
 #[test]
@@ -402,6 +402,7 @@ fn judged(flags: &Flags, allowed: &[&str], denied: &[&str]) -> Loaded {
         user: "anna".to_owned(),
         client: [192, 0, 2, 7].into(),
         directory: None,
+        tls: None,
         unix_time: 1_764_064_800,
     };
     for (commands, wanted) in [(allowed, true), (denied, false)] {

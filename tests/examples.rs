@@ -84,6 +84,7 @@ fn session(line: &str) -> Session {
             user: "anonymous".to_owned(),
             client: [127, 0, 0, 1].into(),
             directory: None,
+            tls: None,
             unix_time: 1_764_064_800,
         },
         checks: Vec::new(),
@@ -99,6 +100,7 @@ fn session(line: &str) -> Session {
                 session.situation.unix_time = at.timestamp().as_second();
             }
             "listener" => session.listener = Some(value.to_owned()),
+            "tls" => session.situation.tls = (value == "yes").then_some(None),
             _ => panic!("what is {key}?"),
         }
     }
@@ -167,7 +169,7 @@ fn examples_allow_and_refuse_what_they_say() {
         assert!(tried >= 6, "{} checks {tried} commands", path.display());
         seen += tried;
     }
-    assert_eq!(seen, 131);
+    assert_eq!(seen, 132);
 }
 
 #[test]

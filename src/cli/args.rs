@@ -133,6 +133,12 @@ pub(super) struct Explain {
     /// The client's address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(super) client: IpAddr,
+    /// The client is under TLS 1.3, its data connections too.
+    #[arg(long)]
+    pub(super) tls: bool,
+    /// The subject of the certificate that it shows: `CN=acme,O=Acme`.
+    #[arg(long, value_name = "SUBJECT", requires = "tls")]
+    pub(super) client_certificate: Option<String>,
     /// The directory that the server states after login, home and working directory in one
     /// [default: / or the user's data sets]
     #[arg(long, value_name = "DIR")]

@@ -45,6 +45,7 @@ pub(super) fn explain(arguments: &Explain) -> Answer {
     let situation = Situation {
         user: arguments.user.clone(),
         client: arguments.client,
+        tls: arguments.tls.then(|| arguments.client_certificate.clone()),
         directory: arguments.cwd.clone(),
         unix_time,
     };

@@ -18,7 +18,7 @@ use crate::ftp::security::TlsVersion;
 use crate::policy::{Dialect, Judge, RuleInfo};
 use crate::session::{
     Action, ClientTls, CommandRecord, Direction, Fact, Leg, Now, Outcome, Profile, RelayEnd,
-    Secured, ServerTls, Session, Told,
+    Secured, ServerTls, Session, TlsOffer, Told,
 };
 use crate::settings::{Listener, Upstream};
 
@@ -29,6 +29,8 @@ pub struct Situation {
     pub user: String,
     /// The client's address.
     pub client: IpAddr,
+    /// Whether the client is under TLS, and the subject of the certificate that it then shows.
+    pub tls: Option<Option<String>>,
     /// The directory that the server states after login; the usual one of its system if None.
     pub directory: Option<String>,
     /// Seconds since 1970-01-01 UTC.
@@ -148,6 +150,8 @@ struct Stage<'a> {
     records: Vec<CommandRecord>,
     /// Where the client listens for data connections.
     client: SocketAddr,
+    /// The subject of the certificate that the client shows.
+    certificate: Option<Arc<str>>,
 }
 
 /// One event for the session.
@@ -175,7 +179,11 @@ impl<'a> Stage<'a> {
     fn open(loaded: &'a Loaded, listener: &Listener, situation: &Situation) -> Option<Self> {
         let upstream = loaded.settings.upstreams.get(&listener.upstream)?;
         let judge = judge(loaded, listener, upstream)?;
-        let profile = profile(loaded, listener, upstream);
+        let mut profile = profile(loaded, listener, upstream);
+        if situation.tls.is_some() {
+            // As implicit TLS has it: nothing to be said for it, and data is private.
+            profile.client_tls.offer = TlsOffer::Implicit;
+        }
         let now = Now {
             elapsed: Duration::ZERO,
             unix_time: situation.unix_time,
@@ -192,6 +200,7 @@ impl<'a> Stage<'a> {
             replies: Vec::new(),
             records: Vec::new(),
             client,
+            certificate: situation.tls.clone().flatten().map(Into::into),
         };
         stage.play();
         Some(stage)
@@ -317,7 +326,10 @@ impl<'a> Stage<'a> {
                 leg,
                 secured: Secured {
                     version: TlsVersion::V1_3,
-                    subject: None,
+                    subject: match leg {
+                        Leg::Client => self.certificate.clone(),
+                        Leg::Server => None,
+                    },
                 },
             }),
             Action::Offer { leg, .. } => {

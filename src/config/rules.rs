@@ -9,6 +9,7 @@ use toml::de::{DeTable, DeValue};
 use super::schema;
 use super::section::{Named, Problems, Section};
 use super::value::{self, Misfit};
+use crate::ftp::security::TlsVersion;
 use crate::policy::spec::{Consequence, Located, PolicySpec, RuleSpec, Stance};
 
 /// One policy.
@@ -55,7 +56,11 @@ fn rule(item: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<RuleSpec
         conditions("clients"),
     );
     let (hours, paths) = (conditions("hours"), conditions("paths"));
+    let client_certificate = conditions("client_certificate");
     let (filename, argument) = (conditions("filename"), conditions("argument"));
+    let tls = section.one("tls", problems, value::boolean);
+    let versions = TlsVersion::ALL.map(|version| (version.name(), version));
+    let tls_version = section.one("tls_version", problems, value::word(&versions));
     let name = section.one("name", problems, value::any_text);
     let reply = section.one("reply", problems, value::any_text);
     let consequence = consequence(&section, problems)?;
@@ -66,6 +71,9 @@ fn rule(item: &Spanned<DeValue<'_>>, problems: &mut Problems) -> Option<RuleSpec
         users,
         clients,
         hours,
+        tls,
+        tls_version,
+        client_certificate,
         paths,
         filename,
         argument,

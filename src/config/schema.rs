@@ -110,8 +110,20 @@ pub const POLICY: Table = Table {
 pub const RULE: Table = Table {
     path: "policies.NAME.rules",
     keys: &[
-        "name", "commands", "users", "clients", "hours", "paths", "filename", "argument", "action",
-        "policy", "reply",
+        "name",
+        "commands",
+        "users",
+        "clients",
+        "hours",
+        "tls",
+        "tls_version",
+        "client_certificate",
+        "paths",
+        "filename",
+        "argument",
+        "action",
+        "policy",
+        "reply",
     ],
 };
 

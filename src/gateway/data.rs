@@ -123,7 +123,7 @@ impl DataLeg {
 
     /// Turns the connection to TLS with what `handshake` makes, or lets the handshake that waits
     /// for the client's hello know whether it gets tickets.
-    pub(super) fn secure(&mut self, tickets: bool, handshake: impl FnOnce() -> Handshake) {
+    pub(super) fn secure(&mut self, tickets: Option<bool>, handshake: impl FnOnce() -> Handshake) {
         match std::mem::replace(&mut self.stage, Stage::None) {
             Stage::Open(stream, _) => {
                 self.stage = Stage::Securing(Arc::clone(stream.socket()), handshake());
@@ -134,7 +134,7 @@ impl DataLeg {
             }
             other
             @ (Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None) => {
-                self.stage = other
+                self.stage = other;
             }
         }
     }

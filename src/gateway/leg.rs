@@ -182,9 +182,9 @@ impl ControlLeg {
         self.queued.saturating_add(usize::from(self.has_unsent()))
     }
 
-    /// Whether TLS holds bytes that the socket has not taken.
+    /// Whether TLS holds bytes that the socket has not taken, and may still take.
     fn has_unsent(&self) -> bool {
-        self.channel().is_some_and(Channel::has_unsent)
+        !self.broken && self.channel().is_some_and(Channel::has_unsent)
     }
 
     /// Queues bytes.

@@ -203,6 +203,7 @@ pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -
                 }
                 (Weight::Holds, Effect::Deny(reply)) => {
                     let near = match (rule.has_paths(), rule.argument.is_empty()) {
+                        _ if rule.security.wants_clear() => Some(Near::Security),
                         (true, _) => Some(first_of(near, Near::Path)),
                         (false, false) => Some(first_of(near, Near::Argument)),
                         (false, true) => near,

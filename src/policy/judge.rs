@@ -14,6 +14,7 @@ use super::forms::{self, Form};
 use super::names::Key;
 use super::rule::{Asker, Near};
 use super::scene::Scene;
+use super::security::lacks_private_data;
 use super::verdict::{Judgement, Permit, Reply, RuleId, Verdict};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::security::TlsVersion;
@@ -342,6 +343,7 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
     let mandatory = command.row().is_some_and(|row| row.argument.is_mandatory());
     match near {
         None => Reply::own(502),
+        Some(Near::Security) => Reply::own(security_code(scene.query)),
         // Before login a server would say no more than this.
         Some(_) if scene.query.user.is_none() => Reply::own(530),
         Some(_) if mandatory && command.argument.is_none() => Reply::own(501),
@@ -364,6 +366,15 @@ fn allows_a_value(policy: &Policy, verb: Verb, scene: &Scene<'_>) -> bool {
         .any(|form: &Form<'_>| {
             chain::could(policy, &form.subject(System::Unix), Some(&asker), false)
         })
+}
+
+/// The code for channels that are not as they must be: PROT P is all that is missing, or TLS is.
+fn security_code(query: &Query<'_>) -> u16 {
+    if query.channels.control.is_some() && lacks_private_data(query) {
+        521
+    } else {
+        530
+    }
 }
 
 /// The code for a path that is refused: RFC 959 §5.4 has no 550 for these four.

@@ -28,6 +28,7 @@ mod rule;
 #[cfg(test)]
 mod sample;
 mod scene;
+mod security;
 pub mod spec;
 mod suggest;
 pub mod verdict;

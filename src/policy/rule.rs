@@ -2,8 +2,7 @@
 //!
 //! Owns the order in which conditions are tried and what becomes of one that cannot be decided:
 //! it does not hold where the rule would let the command pass, and holds where it would refuse
-//! it. Must not know other rules. A channel's protection (`tls`) will be one more condition,
-//! between `hours` and `paths`.
+//! it. Must not know other rules.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -18,6 +17,7 @@ use super::names::{Names, Sense, Subject, Wary};
 use super::path::Place;
 use super::path::pattern::{Outcome, PathGlob};
 use super::scene::Scene;
+use super::security::Security;
 use super::verdict::{Action, Reply};
 use crate::ftp::verb::{Argument, Paths};
 
@@ -71,6 +71,8 @@ impl Effect {
 /// The condition by which an allow rule missed a command; the first decides the reply.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Near {
+    /// `tls`, `tls_version` or `client_certificate`.
+    Security,
     /// `paths` or `filename`.
     Path,
     /// `argument`.
@@ -112,6 +114,8 @@ pub(super) struct Rule {
     pub(super) clients: Vec<IpNet>,
     /// `hours`.
     pub(super) hours: Vec<Hours>,
+    /// `tls`, `tls_version` and `client_certificate`.
+    pub(super) security: Security,
     /// `paths`.
     pub(super) paths: Vec<PathGlob>,
     /// `filename`.
@@ -138,6 +142,7 @@ impl Rule {
         self.users.is_empty()
             && self.clients.is_empty()
             && self.hours.is_empty()
+            && self.security.is_empty()
             && self.argument.is_empty()
             && !self.has_paths()
     }
@@ -157,6 +162,9 @@ impl Rule {
         };
         if !counts(self.who(&asker), sense) {
             return Weight::Silent;
+        }
+        if !self.security.holds(scene.query) {
+            return Weight::Misses(Near::Security);
         }
         if self.has_paths() {
             match scene.places() {
@@ -285,6 +293,10 @@ impl Rule {
             Some(_) => {}
             None if self.users.is_empty() && self.clients.is_empty() && self.hours.is_empty() => {}
             None => weight = Weight::Misses(Near::Argument),
+        }
+        if !self.security.is_empty() {
+            // The session may be under TLS by then.
+            weight = Weight::Misses(Near::Security);
         }
         if self.has_paths() {
             match subject.paths {

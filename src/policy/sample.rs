@@ -12,6 +12,7 @@ use super::judge::{Channels, Dialect, Judge, Query, System};
 use super::spec::{Consequence, Located, PolicySpec, Problem, RuleSpec, Severity, Span, Stance};
 use super::verdict::{Judgement, Verdict};
 use crate::ftp::command::{Command, Name};
+use crate::ftp::security::TlsVersion;
 
 /// Each text of a test stands somewhere else.
 static PLACE: AtomicUsize = AtomicUsize::new(1);
@@ -90,6 +91,9 @@ fn rule(commands: &[&str], consequence: Consequence) -> RuleSpec {
         users: Vec::new(),
         clients: Vec::new(),
         hours: Vec::new(),
+        tls: None,
+        tls_version: None,
+        client_certificate: Vec::new(),
         paths: Vec::new(),
         filename: Vec::new(),
         argument: Vec::new(),
@@ -139,6 +143,30 @@ impl RuleSpec {
     /// `clients`.
     pub(super) fn clients(mut self, networks: &[&str]) -> Self {
         self.clients = all(networks);
+        self
+    }
+
+    /// `tls`.
+    pub(super) fn tls(mut self, tls: bool) -> Self {
+        self.tls = Some(Located {
+            value: tls,
+            span: at("tls").span,
+        });
+        self
+    }
+
+    /// `tls_version`.
+    pub(super) fn tls_version(mut self, version: TlsVersion) -> Self {
+        self.tls_version = Some(Located {
+            value: version,
+            span: at("tls_version").span,
+        });
+        self
+    }
+
+    /// `client_certificate`.
+    pub(super) fn certificates(mut self, globs: &[&str]) -> Self {
+        self.client_certificate = all(globs);
         self
     }
 
@@ -214,6 +242,8 @@ pub(super) struct Sitting {
     pub(super) renaming: Option<Vec<u8>>,
     /// As in a query.
     pub(super) unix_time: i64,
+    /// How the channels are protected.
+    pub(super) channels: Channels<'static>,
 }
 
 impl Sitting {
@@ -272,7 +302,14 @@ impl Sitting {
             home: Some(b"/home/acme".to_vec()),
             renaming: None,
             unix_time: 1_700_481_600,
+            channels: Channels::default(),
         }
+    }
+
+    /// Over these channels.
+    pub(super) fn over(mut self, channels: Channels<'static>) -> Self {
+        self.channels = channels;
+        self
     }
 
     /// Somebody else.
@@ -334,7 +371,7 @@ impl Sitting {
             home: self.home.as_deref(),
             renaming: self.renaming.as_deref(),
             unix_time: self.unix_time,
-            channels: Channels::default(),
+            channels: self.channels,
         };
         ask(&self.judge, &query)
     }

@@ -5,6 +5,8 @@
 
 use std::ops::Range;
 
+use crate::ftp::security::TlsVersion;
+
 /// A byte range in a source: 0 is the operator's file, the others are built-in policies.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Span {
@@ -65,6 +67,12 @@ pub struct RuleSpec {
     pub clients: Vec<Located<String>>,
     /// `hours`: `Mon-Fri 07:00-19:00 Europe/Berlin`.
     pub hours: Vec<Located<String>>,
+    /// `tls`: whether every channel that the command uses is under TLS.
+    pub tls: Option<Located<bool>>,
+    /// `tls_version`: at least this one on the control connection.
+    pub tls_version: Option<Located<TlsVersion>>,
+    /// `client_certificate`: globs on the subject.
+    pub client_certificate: Vec<Located<String>>,
     /// `paths`: globs with `{user}` and `{home}`.
     pub paths: Vec<Located<String>>,
     /// `filename`: regexes.

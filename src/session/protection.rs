@@ -367,10 +367,6 @@ impl Session {
     /// listener's TLS where there is TLS, and what policy could allow.
     pub(super) fn could_use(&self, name: &Name, word: Option<&str>) -> bool {
         let offer = self.profile.client_tls.offer;
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "all other verbs are policy's"
-        )]
         match name.known() {
             Some(Verb::Auth) => offer == TlsOffer::Explicit,
             Some(Verb::Pbsz | Verb::Prot) => offer != TlsOffer::None,
@@ -381,10 +377,6 @@ impl Session {
     /// Answers what belongs to the listener's TLS (RFC 2228 §3, RFC 4217); gives any other
     /// command back.
     pub(super) fn answer_protection(&mut self, head: Box<Head>) -> Option<Box<Head>> {
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "all other verbs are not of RFC 2228"
-        )]
         match head.verb() {
             Some(Verb::Auth) => self.answer_auth(head),
             Some(Verb::Pbsz) => self.answer_pbsz(head),

@@ -3,12 +3,17 @@
 //! Owns which configuration it takes and what must have come of it. Must not know what the
 //! channel is for, beyond whether it is a data connection.
 
+use std::future::Future;
 use std::io;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use rustls::{ClientConnection, HandshakeKind, ServerConnection};
+use tokio::io::ReadBuf;
 use tokio::net::TcpStream;
+use tokio::time::{Sleep, sleep};
 
 use super::channel::{Channel, Failure};
 use super::client::ClientSession;
@@ -23,14 +28,29 @@ pub struct Handshake {
     must_resume: bool,
 }
 
+/// What a client's connection is for.
+#[derive(Clone, Copy, Debug)]
+enum Purpose {
+    /// Control.
+    Control,
+    /// Data; whether the client gets tickets with it, once that is known.
+    Data(Option<bool>),
+}
+
+/// How long a hello that comes before its transfer verb waits for it. Most clients that are early
+/// send the verb without waiting for the handshake (curl).
+const PATIENCE: Duration = Duration::from_secs(1);
+
 /// How far a handshake has come.
 enum Stage {
     /// The client's hello has not come.
     Awaiting {
         /// Its session.
         session: Arc<ServerSession>,
-        /// None: a control connection. Else whether it gets tickets.
-        tickets: Option<bool>,
+        /// What it is for.
+        purpose: Purpose,
+        /// Runs while the hello is there and it is not known which way bytes will go.
+        patience: Option<Pin<Box<Sleep>>>,
     },
     /// The configuration does not make a connection.
     Failed,
@@ -44,20 +64,23 @@ impl Handshake {
         Self {
             stage: Stage::Awaiting {
                 session,
-                tickets: None,
+                purpose: Purpose::Control,
+                patience: None,
             },
             must_resume: false,
         }
     }
 
-    /// Of a client's data connection. One whose bytes go to us gets no tickets: a client that
-    /// only writes would close with them unread, and reset what it sent.
-    pub fn of_client_data(session: Arc<ServerSession>, tickets: bool) -> Self {
+    /// Of a client's data connection; `tickets` is None while it is not known which way bytes
+    /// will go. One whose bytes go to us gets none: a client that only writes would close with
+    /// them unread, and reset what it sent.
+    pub fn of_client_data(session: Arc<ServerSession>, tickets: Option<bool>) -> Self {
         Self {
             must_resume: session.requires_reuse(),
             stage: Stage::Awaiting {
                 session,
-                tickets: Some(tickets),
+                purpose: Purpose::Data(tickets),
+                patience: None,
             },
         }
     }
@@ -74,9 +97,9 @@ impl Handshake {
     }
 
     /// It is known which way bytes will go, if the hello has not come yet.
-    pub fn set_tickets(&mut self, given: bool) {
+    pub const fn set_tickets(&mut self, given: Option<bool>) {
         if let Stage::Awaiting {
-            tickets: Some(tickets),
+            purpose: Purpose::Data(tickets),
             ..
         } = &mut self.stage
         {
@@ -92,12 +115,25 @@ impl Handshake {
     ) -> Poll<Result<Box<Channel>, HandshakeFault>> {
         loop {
             match &mut self.stage {
-                Stage::Awaiting { session, tickets } => {
-                    if ready!(socket.poll_read_ready(context)).is_err() {
+                Stage::Awaiting {
+                    session,
+                    purpose,
+                    patience,
+                } => {
+                    // The runtime's word for readiness comes too early for a new socket.
+                    let mut first = [0];
+                    let peeked = socket.poll_peek(context, &mut ReadBuf::new(&mut first));
+                    if !matches!(ready!(peeked), Ok(1..)) {
                         return Poll::Ready(Err(HandshakeFault::Closed));
                     }
-                    let config =
-                        tickets.map_or_else(|| session.control(), |given| session.data(given));
+                    if matches!(purpose, Purpose::Data(None)) {
+                        let sleep = patience.get_or_insert_with(|| Box::pin(sleep(PATIENCE)));
+                        ready!(sleep.as_mut().poll(context));
+                    }
+                    let config = match purpose {
+                        Purpose::Control => session.control(),
+                        Purpose::Data(tickets) => session.data(tickets.unwrap_or(false)),
+                    };
                     self.stage = ServerConnection::new(config)
                         .map_or(Stage::Failed, |connection| {
                             Stage::Running(Box::new(Channel::new(connection)))

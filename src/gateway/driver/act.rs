@@ -81,7 +81,7 @@ impl Driver {
 
     /// Turns a data connection to TLS, or lets its handshake know which way bytes go.
     fn secure_data(&mut self, leg: Leg, direction: Option<Direction>) {
-        let tickets = matches!(direction, Some(Direction::Download | Direction::List));
+        let tickets = direction.map(|direction| direction != Direction::Upload);
         match (leg, &self.accepting, &self.connecting_tls) {
             (Leg::Client, Some(session), _) => self.data.client.secure(tickets, || {
                 Handshake::of_client_data(Arc::clone(session), tickets)

@@ -126,6 +126,7 @@ fn rule_of(draft: &RuleDraft<'_>, next: Option<Arc<Policy>>) -> Option<Rule> {
         users: draft.users.clone(),
         clients: draft.clients.clone(),
         hours: draft.hours.clone(),
+        security: draft.security.clone(),
         paths: draft.paths.clone(),
         filename: draft.filename.clone(),
         argument: draft.argument.clone(),

@@ -345,6 +345,8 @@ fn subsumes(earlier: &RuleDraft<'_>, later: &RuleDraft<'_>) -> bool {
     let all = narrower(|rule| &rule.users)
         && narrower(|rule| &rule.clients)
         && narrower(|rule| &rule.hours)
+        && narrower(|rule| &rule.client_certificate)
+        && earlier.security.subsumes(&later.security)
         && narrower(|rule| &rule.paths)
         && narrower(|rule| &rule.filename)
         && narrower(|rule| &rule.argument);

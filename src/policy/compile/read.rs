@@ -13,6 +13,7 @@ use super::super::hours::Hours;
 use super::super::names::{Names, Pattern, Sense};
 use super::super::path::pattern::PathGlob;
 use super::super::rule::{Effect, NamePattern};
+use super::super::security::Security;
 use super::super::spec::{Consequence, Located, PolicySpec, RuleSpec, Severity};
 use super::super::verdict::Reply;
 use super::command::names;
@@ -49,6 +50,8 @@ pub(super) struct RuleDraft<'s> {
     pub(super) clients: Vec<IpNet>,
     /// `hours`.
     pub(super) hours: Vec<Hours>,
+    /// `tls`, `tls_version` and `client_certificate`.
+    pub(super) security: Security,
     /// `paths`.
     pub(super) paths: Vec<PathGlob>,
     /// `filename`.
@@ -147,6 +150,11 @@ fn rule_draft<'s>(spec: &'s RuleSpec, problems: &mut Problems) -> RuleDraft<'s> 
         users: each(&spec.users, problems, value::user),
         clients: each(&spec.clients, problems, value::network),
         hours: each(&spec.hours, problems, value::hours),
+        security: Security {
+            tls: spec.tls.as_ref().map(|tls| tls.value),
+            version: spec.tls_version.as_ref().map(|version| version.value),
+            certificates: each(&spec.client_certificate, problems, value::user),
+        },
         paths: each(&spec.paths, problems, value::path),
         filename: each(&spec.filename, problems, value::filename),
         argument: each(&spec.argument, problems, value::argument),

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::sample::{Sitting, allow, answer, deny, hand_over, policy};
 use super::super::verdict::Verdict;
-use super::{Channels, Dialect, Judge, Query, System, WILDCARDS_MAX};
+use super::{Dialect, Judge, Query, System, WILDCARDS_MAX};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::verb::{Forward, Verb};
 
@@ -650,7 +650,7 @@ proptest! {
             home: directory.as_deref(),
             renaming: directory.as_deref(),
             unix_time: sitting.unix_time,
-            channels: Channels::default(),
+            channels: sitting.channels,
         };
         sitting.judge.decide(&query);
         sitting.judge.needs_directory(&query);

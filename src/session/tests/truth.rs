@@ -12,8 +12,10 @@ use crate::ftp::verb::Verb;
 fn could(name: &Name, word: Option<&str>) -> bool {
     let is_chmod = word.is_some_and(|word| word.eq_ignore_ascii_case("CHMOD"));
     match name {
-        Name::Known(Verb::Size | Verb::Mlsd | Verb::Eprt) | Name::Other(_) => false,
-        Name::Known(Verb::Auth | Verb::Pbsz | Verb::Prot) => false,
+        Name::Known(
+            Verb::Auth | Verb::Eprt | Verb::Mlsd | Verb::Pbsz | Verb::Prot | Verb::Size,
+        )
+        | Name::Other(_) => false,
         Name::Known(Verb::Site) => !is_chmod,
         Name::Known(_) => true,
     }
