@@ -435,6 +435,27 @@ fn a_failed_login_is_logged_as_vsftpd_does() {
 }
 
 #[test]
+fn a_failed_login_is_worth_a_warning() {
+    for outcome in [LoginOutcome::Failure, LoginOutcome::Denied] {
+        let text = logged(LogFormat::Text, LogLevel::Warn, |recorder| {
+            recorder.note(login(b"bob", LoginOutcome::Success));
+            recorder.note(login(b"bob", outcome));
+        });
+        let [line] = text.lines().collect::<Vec<_>>()[..] else {
+            panic!("not one line: {text}");
+        };
+        assert!(
+            line.ends_with("] [bob] FAIL LOGIN: Client \"203.0.113.9\""),
+            "{line}"
+        );
+        let text = logged(LogFormat::Text, LogLevel::Error, |recorder| {
+            recorder.note(login(b"bob", outcome));
+        });
+        assert_eq!(text, "");
+    }
+}
+
+#[test]
 fn every_level_and_format_keeps_secrets_and_controls_out() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let text = logged(format, LogLevel::Trace, |recorder| {
