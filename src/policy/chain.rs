@@ -76,8 +76,8 @@ pub(super) struct Slot {
 /// What a [`Slot`] does.
 #[derive(Clone, Debug)]
 pub(super) enum Deed {
-    /// It decides.
-    Decide(Action),
+    /// It decides, with a reply of this code where the rule has one of its own.
+    Decide(Action, Option<u16>),
     /// That policy decides.
     Pass(Arc<Policy>),
 }

@@ -32,6 +32,8 @@ pub struct RuleInfo {
     pub rule: Arc<str>,
     /// What it does.
     pub action: Action,
+    /// The code of the reply that it always gives; None where that depends on the command.
+    pub code: Option<u16>,
     /// The rule, the list's first name, or what the default is written in.
     pub span: Span,
 }
@@ -100,6 +102,7 @@ pub fn compile(specs: &[PolicySpec]) -> (Option<PolicySet>, Vec<Problem>) {
             policy: "unknown".into(),
             rule: "unknown".into(),
             action: Action::Deny,
+            code: None,
             span: Span::default(),
         },
     };
@@ -123,11 +126,12 @@ fn enumerate(top: &Arc<Policy>, rules: &mut Vec<RuleInfo>) {
             let label = format!("{prefix}{}", slot.label);
             match &slot.deed {
                 Deed::Pass(next) => work.push((next, id, format!("{label}/"))),
-                Deed::Decide(action) => {
+                Deed::Decide(action, code) => {
                     let info = RuleInfo {
                         policy: Arc::clone(&top.name),
                         rule: label.into(),
                         action: *action,
+                        code: *code,
                         span: slot.span.clone(),
                     };
                     own.insert(id, info);

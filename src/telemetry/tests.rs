@@ -75,6 +75,7 @@ pub(super) fn rule(policy: &str, rule: &str, action: Action) -> RuleInfo {
         policy: policy.into(),
         rule: rule.into(),
         action,
+        code: None,
         span: Span::default(),
     }
 }
@@ -179,6 +180,33 @@ fn what_the_configuration_names_is_there_at_zero() {
         let name = "ftpwarden_policy_decisions_total";
         assert_eq!(value(&telemetry, name, &idle), None);
     }
+}
+
+#[test]
+fn codes_that_only_a_rule_names_are_there_at_zero() {
+    let refuses = |policy, code| RuleInfo {
+        code: Some(code),
+        ..rule(policy, "own", Action::Deny)
+    };
+    let mut rules = vec![
+        refuses("partners", 561),
+        refuses("permissive", 461),
+        refuses("next", 562),
+        refuses("idle", 563),
+    ];
+    let telemetry = Telemetry::with_rules(&settings(None), &rules).unwrap();
+    let count = |code| {
+        let labels = [("listener", "main"), ("code", code), ("origin", "gateway")];
+        value(&telemetry, "ftpwarden_replies_total", &labels)
+    };
+    assert_eq!(["561", "461"].map(count), [Some(0.0); 2]);
+    // Nobody is told what an observed policy says.
+    assert_eq!(["562", "563"].map(count), [None; 2]);
+    rules.push(refuses("partners", 564));
+    telemetry
+        .reconfigure_rules(&settings(None), &rules)
+        .unwrap();
+    assert_eq!(count("564"), Some(0.0));
 }
 
 #[test]

@@ -133,6 +133,16 @@ fn rule_of(draft: &RuleDraft<'_>, next: Option<Arc<Policy>>) -> Option<Rule> {
     })
 }
 
+/// The code of the reply that a rule gives, where it has one of its own.
+const fn code(effect: &Effect) -> Option<u16> {
+    match effect {
+        Effect::Answer(reply) | Effect::Deny(Some(reply)) | Effect::Disconnect(reply) => {
+            Some(reply.code)
+        }
+        Effect::Allow | Effect::Deny(None) | Effect::Policy(_) => None,
+    }
+}
+
 /// A policy in the making.
 struct Layout {
     /// The policy, without its table.
@@ -214,7 +224,7 @@ impl Layout {
                 }
                 (Deed::Pass(Arc::clone(next)), next.size)
             }
-            (_, Some(action)) => (Deed::Decide(action), 1),
+            (effect, Some(action)) => (Deed::Decide(action, code(effect)), 1),
             (_, None) => return,
         };
         let offset = self.slot(label, span, deed, size);
@@ -233,7 +243,7 @@ impl Layout {
             if list.is_empty() {
                 return 0;
             }
-            self.slot(label.into(), span, Deed::Decide(action), 1)
+            self.slot(label.into(), span, Deed::Decide(action, None), 1)
         };
         let allow_slot = slot(&level.allow, "allow", allow, Action::Allow);
         let deny_slot = slot(&level.deny, "deny", deny, Action::Deny);
@@ -248,10 +258,10 @@ impl Layout {
     /// Adds the default; one of `allow` refuses what it may not grant.
     fn default(&mut self) {
         let span = self.policy.default_span.clone();
-        let refuse = Deed::Decide(Action::Deny);
+        let refuse = Deed::Decide(Action::Deny, None);
         self.policy.default = match self.policy.stance {
             Stance::Allow => {
-                let allow = Deed::Decide(Action::Allow);
+                let allow = Deed::Decide(Action::Allow, None);
                 let offset = self.slot("default".into(), &span, allow, 1);
                 self.slot("default".into(), &span, refuse, 1);
                 offset
