@@ -36,4 +36,4 @@ pub use chain::Policy;
 pub use compile::{PolicySet, RuleInfo, compile};
 pub use judge::{Dialect, Judge, Query, System};
 pub use spec::{PolicySpec, Problem};
-pub use verdict::{Action, Judgement, Permit, Reply, RuleId, Verdict};
+pub use verdict::{Action, Judgement, Permit, Reply, RuleId, SetId, Verdict};

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use super::metrics::{ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
-use crate::policy::RuleInfo;
+use crate::policy::{RuleInfo, SetId};
 use crate::settings::{self, Settings};
 
 /// The handles of the configuration in force.
@@ -62,10 +62,12 @@ impl InForce {
 }
 
 impl Tables {
-    /// The handles of a configuration; what `before` has is taken over.
+    /// The handles of a configuration whose rules are those of `set`; what `before` has is taken
+    /// over.
     pub(super) fn new(
         metrics: &Metrics,
         settings: &Settings,
+        set: Option<SetId>,
         rules: &[RuleInfo],
         before: Option<&Self>,
     ) -> Self {
@@ -110,7 +112,7 @@ impl Tables {
             }
         }
         let in_force = InForce::of(settings);
-        let policies = Arc::new(PolicyTable::new(registrar, rules, |policy, mode| {
+        let policies = Arc::new(PolicyTable::new(registrar, set, rules, |policy, mode| {
             in_force.has(policy, mode)
         }));
         Self {

@@ -93,7 +93,7 @@ pub(super) fn rules() -> Vec<RuleInfo> {
 
 /// A telemetry of these settings.
 pub(crate) fn telemetry(settings: &Settings) -> Arc<Telemetry> {
-    Telemetry::with_rules(settings, &rules()).unwrap()
+    Telemetry::with_rules(settings, None, &rules()).unwrap()
 }
 
 /// A session of 203.0.113.9 at the listener `main`.
@@ -194,7 +194,7 @@ fn codes_that_only_a_rule_names_are_there_at_zero() {
         refuses("next", 562),
         refuses("idle", 563),
     ];
-    let telemetry = Telemetry::with_rules(&settings(None), &rules).unwrap();
+    let telemetry = Telemetry::with_rules(&settings(None), None, &rules).unwrap();
     let count = |code| {
         let labels = [("listener", "main"), ("code", code), ("origin", "gateway")];
         value(&telemetry, "ftpwarden_replies_total", &labels)
@@ -204,7 +204,7 @@ fn codes_that_only_a_rule_names_are_there_at_zero() {
     assert_eq!(["562", "563"].map(count), [None; 2]);
     rules.push(refuses("partners", 564));
     telemetry
-        .reconfigure_rules(&settings(None), &rules)
+        .reconfigure_rules(&settings(None), None, &rules)
         .unwrap();
     assert_eq!(count("564"), Some(0.0));
 }
@@ -281,7 +281,7 @@ fn a_reload_keeps_counts_and_adds_what_is_new() {
         .insert("legacy".into(), upstream("legacy", "2001:db8::5"));
     telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
     let added = [rule("partners", "added", Action::Allow)];
-    telemetry.reconfigure_rules(&changed, &added).unwrap();
+    telemetry.reconfigure_rules(&changed, None, &added).unwrap();
     recorder.note(fact());
     assert_eq!(reply(&telemetry, "main"), Some(2.0));
     assert_eq!(reply(&telemetry, "second"), Some(0.0));
@@ -311,7 +311,11 @@ fn a_reload_whose_audit_cannot_be_opened_changes_nothing() {
     changed
         .listeners
         .insert("second".into(), listener("second", "legacy"));
-    assert!(telemetry.reconfigure_rules(&changed, &rules()).is_err());
+    assert!(
+        telemetry
+            .reconfigure_rules(&changed, None, &rules())
+            .is_err()
+    );
     assert_eq!(
         value(&telemetry, "ftpwarden_sessions", &[("listener", "second")]),
         None
@@ -330,12 +334,12 @@ fn a_reload_moves_the_audit_to_another_file_or_ends_it() {
     drop(session(&telemetry));
     telemetry.flush();
     telemetry
-        .reconfigure_rules(&settings(Some(&two)), &rules())
+        .reconfigure_rules(&settings(Some(&two)), None, &rules())
         .unwrap();
     drop(session(&telemetry));
     telemetry.flush();
     telemetry
-        .reconfigure_rules(&settings(None), &rules())
+        .reconfigure_rules(&settings(None), None, &rules())
         .unwrap();
     drop(session(&telemetry));
     for path in [one, two] {
@@ -399,10 +403,14 @@ fn the_full_audit_is_told_and_refuses_where_that_is_wanted() {
     assert!(!telemetry.refuses_commands(), "it drops");
 
     settings.audit.as_mut().unwrap().when_full = WhenFull::Refuse;
-    telemetry.reconfigure_rules(&settings, &rules()).unwrap();
+    telemetry
+        .reconfigure_rules(&settings, None, &rules())
+        .unwrap();
     assert!(telemetry.refuses_commands(), "the last write failed");
     settings.audit.as_mut().unwrap().when_full = WhenFull::Drop;
-    telemetry.reconfigure_rules(&settings, &rules()).unwrap();
+    telemetry
+        .reconfigure_rules(&settings, None, &rules())
+        .unwrap();
     assert!(!telemetry.refuses_commands());
     assert_eq!(dropped(), Some(1.0));
 }

@@ -12,7 +12,7 @@ use super::super::forms;
 use super::super::names::{Key, Names, Pattern};
 use super::super::rule::{Effect, Rule};
 use super::super::spec::{Located, Span, Stance};
-use super::super::verdict::Action;
+use super::super::verdict::{Action, SetId};
 use super::graph::Graph;
 use super::read::{Draft, RuleDraft};
 use super::{Problems, WAYS_MAX};
@@ -39,8 +39,9 @@ struct Level {
     spans: (Span, Span),
 }
 
-/// Compiles all policies that can be, by index; the others are None.
+/// Compiles all policies of `set` that can be, by index; the others are None.
 pub(super) fn policies(
+    set: SetId,
     drafts: &[Draft<'_>],
     graph: &Graph,
     problems: &mut Problems,
@@ -63,7 +64,7 @@ pub(super) fn policies(
             all.extend(levels.get(further).cloned().flatten());
             extends = graph.extends.get(further).copied().flatten();
         }
-        let (policy, steps) = Layout::new(draft, ways).policy(&all);
+        let (policy, steps) = Layout::new(set, draft, ways).policy(&all);
         ways = ways.saturating_add(policy.size);
         if ways > WAYS_MAX {
             problems
@@ -155,10 +156,11 @@ struct Layout {
 
 impl Layout {
     /// Nothing yet; its ids begin at `first`.
-    fn new(draft: &Draft<'_>, first: usize) -> Self {
+    fn new(set: SetId, draft: &Draft<'_>, first: usize) -> Self {
         let default = draft.spec.default.as_ref();
         let policy = Policy {
             name: draft.name.value.as_str().into(),
+            set,
             first,
             size: 0,
             known: HashMap::new(),

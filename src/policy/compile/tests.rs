@@ -129,12 +129,15 @@ fn a_way_of_deciding_has_the_code_of_its_own_reply() {
 #[test]
 fn an_id_of_another_set_is_a_stranger() {
     let sitting = Sitting::under(&[usable("p").rule(deny(&["RETR"])).rule(deny(&["STOR"]))]);
-    let empty = set(&[]);
-    let info = empty.rule(sitting.judge("STOR x").decided.unwrap());
-    assert_eq!(
-        (&*info.policy, &*info.rule, info.action),
-        ("unknown", "unknown", Action::Deny)
-    );
+    let id = sitting.judge("STOR x").decided.unwrap();
+    let again = || set(&[usable("p").rule(deny(&["RETR"])).rule(deny(&["STOR"]))]);
+    for other in [set(&[]), again()] {
+        let info = other.rule(id);
+        assert_eq!(
+            (&*info.policy, &*info.rule, info.action),
+            ("unknown", "unknown", Action::Deny)
+        );
+    }
 }
 
 #[test]
