@@ -29,7 +29,7 @@ mod rule;
 mod sample;
 mod scene;
 pub mod spec;
-mod suggest;
+pub mod suggest;
 pub mod verdict;
 
 pub use chain::Policy;

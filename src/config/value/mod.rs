@@ -15,7 +15,7 @@ pub(super) use network::{
     advertised, ip, network, parse_server_address, ports, server_address, socket_address,
 };
 
-use super::suggest;
+use crate::policy::suggest;
 
 /// Why a value does not fit.
 #[derive(Debug)]
