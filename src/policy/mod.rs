@@ -30,11 +30,11 @@ mod sample;
 mod scene;
 mod security;
 pub mod spec;
-mod suggest;
+pub mod suggest;
 pub mod verdict;
 
 pub use chain::Policy;
 pub use compile::{PolicySet, RuleInfo, compile};
 pub use judge::{Channels, Dialect, Judge, Query, System};
 pub use spec::{PolicySpec, Problem};
-pub use verdict::{Action, Judgement, Permit, Reply, RuleId, Verdict};
+pub use verdict::{Action, Judgement, Permit, Reply, RuleId, SetId, Verdict};
