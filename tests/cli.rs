@@ -278,6 +278,7 @@ fn explain_says_what_decides_and_where() {
         "acme",
         "--client",
         "198.51.100.9",
+        "--tls",
         "--at",
         "2026-11-25T10:00:00[Europe/Berlin]",
         "CWD /in/acme",

@@ -73,9 +73,11 @@ pub(super) fn explain(arguments: &Explain) -> Answer {
     answer.outcome = outcome;
     if rehearsal.login.is_some() {
         let user = printable(&arguments.user);
+        let clear = listener.tls.is_some() && !arguments.tls;
+        let hint = if clear { ", or say --tls" } else { "" };
         answer.err = format!(
             "ftpwarden: the login of {user} is refused, so what follows has no user; \
-             name another one with --user\n"
+             name another one with --user{hint}\n"
         );
     }
     answer
