@@ -2,7 +2,8 @@
 //! look at first. Everything is real and stays on loopback.
 //!
 //! `cargo run --release --example tour` stays up afterwards for a client of your own until
-//! Ctrl-C; `-- --once` ends by itself.
+//! Ctrl-C; `-- --once` ends by itself. `-- --tls` makes a throw-away certificate and goes the
+//! same way under TLS, which the server behind does not have.
 
 #![allow(
     clippy::allow_attributes,
@@ -12,14 +13,18 @@
 
 use std::error::Error;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use ftpwarden::gateway::Gateway;
 use ftpwarden::telemetry::Telemetry;
 use ftpwarden::{admin, config};
-use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use tokio::io::{AsyncBufReadExt, AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, BufReader};
 use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::TlsConnector;
 use unftp_sbe_fs::Filesystem;
 
 /// What the embedded server says to everybody who dials it.
@@ -33,15 +38,20 @@ type Outcome<T> = Result<T, Box<dyn Error>>;
 
 #[tokio::main]
 async fn main() -> Outcome<()> {
-    let once = std::env::args()
-        .skip(1)
-        .any(|argument| argument == "--once");
+    let has = |wanted: &str| std::env::args().skip(1).any(|argument| argument == wanted);
+    let once = has("--once");
     let files = tempfile::tempdir()?;
+    let secrets = tempfile::tempdir()?;
+    let identity = if has("--tls") {
+        Some(Identity::make(secrets.path())?)
+    } else {
+        None
+    };
     std::fs::write(files.path().join("report.csv"), REPORT)?;
     let server = start_server(files.path().to_path_buf()).await?;
 
     heading("1. The configuration: a listener, an upstream, a policy");
-    let text = configuration(server);
+    let text = configuration(server, identity.as_ref());
     print!("{text}");
     let loaded = config::parse(&text, "tour.toml")?;
     let settings = Arc::new(loaded.settings);
@@ -59,6 +69,12 @@ async fn main() -> Outcome<()> {
     println!("   direct:  {}", direct.greeting);
     println!("   gateway: {}", client.greeting);
     expect(direct.greeting == client.greeting, "the greetings differ")?;
+
+    if let Some(identity) = &identity {
+        heading("2a. TLS, of which the server behind knows nothing");
+        client.command("USER anonymous", "530").await?;
+        client = client.secure(identity.connector.clone()).await?;
+    }
 
     heading("3. Log in and look around");
     client.command("USER anonymous", "331").await?;
@@ -96,8 +112,11 @@ async fn main() -> Outcome<()> {
         return Ok(());
     }
     println!("   The gateway stays up; log in as `anonymous` with any password:");
-    println!("   curl -v ftp://{front}/report.csv");
-    println!("   curl -Q 'SITE CHMOD 777 report.csv' ftp://{front}/     # 502");
+    let trust = identity.as_ref().map_or_else(String::new, |identity| {
+        format!(" --ssl-reqd --cacert {}", identity.certificate.display())
+    });
+    println!("   curl -v{trust} ftp://{front}/report.csv");
+    println!("   curl{trust} -Q 'SITE CHMOD 777 report.csv' ftp://{front}/     # 502");
     println!("   curl http://{metrics_at}/metrics");
     println!("   Ctrl-C ends it.");
     tokio::signal::ctrl_c().await?;
@@ -105,14 +124,51 @@ async fn main() -> Outcome<()> {
     Ok(())
 }
 
+/// A throw-away certificate, and a client that believes it.
+struct Identity {
+    /// Its file.
+    certificate: PathBuf,
+    /// The file of its key.
+    key: PathBuf,
+    /// The client.
+    connector: TlsConnector,
+}
+
+impl Identity {
+    /// Makes one for 127.0.0.1, in files below `folder`.
+    fn make(folder: &Path) -> Outcome<Self> {
+        let names = vec!["127.0.0.1".to_owned()];
+        let made = rcgen::generate_simple_self_signed(names)?;
+        let (certificate, key) = (folder.join("cert.pem"), folder.join("key.pem"));
+        std::fs::write(&certificate, made.cert.pem())?;
+        std::fs::write(&key, made.signing_key.serialize_pem())?;
+        let mut roots = RootCertStore::empty();
+        roots.add(made.cert.der().clone())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Ok(Self {
+            certificate,
+            key,
+            connector: TlsConnector::from(Arc::new(config)),
+        })
+    }
+}
+
 /// The gateway's configuration, in front of `server`.
-fn configuration(server: SocketAddr) -> String {
+fn configuration(server: SocketAddr, identity: Option<&Identity>) -> String {
+    let tls = identity.map_or_else(String::new, |identity| {
+        let (certificate, key) = (identity.certificate.display(), identity.key.display());
+        format!("\n[listeners.main.tls]\ncertificate = \"{certificate}\"\nkey = \"{key}\"\nsession_reuse = \"required\"\n")
+    });
     format!(
         r#"[listeners.main]
 bind = "127.0.0.1:0"
 upstream = "legacy"
 policy = "accounts"
-
+{tls}
 [upstreams.legacy]
 address = "{server}"
 
@@ -124,7 +180,7 @@ rules = [ {{ name = "reports", commands = "@write", paths = "/report*", reply = 
 }
 
 /// Starts an FTP server on a port of its own.
-async fn start_server(root: std::path::PathBuf) -> io::Result<SocketAddr> {
+async fn start_server(root: PathBuf) -> io::Result<SocketAddr> {
     let listener = TcpListener::bind("127.0.0.1:0").await?;
     let address = listener.local_addr()?;
     tokio::spawn(async move {
@@ -147,10 +203,19 @@ async fn start_server(root: std::path::PathBuf) -> io::Result<SocketAddr> {
     Ok(address)
 }
 
+/// A connection, in clear or under TLS.
+trait Wire: AsyncRead + AsyncWrite + Send + Unpin {}
+
+impl<T: AsyncRead + AsyncWrite + Send + Unpin> Wire for T {}
+
 /// A plain FTP client that shows what it does.
 struct Client {
     /// The control connection.
-    control: BufReader<TcpStream>,
+    control: BufReader<Box<dyn Wire>>,
+    /// Where it leads to.
+    host: IpAddr,
+    /// The TLS that its connections are under.
+    tls: Option<TlsConnector>,
     /// What the server, or the gateway for it, said first.
     greeting: String,
 }
@@ -158,13 +223,37 @@ struct Client {
 impl Client {
     /// Dials and reads the greeting.
     async fn dial(address: SocketAddr) -> Outcome<Self> {
-        let control = BufReader::new(TcpStream::connect(address).await?);
+        let control = TcpStream::connect(address).await?;
         let mut client = Self {
-            control,
+            control: BufReader::new(Box::new(control)),
+            host: address.ip(),
+            tls: None,
             greeting: String::new(),
         };
         client.greeting = client.reply().await?.join("\n");
         Ok(client)
+    }
+
+    /// Turns the control connection to TLS, and asks for private data connections.
+    async fn secure(mut self, tls: TlsConnector) -> Outcome<Self> {
+        self.command("AUTH TLS", "234").await?;
+        let name = ServerName::from(self.host);
+        let control = tls.connect(name, self.control.into_inner()).await?;
+        let (_, connection) = control.get_ref();
+        println!("   ({:?})", connection.protocol_version());
+        self.control = BufReader::new(Box::new(control));
+        self.tls = Some(tls);
+        self.command("PBSZ 0", "200").await?;
+        self.command("PROT P", "200").await?;
+        Ok(self)
+    }
+
+    /// A data connection as the control connection is.
+    async fn protect(&self, data: TcpStream) -> Outcome<Box<dyn Wire>> {
+        Ok(match &self.tls {
+            None => Box::new(data),
+            Some(tls) => Box::new(tls.connect(ServerName::from(self.host), data).await?),
+        })
     }
 
     /// Sends `line` and shows the reply, which must have `code`.
@@ -220,14 +309,14 @@ impl Client {
             .nth(3)
             .ok_or("no port in the reply")?
             .parse()?;
-        let host = self.control.get_ref().peer_addr()?.ip();
-        Ok(TcpStream::connect((host, port)).await?)
+        Ok(TcpStream::connect((self.host, port)).await?)
     }
 
     /// Runs a transfer verb that sends data here.
     async fn download(&mut self, line: &str) -> Outcome<Vec<u8>> {
-        let mut data = self.data().await?;
+        let data = self.data().await?;
         self.command(line, "1").await?;
+        let mut data = self.protect(data).await?;
         let mut bytes = Vec::new();
         data.read_to_end(&mut bytes).await?;
         drop(data);
@@ -237,8 +326,9 @@ impl Client {
 
     /// Runs a transfer verb that takes data from here.
     async fn upload(&mut self, line: &str, bytes: &[u8]) -> Outcome<()> {
-        let mut data = self.data().await?;
+        let data = self.data().await?;
         self.command(line, "1").await?;
+        let mut data = self.protect(data).await?;
         data.write_all(bytes).await?;
         data.shutdown().await?;
         self.expect_reply("226").await?;

@@ -70,6 +70,37 @@ async fn a_client_has_no_more_sessions_than_it_may() {
 }
 
 #[tokio::test]
+async fn each_421_of_the_gateway_is_counted_once() {
+    let bench = Bench::start("sessions = 1", "", "").await;
+    let told = |count: u32| {
+        let series = "ftpwarden_replies_total{listener=\"main\",code=\"421\",origin=\"gateway\"}";
+        bench.counts(&format!("{series} {count}"))
+    };
+    assert!(told(0));
+    let (mut idle, _server) = bench.greeted().await;
+    let mut surplus = Control::dial(bench.address()).await;
+    surplus.hear_code("421 ").await;
+    surplus.hear_end().await;
+    assert!(told(1), "one was turned away");
+    // The kernel takes this connection, and the gateway finds it when it has begun to stop.
+    let waiting = std::net::TcpStream::connect(bench.address()).unwrap();
+    waiting.set_nonblocking(true).unwrap();
+    let mut waiting = Control::new(TcpStream::from_std(waiting).unwrap());
+    let finish = async {
+        waiting.hear_code("421 ").await;
+        waiting.hear_end().await;
+        idle.hear_code("421 ").await;
+        idle.hear_end().await;
+        drop(idle);
+    };
+    within(async { tokio::join!(bench.gateway.drain(), finish) }).await;
+    assert!(
+        bench.counts("ftpwarden_sessions_rejected_total{listener=\"main\",reason=\"drain\"} 1")
+    );
+    assert!(told(3), "one more was turned away, and one session ended");
+}
+
+#[tokio::test]
 async fn a_session_makes_room_when_it_ends() {
     let bench = Bench::start("sessions = 1", "", "").await;
     for _ in 0..3 {

@@ -14,8 +14,8 @@ use super::rehearsal::{Explanation, Situation, rehearse};
 use super::terminal::{self, printable};
 use super::{Answer, Outcome, groups, json};
 use crate::config::diagnostic::{Sources, Style};
-use crate::config::{self, Loaded, suggest};
-use crate::policy::{Lack, RuleInfo};
+use crate::config::{self, Loaded};
+use crate::policy::{Lack, RuleInfo, suggest};
 use crate::settings::Listener;
 
 /// Explains the commands.

@@ -16,12 +16,13 @@ use crate::config::Loaded;
 use crate::ftp::command::Command;
 use crate::ftp::security::{Level, TlsVersion};
 use crate::ftp::verb::Verb;
-use crate::policy::{Channels, Dialect, Judge, Lack, Query, RuleInfo};
+use crate::gateway;
+use crate::policy::{Channels, Judge, Lack, Query, RuleInfo};
 use crate::session::{
-    Action, ClientTls, CommandRecord, Direction, Fact, Leg, Now, Outcome, Profile, RelayEnd,
-    Secured, ServerTls, Session, TlsOffer, Told,
+    Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, RelayEnd, Secured, ServerTls,
+    Session, TlsOffer, Told,
 };
-use crate::settings::{Listener, Upstream};
+use crate::settings::Listener;
 
 /// Who tries commands, from where, in which directory and when.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -191,8 +192,10 @@ impl<'a> Stage<'a> {
     /// A session at `listener`, greeted.
     fn open(loaded: &'a Loaded, listener: &Listener, situation: &Situation) -> Option<Self> {
         let upstream = loaded.settings.upstreams.get(&listener.upstream)?;
-        let judge = judge(loaded, listener, upstream)?;
-        let mut profile = profile(loaded, listener, upstream);
+        let judge = gateway::judge(&loaded.policies, listener, upstream).ok()?;
+        let mut profile = gateway::profile(&loaded.settings, listener, upstream);
+        // The rehearsed server speaks in clear.
+        profile.server_tls = ServerTls::Off;
         if situation.tls.is_some() {
             // As implicit TLS has it: nothing to be said for it, and data is private.
             profile.client_tls.offer = TlsOffer::Implicit;
@@ -204,7 +207,6 @@ impl<'a> Stage<'a> {
         let client = SocketAddr::new(situation.client, DATA_PORT);
         let gateway = if client.is_ipv4() { GATEWAY } else { GATEWAY6 };
         let local = SocketAddr::new(gateway, 21);
-        let judge = Arc::new(judge);
         let is_secured = situation.tls.is_some();
         let mut stage = Self {
             loaded,
@@ -446,39 +448,4 @@ impl<'a> Stage<'a> {
         let (code, text) = last.split_at_checked(3).unwrap_or_default();
         (code.parse().ok(), text.trim_start().to_owned())
     }
-}
-
-/// What a session at `listener` is told.
-fn profile(loaded: &Loaded, listener: &Listener, upstream: &Upstream) -> Profile {
-    let audit = loaded.settings.audit.as_ref();
-    Profile {
-        greeting: listener.greeting.clone(),
-        limits: loaded.settings.session_limits.clone(),
-        data_mode: upstream.data_mode,
-        client_tls: listener
-            .tls
-            .as_ref()
-            .map_or_else(ClientTls::default, |tls| tls.offer),
-        server_tls: ServerTls::Off,
-        line_bytes: upstream.line_bytes,
-        data_addresses: upstream.data_addresses.clone(),
-        secret_words: audit.map(|audit| audit.secret.clone()).unwrap_or_default(),
-    }
-}
-
-/// The judge of a session at `listener`.
-fn judge(loaded: &Loaded, listener: &Listener, upstream: &Upstream) -> Option<Judge> {
-    let policies = &loaded.policies;
-    let observed = listener.observe.as_ref();
-    Some(Judge::new(
-        Arc::clone(policies.get(&listener.policy)?),
-        Arc::clone(policies.get(&upstream.policy)?),
-        observed.and_then(|name| policies.get(name)).map(Arc::clone),
-        Dialect {
-            system: upstream.system,
-            symlinks: upstream.symlinks,
-            path_bytes: upstream.path_bytes,
-        },
-        upstream.unsupported.clone(),
-    ))
 }

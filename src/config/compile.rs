@@ -10,11 +10,11 @@ use std::sync::Arc;
 use super::builtin;
 use super::diagnostic::{self, Diagnostic, Severity, Sources, Span};
 use super::section::Problems;
-use super::suggest;
 use super::tables::{Document, Mentions};
 use super::{ConfigError, Loaded};
 use crate::policy;
 use crate::policy::spec::{Consequence, Located, PolicySpec};
+use crate::policy::suggest;
 use crate::settings::{Log, LogFormat, LogLevel, Settings};
 
 /// `[log]` where it is absent.

@@ -14,7 +14,6 @@ mod listener;
 mod rules;
 pub mod schema;
 mod section;
-pub mod suggest;
 mod tables;
 pub mod tls;
 mod upstream;

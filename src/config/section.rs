@@ -9,9 +9,9 @@ use toml::Spanned;
 use toml::de::{DeTable, DeValue};
 
 use super::schema::Table;
-use super::suggest;
 use super::value::{Misfit, Read};
 use crate::policy::spec::{Located, Problem, Severity, Span};
+use crate::policy::suggest;
 
 /// All that was found wrong with one source.
 #[derive(Debug)]

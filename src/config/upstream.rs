@@ -8,13 +8,13 @@ use std::time::Duration;
 
 use super::schema;
 use super::section::{Named, Problems, Section};
-use super::suggest;
 use super::tables::{Mentions, or_default, warn_of_low_ports};
 use super::value;
 use crate::ftp::command::Name;
 use crate::ftp::verb::Verb;
 use crate::policy::judge::System;
 use crate::policy::spec::Located;
+use crate::policy::suggest;
 use crate::session::DataMode;
 use crate::settings::Upstream;
 

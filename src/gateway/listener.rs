@@ -18,7 +18,7 @@ use super::driver::{self, Arrived};
 use super::plan::DoorKey;
 use super::{Orders, Shared, Stage};
 use crate::sys::socket::{self, Spare};
-use crate::telemetry::Rejection;
+use crate::telemetry::{Rejection, Telemetry};
 
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 4096;
@@ -90,7 +90,7 @@ impl Entrance {
                 Err(_) => {}
             }
         }
-        self.turn_away_waiting().await;
+        self.turn_away_waiting();
     }
 
     /// Makes a session of a connection, or turns it away.
@@ -128,11 +128,8 @@ impl Entrance {
 
     /// Says 421 and closes, without waiting for anything.
     fn refuse(&self, stream: TcpStream, client: SocketAddr, why: Rejection) {
-        let telemetry = &self.shared.telemetry;
-        telemetry.rejected(&self.name, client.ip(), why);
         if let Ok(stream) = stream.into_std() {
-            (&stream).write_all(farewell(why)).ok();
-            socket::finish(&stream).ok();
+            turn_away(&self.shared.telemetry, &self.name, &stream, client, why);
         }
     }
 
@@ -171,14 +168,43 @@ impl Entrance {
     }
 
     /// Tells those who wait to be accepted that the socket is closing.
-    async fn turn_away_waiting(self) {
+    fn turn_away_waiting(self) {
+        let Self {
+            listener,
+            name,
+            shared,
+            ..
+        } = self;
+        // The runtime may not have heard of them yet, so the kernel is asked. The socket does not
+        // block.
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
         for _ in 0..FAREWELLS {
-            let Some(Ok((stream, peer))) = self.accept_waiting().await else {
-                break;
-            };
-            self.refuse(stream, canonical(peer), Rejection::Drain);
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    let client = canonical(peer);
+                    turn_away(&shared.telemetry, &name, &stream, client, Rejection::Drain);
+                }
+                // The connection was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => break,
+            }
         }
     }
+}
+
+/// Says 421 and closes, without waiting for anything.
+fn turn_away(
+    telemetry: &Telemetry,
+    listener: &str,
+    mut stream: &std::net::TcpStream,
+    client: SocketAddr,
+    why: Rejection,
+) {
+    telemetry.rejected(listener, client.ip(), why);
+    stream.write_all(farewell(why)).ok();
+    socket::finish(stream).ok();
 }
 
 /// What somebody who is turned away is told.

@@ -39,6 +39,7 @@ use crate::upstream::Resolver;
 use admission::Admission;
 use listener::Entrance;
 use plan::{DoorKey, Plan};
+pub use plan::{judge, profile};
 
 /// How long the addresses of an upstream's name are remembered.
 const UPSTREAM_NAMES: Duration = Duration::from_secs(30);

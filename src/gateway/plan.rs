@@ -74,6 +74,36 @@ impl Bench {
     }
 }
 
+/// The judge of new sessions at `listener`, which is in front of `upstream`.
+///
+/// # Errors
+/// The name of a policy that is missing.
+pub fn judge(
+    policies: &PolicySet,
+    listener: &Listener,
+    upstream: &Upstream,
+) -> Result<Arc<Judge>, Arc<str>> {
+    Bench::of(listener, upstream).judge(policies, upstream)
+}
+
+/// What new sessions at `listener`, which is in front of `upstream`, are told.
+pub fn profile(settings: &Settings, listener: &Listener, upstream: &Upstream) -> Profile {
+    let audit = settings.audit.as_ref();
+    Profile {
+        greeting: listener.greeting.clone(),
+        limits: settings.session_limits.clone(),
+        data_mode: upstream.data_mode,
+        client_tls: listener
+            .tls
+            .as_ref()
+            .map_or_else(ClientTls::default, |tls| tls.offer),
+        server_tls: upstream.tls.as_ref().map_or(ServerTls::Off, |tls| tls.mode),
+        line_bytes: upstream.line_bytes,
+        data_addresses: upstream.data_addresses.clone(),
+        secret_words: audit.map_or_else(Vec::new, |audit| audit.secret.clone()),
+    }
+}
+
 /// From a listener to its upstream: what a new session is born with.
 #[derive(Debug)]
 pub(super) struct Route {
@@ -212,7 +242,7 @@ impl Plan {
         Ok(Route {
             acceptor: acceptor.transpose()?,
             connector: connector.transpose()?,
-            profile: Arc::new(self.profile(listener, upstream)),
+            profile: Arc::new(profile(&self.settings, listener, upstream)),
             judge,
             bench,
             passive: passive_ports(listener, former, telemetry),
@@ -220,24 +250,6 @@ impl Plan {
             listener: Arc::clone(listener),
             upstream: Arc::clone(upstream),
         })
-    }
-
-    /// What sessions of a listener are told.
-    fn profile(&self, listener: &Listener, upstream: &Upstream) -> Profile {
-        let audit = self.settings.audit.as_ref();
-        Profile {
-            greeting: listener.greeting.clone(),
-            limits: self.settings.session_limits.clone(),
-            data_mode: upstream.data_mode,
-            client_tls: listener
-                .tls
-                .as_ref()
-                .map_or_else(ClientTls::default, |tls| tls.offer),
-            server_tls: upstream.tls.as_ref().map_or(ServerTls::Off, |tls| tls.mode),
-            line_bytes: upstream.line_bytes,
-            data_addresses: upstream.data_addresses.clone(),
-            secret_words: audit.map_or_else(Vec::new, |audit| audit.secret.clone()),
-        }
     }
 
     /// The ports on which an upstream's data connections are listened for: one set for all

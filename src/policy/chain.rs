@@ -12,7 +12,7 @@ use super::rule::{Asker, Effect, Near, Rule, Weight};
 use super::scene::Scene;
 use super::security::{self, Lack};
 use super::spec::{Span, Stance};
-use super::verdict::{Action, Reply, RuleId};
+use super::verdict::{Action, Reply, RuleId, SetId};
 use crate::ftp::verb::Verb;
 
 /// The words that a policy names behind each verb, upper case.
@@ -77,8 +77,8 @@ pub(super) struct Slot {
 /// What a [`Slot`] does.
 #[derive(Clone, Debug)]
 pub(super) enum Deed {
-    /// It decides.
-    Decide(Action),
+    /// It decides, with a reply of this code where the rule has one of its own.
+    Decide(Action, Option<u16>),
     /// That policy decides.
     Pass(Arc<Policy>),
 }
@@ -88,7 +88,9 @@ pub(super) enum Deed {
 pub struct Policy {
     /// Its name.
     pub(super) name: Arc<str>,
-    /// Its first id.
+    /// The set that it is of.
+    pub(super) set: SetId,
+    /// The index of its first id.
     pub(super) first: usize,
     /// How many ids it has.
     pub(super) size: usize,
@@ -191,7 +193,7 @@ pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -
             traceless: has_paths && subject.is_traceless(),
         };
         let decided = |offset: usize, ruling, near| Decision {
-            id: RuleId(first.saturating_add(offset)),
+            id: RuleId::new(policy.set, first.saturating_add(offset)),
             ruling,
             near,
         };

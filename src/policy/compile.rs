@@ -17,7 +17,7 @@ use std::sync::Arc;
 
 use super::chain::{Deed, Policy};
 use super::spec::{Located, PolicySpec, Problem, Severity, Span};
-use super::verdict::{Action, RuleId};
+use super::verdict::{Action, RuleId, SetId};
 
 /// The most ways of deciding that the policies of one set may have together.
 const WAYS_MAX: usize = 100_000;
@@ -32,6 +32,8 @@ pub struct RuleInfo {
     pub rule: Arc<str>,
     /// What it does.
     pub action: Action,
+    /// The code of the reply that it always gives; None where that depends on the command.
+    pub code: Option<u16>,
     /// The rule, the list's first name, or what the default is written in.
     pub span: Span,
 }
@@ -39,6 +41,8 @@ pub struct RuleInfo {
 /// Policies that were compiled together and know each other by name.
 #[derive(Debug)]
 pub struct PolicySet {
+    /// Which one it is.
+    id: SetId,
     /// By name.
     policies: BTreeMap<String, Arc<Policy>>,
     /// By id.
@@ -48,6 +52,11 @@ pub struct PolicySet {
 }
 
 impl PolicySet {
+    /// Which one it is.
+    pub const fn id(&self) -> SetId {
+        self.id
+    }
+
     /// The policy called `name`.
     pub fn get(&self, name: &str) -> Option<&Arc<Policy>> {
         self.policies.get(name)
@@ -65,7 +74,8 @@ impl PolicySet {
 
     /// What is known of `id`. Of an id of another set nothing is: its labels are `unknown`.
     pub fn rule(&self, id: RuleId) -> &RuleInfo {
-        self.rules.get(id.index()).unwrap_or(&self.stranger)
+        let own = (id.set() == self.id).then(|| self.rules.get(id.index()));
+        own.flatten().unwrap_or(&self.stranger)
     }
 }
 
@@ -75,7 +85,8 @@ pub fn compile(specs: &[PolicySpec]) -> (Option<PolicySet>, Vec<Problem>) {
     let mut problems = Problems::default();
     let drafts = read::drafts(specs, &mut problems);
     let graph = graph::Graph::new(&drafts, &mut problems);
-    let built = build::policies(&drafts, &graph, &mut problems);
+    let id = SetId::next();
+    let built = build::policies(id, &drafts, &graph, &mut problems);
     check::all(&drafts, &graph, &built, &mut problems);
     let mut problems = problems.found;
     problems.sort_by_key(|problem| {
@@ -94,12 +105,14 @@ pub fn compile(specs: &[PolicySpec]) -> (Option<PolicySet>, Vec<Problem>) {
         return (None, problems);
     }
     let mut set = PolicySet {
+        id,
         policies: BTreeMap::new(),
         rules: Vec::new(),
         stranger: RuleInfo {
             policy: "unknown".into(),
             rule: "unknown".into(),
             action: Action::Deny,
+            code: None,
             span: Span::default(),
         },
     };
@@ -123,11 +136,12 @@ fn enumerate(top: &Arc<Policy>, rules: &mut Vec<RuleInfo>) {
             let label = format!("{prefix}{}", slot.label);
             match &slot.deed {
                 Deed::Pass(next) => work.push((next, id, format!("{label}/"))),
-                Deed::Decide(action) => {
+                Deed::Decide(action, code) => {
                     let info = RuleInfo {
                         policy: Arc::clone(&top.name),
                         rule: label.into(),
                         action: *action,
+                        code: *code,
                         span: slot.span.clone(),
                     };
                     own.insert(id, info);

@@ -40,6 +40,9 @@ pub(super) fn places(
             Key::Known(Verb::Cwd) => vec![Place::Unsure],
             Key::Known(_) | Key::Other(_) => vec![ground.here()],
         },
+        Paths::Whole | Paths::WholeOrDirectory if is_step_up(subject, argument) => {
+            vec![ground.above()]
+        }
         Paths::Directory => directory(argument, ground),
         Paths::Parent => vec![ground.above()],
         Paths::Listing => listing(argument, ground),
@@ -83,6 +86,11 @@ fn moved(place: Place) -> Place {
         | Place::Tree(_)
         | Place::Unsure => place,
     }
+}
+
+/// Whether it is CDUP by another name: `CWD ..`, and nothing more.
+fn is_step_up(subject: &Subject<'_>, argument: &[u8]) -> bool {
+    subject.key == Key::Known(Verb::Cwd) && matches!(argument, b".." | b"../")
 }
 
 /// Whether it is SITE SYMLINK, whose first path is read from where the link stands.

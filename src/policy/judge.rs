@@ -41,7 +41,7 @@ pub enum System {
 pub struct Dialect {
     /// How it reads them.
     pub system: System,
-    /// Whether it may have symbolic links, so that a `..` behind a name is undecidable.
+    /// Whether it may have symbolic links, so that a `..` is undecidable.
     pub symlinks: bool,
     /// The longest absolute path that it is sent, in bytes.
     pub path_bytes: usize,

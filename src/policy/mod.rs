@@ -30,7 +30,7 @@ mod sample;
 mod scene;
 mod security;
 pub mod spec;
-mod suggest;
+pub mod suggest;
 pub mod verdict;
 
 pub use chain::Policy;
@@ -38,4 +38,4 @@ pub use compile::{PolicySet, RuleInfo, compile};
 pub use judge::{Channels, Dialect, Judge, Outlook, Query, System};
 pub use security::Lack;
 pub use spec::{PolicySpec, Problem};
-pub use verdict::{Action, Judgement, Permit, Reply, RuleId, Verdict};
+pub use verdict::{Action, Judgement, Permit, Reply, RuleId, SetId, Verdict};

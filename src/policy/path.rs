@@ -234,7 +234,8 @@ impl<'a> Ground<'a> {
         self.stated().map_or(Place::Unsure, Place::Exact)
     }
 
-    /// The directory above the working directory.
+    /// The directory above the working directory, as text. For a command that goes there and
+    /// does nothing else: where that has led the server says before the next path is judged.
     pub(super) fn above(&self) -> Place {
         self.stated()
             .map_or(Place::Unsure, |path| Place::Exact(path.above()))
@@ -264,7 +265,7 @@ impl<'a> Ground<'a> {
         stated(self.directory()?, self.dialect.system)
     }
 
-    /// Whether a `..` behind a name may lead elsewhere than back.
+    /// Whether a `..` may lead elsewhere than one name back.
     const fn has_symlinks(&self) -> bool {
         self.dialect.symlinks
     }

@@ -1,51 +1,41 @@
-//! "Did you mean": the nearest of some known names.
+//! "Did you mean": the known word that an unknown one is nearest to.
 //!
-//! Must not know what the names are for. Names longer than [`LETTERS_MAX`] letters get no
-//! suggestion.
+//! Owns how near is near enough. Must not know what the words are for. Only the first
+//! `LETTERS_MAX` letters of a word are compared.
 
-/// The longest name that is compared.
+/// The most letters that are compared.
 const LETTERS_MAX: usize = 32;
 
-/// The candidate that differs least from `name`, letter case apart, if it is near enough to be a
-/// slip: a third of its letters, two at most. The first wins between equals.
-pub(super) fn nearest<'a>(
-    name: &str,
-    candidates: impl IntoIterator<Item = &'a str>,
-) -> Option<&'a str> {
-    let name: Vec<char> = name.to_lowercase().chars().take(LETTERS_MAX).collect();
-    let reach = name.len().div_ceil(3).min(2);
-    candidates
+/// The word of `known` that differs least from `written`, letter case apart, if it is near enough
+/// to be a slip: a third of its letters, two at most. The first wins between equals.
+pub fn nearest<'a>(written: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let written = compared(written);
+    let reach = written.chars().count().div_ceil(3).min(2);
+    known
         .into_iter()
-        .map(|candidate| (distance(&name, candidate), candidate))
+        .map(|word| (strsim::osa_distance(&written, &compared(word)), word))
         .filter(|(distance, _)| *distance <= reach)
         .min_by_key(|(distance, _)| *distance)
-        .map(|(_, candidate)| candidate)
+        .map(|(_, word)| word)
 }
 
-/// How many letters must be inserted, dropped, replaced or swapped with their neighbour.
-fn distance(name: &[char], candidate: &str) -> usize {
-    let other: Vec<char> = candidate.to_lowercase().chars().take(LETTERS_MAX).collect();
-    let mut before: Vec<usize> = Vec::new();
-    let mut above: Vec<usize> = (0..=other.len()).collect();
-    for (row, letter) in name.iter().enumerate() {
-        let mut current = vec![row.saturating_add(1)];
-        for (column, theirs) in other.iter().enumerate() {
-            let at = |line: &[usize], index: usize| line.get(index).copied().unwrap_or(usize::MAX);
-            let replaced = at(&above, column).saturating_add(usize::from(letter != theirs));
-            let dropped = at(&above, column.saturating_add(1)).saturating_add(1);
-            let inserted = at(&current, column).saturating_add(1);
-            let mut best = replaced.min(dropped).min(inserted);
-            if let (Some(last_row), Some(last_column)) = (row.checked_sub(1), column.checked_sub(1))
-                && name.get(last_row) == Some(theirs)
-                && other.get(last_column) == Some(letter)
-            {
-                best = best.min(at(&before, last_column).saturating_add(1));
-            }
-            current.push(best);
-        }
-        before = std::mem::replace(&mut above, current);
-    }
-    above.last().copied().unwrap_or(usize::MAX)
+/// What of a word is compared.
+fn compared(word: &str) -> String {
+    word.to_lowercase().chars().take(LETTERS_MAX).collect()
+}
+
+/// The help of an unknown word: the nearest known one, else all of them.
+pub fn help<'a>(written: &str, known: impl IntoIterator<Item = &'a str> + Clone) -> String {
+    nearest(written, known.clone()).map_or_else(
+        || format!("expected one of {}", list(known)),
+        |word| format!("did you mean `{word}`?"),
+    )
+}
+
+/// Words for a sentence: "`a`, `b`, `c`".
+pub fn list<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    quoted.join(", ")
 }
 
 #[cfg(test)]

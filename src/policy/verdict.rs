@@ -3,6 +3,7 @@
 //! Owns [`Permit`], which nothing outside `policy` can make: law L1 is a type.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
@@ -152,14 +153,41 @@ impl Action {
     }
 }
 
-/// Which way of deciding it was: an index into [`super::PolicySet::rules`].
+/// Which [`super::PolicySet`] of this process it is: no two of them have the same.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-pub struct RuleId(pub(super) usize);
+pub struct SetId(u64);
+
+impl SetId {
+    /// One that no set has had.
+    pub(super) fn next() -> Self {
+        static GIVEN: AtomicU64 = AtomicU64::new(0);
+        Self(GIVEN.fetch_add(1, Ordering::Relaxed))
+    }
+}
+
+/// Which way of deciding it was, in which set: after a reload a number alone would be another's.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct RuleId {
+    /// The set.
+    set: SetId,
+    /// The index into its rules.
+    index: usize,
+}
 
 impl RuleId {
-    /// The index into [`super::PolicySet::rules`].
+    /// The way of `set` with this index.
+    pub(super) const fn new(set: SetId, index: usize) -> Self {
+        Self { set, index }
+    }
+
+    /// The set that it is of.
+    pub const fn set(self) -> SetId {
+        self.set
+    }
+
+    /// The index into [`super::PolicySet::rules`] of that set.
     pub const fn index(self) -> usize {
-        self.0
+        self.index
     }
 }
 

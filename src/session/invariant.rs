@@ -83,20 +83,20 @@ mod checked {
                 "a STAT is owed without a transfer"
             );
             assert!(
-                self.abort == Abort::Idle || self.pipeline.owes_abort(),
+                matches!(self.abort, Abort::Idle | Abort::Own) || self.pipeline.owes_abort(),
                 "an ABOR was sent that nobody asked for"
             );
             assert!(
-                self.abort != Abort::Idle || !self.pipeline.owes_abort(),
+                !matches!(self.abort, Abort::Idle | Abort::Own) || !self.pipeline.owes_abort(),
                 "an ABOR was acted on and not sent"
             );
             let replies = self.deadlines.runs(Timer::Reply);
             assert!(
-                self.abort != Abort::Sent || replies,
+                !self.abort.is_awaited() || replies,
                 "nothing bounds the reply to ABOR"
             );
             match self.head.as_ref().map(|head| &head.stage) {
-                None if self.abort == Abort::Sent => {}
+                None if self.abort.is_awaited() => {}
                 None if self.protection.is_turning() => assert!(
                     self.deadlines.runs(Timer::Handshake),
                     "nothing bounds the handshake"

@@ -375,11 +375,7 @@ impl Session {
         {
             let lacks_abort = self.judge.is_unsupported(&Name::Known(Verb::Abor));
             if self.abort == Abort::Idle && !lacks_abort {
-                self.push(Action::Ask(if self.protection.is_server_secured() {
-                    OwnCommand::AbortPlain
-                } else {
-                    OwnCommand::Abort
-                }));
+                self.push(Action::Ask(self.protection.abort()));
             }
             self.cut_transfer(true);
         }

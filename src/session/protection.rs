@@ -137,9 +137,13 @@ impl Protection {
         )
     }
 
-    /// Whether the server's control connection is under TLS.
-    pub(super) const fn is_server_secured(&self) -> bool {
-        self.server
+    /// The form of ABOR that the server takes: under TLS there is no urgent data (RFC 4217 §14).
+    pub(super) const fn abort(&self) -> OwnCommand {
+        if self.server {
+            OwnCommand::AbortPlain
+        } else {
+            OwnCommand::Abort
+        }
     }
 
     /// Whether data connections of `leg` are under TLS.

@@ -30,6 +30,8 @@ pub(super) enum Abort {
     Idle,
     /// The server has not answered it in time: the gateway does when its turn comes.
     Overdue,
+    /// The gateway has sent one unasked, and the server has not answered it yet.
+    Own,
     /// The server has not answered it yet.
     Sent,
 }
@@ -190,7 +192,7 @@ impl Session {
 
     /// Whose reply is awaited.
     fn awaited(&self, code: Code) -> Option<Owner> {
-        let abort = (self.abort == Abort::Sent).then_some(Owner::Abort);
+        let abort = self.abort.is_awaited().then_some(Owner::Abort);
         let Some(head) = &self.head else { return abort };
         match &head.stage {
             Stage::Forwarded => Some(forwarded_owner(head, code)),
@@ -237,7 +239,7 @@ impl Session {
                 if code.is_preliminary() => {}
             Owner::Abort => {
                 self.deadlines.disarm(Timer::Reply);
-                self.abort = Abort::Answered(code, held);
+                self.abort.answer(code, held);
             }
             Owner::Client => self.take_relayed(code, &first),
             Owner::Directory => {

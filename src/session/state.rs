@@ -25,7 +25,6 @@ use bytes::Bytes;
 use super::data::Setup;
 use super::deadline::Timer;
 use super::pipeline::Item;
-use super::server::Abort;
 use super::{CloseReason, Fact, LoginOutcome, Outcome, OwnCommand, Session};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::ClientFault;
@@ -149,7 +148,7 @@ impl Session {
     /// Works on the queue until something must be waited for.
     pub(super) fn advance(&mut self) {
         while self.phase == Phase::Serving && self.head.is_none() && !self.protection.is_turning() {
-            if self.abort == Abort::Sent {
+            if self.abort.is_awaited() {
                 return;
             }
             if self.draining {

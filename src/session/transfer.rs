@@ -14,7 +14,6 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::deadline::Timer;
-use super::server::Abort;
 use super::state::{Head, Stage};
 use super::{
     Action, Direction, End, Fact, Leg, Origin, Outcome, OwnCommand, Session, TransferOutcome,
@@ -263,7 +262,7 @@ impl Session {
     /// The final reply is in; it is held until the transfer has settled.
     pub(super) fn take_final(&mut self, reply: FinalReply) {
         self.deadlines.disarm(Timer::Reply);
-        if self.abort == Abort::Sent {
+        if self.abort.is_awaited() {
             self.await_abort_reply();
         }
         if let Some(transfer) = &mut self.transfer {
@@ -293,6 +292,7 @@ impl Session {
             transfer.relay = Relay::Broken;
             transfer.cut.get_or_insert(Cut::Client);
         }
+        self.abort_unseen();
         self.cut_transfer(true);
     }
 
@@ -326,6 +326,7 @@ impl Session {
     pub(super) fn cut_for_no_connection(&mut self) {
         if let Some(transfer) = self.transfer.as_deref_mut() {
             transfer.cut.get_or_insert(Cut::NoConnection);
+            self.abort_unseen();
             self.reset_data();
         }
     }

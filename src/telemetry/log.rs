@@ -132,9 +132,10 @@ fn targets(level: LogLevel) -> Targets {
         .with_target(env!("CARGO_PKG_NAME"), level)
 }
 
-/// Logs a failed login in vsftpd's form. `user` is escaped already.
+/// Logs a failed login in vsftpd's form. `user` is escaped already. It is a warning, so that those
+/// who ban guessers by it may have a log without the sessions.
 pub(super) fn login_failed(user: &str, client: IpAddr) {
-    tracing::info!(target: FAIL_LOGIN, user, client = %client, "FAIL LOGIN");
+    tracing::warn!(target: FAIL_LOGIN, user, client = %client, "FAIL LOGIN");
 }
 
 /// The layer that makes lines of events.

@@ -25,7 +25,7 @@ use std::time::{Duration, Instant};
 use arc_swap::{ArcSwap, ArcSwapOption};
 use serde::Serialize;
 
-use crate::policy::{PolicySet, RuleInfo};
+use crate::policy::{PolicySet, RuleInfo, SetId};
 use crate::session::Origin;
 use crate::settings::{self, Settings};
 use audit::{Audit, EndEvent, Head};
@@ -139,17 +139,21 @@ impl Telemetry {
     /// # Errors
     /// The audit file cannot be opened.
     pub fn install(settings: &Settings, policies: &PolicySet) -> io::Result<Arc<Self>> {
-        Self::with_rules(settings, policies.rules())
+        Self::with_rules(settings, Some(policies.id()), policies.rules())
     }
 
-    /// The same, of rules.
+    /// The same, of the rules of a set.
     ///
     /// # Errors
     /// The audit file cannot be opened.
-    fn with_rules(settings: &Settings, rules: &[RuleInfo]) -> io::Result<Arc<Self>> {
+    fn with_rules(
+        settings: &Settings,
+        set: Option<SetId>,
+        rules: &[RuleInfo],
+    ) -> io::Result<Arc<Self>> {
         let metrics = Metrics::new().map_err(io::Error::other)?;
         let audit = open_audit(settings, &metrics)?;
-        let tables = Tables::new(&metrics, settings, rules, None);
+        let tables = Tables::new(&metrics, settings, set, rules, None);
         Ok(Arc::new(Self {
             metrics,
             tables: ArcSwap::from_pointee(tables),
@@ -169,14 +173,19 @@ impl Telemetry {
     /// # Errors
     /// The audit file cannot be opened.
     pub fn reconfigure(&self, settings: &Settings, policies: &PolicySet) -> io::Result<()> {
-        self.reconfigure_rules(settings, policies.rules())
+        self.reconfigure_rules(settings, Some(policies.id()), policies.rules())
     }
 
-    /// The same, of rules.
+    /// The same, of the rules of a set.
     ///
     /// # Errors
     /// The audit file cannot be opened.
-    fn reconfigure_rules(&self, settings: &Settings, rules: &[RuleInfo]) -> io::Result<()> {
+    fn reconfigure_rules(
+        &self,
+        settings: &Settings,
+        set: Option<SetId>,
+        rules: &[RuleInfo],
+    ) -> io::Result<()> {
         let _one_at_a_time = self.changing.lock().unwrap_or_else(PoisonError::into_inner);
         match (self.audit.load().as_deref(), &settings.audit) {
             (Some(open), Some(wanted)) if open.settings.path == wanted.path => {
@@ -187,7 +196,7 @@ impl Telemetry {
                 .store(open_audit(settings, &self.metrics)?.map(Arc::new)),
         }
         let before = self.tables.load_full();
-        let tables = Tables::new(&self.metrics, settings, rules, Some(&before));
+        let tables = Tables::new(&self.metrics, settings, set, rules, Some(&before));
         self.tables.store(Arc::new(tables));
         if let Some(log) = self.log.get() {
             log.reconfigure(settings.log);
@@ -341,6 +350,7 @@ impl Telemetry {
         let in_force = &self.tables.load().in_force;
         let table = Arc::new(PolicyTable::new(
             &self.metrics.registrar,
+            Some(policies.id()),
             policies.rules(),
             |policy, mode| in_force.has(policy, mode),
         ));

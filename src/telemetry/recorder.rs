@@ -14,7 +14,7 @@ use bytes::Bytes;
 
 use super::audit::{self, CommandEvent, Decision, EndEvent, LoginEvent, TransferEvent};
 use super::escape::escape;
-use super::metrics::{Channel, Mode, PolicyTable, UpstreamTable, leg_name};
+use super::metrics::{Channel, Mode, PolicyTable, RuleRow, UpstreamTable, leg_name};
 use super::status::{Entry, Transfer};
 use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
@@ -33,6 +33,10 @@ const SECRET: &str = "***";
 /// The verdict that lets a command pass.
 const ALLOW: &str = Action::Allow.name();
 
+/// How many sets of policies a session may have been judged by while one command was in work, and
+/// still tell by which rule it was: a transfer may outlast some reloads.
+const FORMER_MAX: usize = 16;
+
 /// What stands for a verb that the table does not have, where it must not be told.
 const OTHER: &str = "other";
 
@@ -47,6 +51,9 @@ pub struct SessionRecorder {
     upstream: Arc<UpstreamTable>,
     /// The handles of the policies in force.
     policies: Arc<PolicyTable>,
+    /// Those of former policies by which a command may have been judged that is not told of yet,
+    /// the oldest first.
+    former: Vec<Arc<PolicyTable>>,
     /// Who is logged in, escaped.
     user: Option<Arc<str>>,
     /// The client's TLS.
@@ -93,6 +100,7 @@ impl SessionRecorder {
             entry,
             upstream,
             policies,
+            former: Vec::new(),
             user: None,
             tls: None,
             reason: None,
@@ -127,7 +135,10 @@ impl SessionRecorder {
             Fact::Closing(reason) => {
                 self.reason.get_or_insert(reason);
             }
-            Fact::Command(record) => self.command(&record),
+            Fact::Command(record) => {
+                self.command(&record);
+                self.forget_former(&record);
+            }
             Fact::DataConnection { leg, form, outcome } => {
                 self.telemetry.metrics.data_connection(leg, form, outcome);
                 let mode = form.name();
@@ -237,9 +248,39 @@ impl SessionRecorder {
         }
     }
 
-    /// The session's policies changed: rule ids are those of `policies` from now on.
+    /// The session's policies changed. What was judged before is told by the former ones.
     pub fn judge_changed(&mut self, policies: &Arc<PolicySet>) {
-        self.policies = self.telemetry.policy_table(policies);
+        if self.policies.is_of(policies.id()) {
+            return;
+        }
+        let next = self.telemetry.policy_table(policies);
+        self.former
+            .push(std::mem::replace(&mut self.policies, next));
+        if self.former.len() > FORMER_MAX {
+            // A command that has been in work for so long was judged by the first of them.
+            self.former.remove(1);
+        }
+    }
+
+    /// Forgets the policies before those by which the command of `record` was judged. Commands are
+    /// told of in the order in which they were judged, but for a STAT during a transfer.
+    fn forget_former(&mut self, record: &CommandRecord) {
+        let is_ahead = record.name.as_ref().and_then(Name::known) == Some(Verb::Stat);
+        let Some(id) = record.decided.filter(|_| !is_ahead) else {
+            return;
+        };
+        if self.policies.is_of(id.set()) {
+            self.former.clear();
+        } else if let Some(at) = self.former.iter().position(|table| table.is_of(id.set())) {
+            self.former.drain(..at);
+        }
+    }
+
+    /// The table and the row of what decided; None where its policies are forgotten.
+    fn rule(&self, id: RuleId) -> Option<(&PolicyTable, &RuleRow)> {
+        std::iter::once(&self.policies)
+            .chain(&self.former)
+            .find_map(|table| Some((&**table, table.rule(id)?)))
     }
 
     /// The counter that a running relay adds to, for `/status` and [`Told::Measured`]. It is the
@@ -280,8 +321,8 @@ impl SessionRecorder {
 
     /// What a rule decided.
     fn decision(&self, id: Option<RuleId>) -> Decision<'_> {
-        id.and_then(|id| self.policies.rule(id.index()))
-            .map(|row| Decision {
+        id.and_then(|id| self.rule(id))
+            .map(|(_, row)| Decision {
                 policy: Some(&row.policy),
                 rule: Some(&row.rule),
                 verdict: Some(row.action.name()),
@@ -298,8 +339,8 @@ impl SessionRecorder {
             (record.upstream, Mode::Enforced),
             (record.observed, Mode::Observed),
         ] {
-            if let Some(id) = id {
-                self.policies.decided(id.index(), mode);
+            if let Some((table, row)) = id.and_then(|id| self.rule(id)) {
+                table.decided(row, mode);
             }
         }
         if !record.transferred {

@@ -7,7 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::metrics::{ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
-use crate::policy::RuleInfo;
+use crate::policy::{RuleInfo, SetId};
 use crate::settings::{self, Settings};
 use crate::tls::options::SessionReuse;
 
@@ -65,19 +65,21 @@ impl InForce {
 }
 
 impl Tables {
-    /// The handles of a configuration; what `before` has is taken over.
+    /// The handles of a configuration whose rules are those of `set`; what `before` has is taken
+    /// over.
     pub(super) fn new(
         metrics: &Metrics,
         settings: &Settings,
+        set: Option<SetId>,
         rules: &[RuleInfo],
         before: Option<&Self>,
     ) -> Self {
         let registrar = &metrics.registrar;
-        let codes = codes(settings);
         let listeners: HashMap<Arc<str>, Arc<ListenerTable>> = settings
             .listeners
-            .keys()
-            .map(|name| {
+            .iter()
+            .map(|(name, listener)| {
+                let codes = codes(listener, settings, rules);
                 let kept = before.and_then(|tables| tables.listeners.get(name));
                 let table = kept.map_or_else(
                     || Arc::new(ListenerTable::new(registrar, name, &codes)),
@@ -127,7 +129,7 @@ impl Tables {
             }
         }
         let in_force = InForce::of(settings);
-        let policies = Arc::new(PolicyTable::new(registrar, rules, |policy, mode| {
+        let policies = Arc::new(PolicyTable::new(registrar, set, rules, |policy, mode| {
             in_force.has(policy, mode)
         }));
         Self {
@@ -193,12 +195,21 @@ fn address(upstream: &settings::Upstream) -> Arc<str> {
     }
 }
 
-/// The codes that `settings` names.
-fn codes(settings: &Settings) -> Vec<u16> {
-    settings
-        .listeners
-        .values()
-        .filter_map(|listener| listener.greeting.as_ref()?.get(..3))
-        .filter_map(|code| std::str::from_utf8(code).ok()?.parse().ok())
-        .collect()
+/// The codes that the configuration names for a listener: its greeting's, and those of the rules
+/// whose replies its clients may get.
+fn codes(listener: &settings::Listener, settings: &Settings, rules: &[RuleInfo]) -> Vec<u16> {
+    let upstream = settings.upstreams.get(&listener.upstream);
+    let policies = [
+        Some(&*listener.policy),
+        upstream.map(|upstream| &*upstream.policy),
+    ];
+    let of_rules = rules
+        .iter()
+        .filter(|rule| policies.contains(&Some(&*rule.policy)))
+        .filter_map(|rule| rule.code);
+    let of_greeting = listener
+        .greeting
+        .as_ref()
+        .and_then(|greeting| std::str::from_utf8(greeting.get(..3)?).ok()?.parse().ok());
+    of_greeting.into_iter().chain(of_rules).collect()
 }

@@ -77,6 +77,7 @@ pub(super) fn rule(policy: &str, rule: &str, action: Action) -> RuleInfo {
         policy: policy.into(),
         rule: rule.into(),
         action,
+        code: None,
         span: Span::default(),
     }
 }
@@ -94,7 +95,7 @@ pub(super) fn rules() -> Vec<RuleInfo> {
 
 /// A telemetry of these settings.
 pub(crate) fn telemetry(settings: &Settings) -> Arc<Telemetry> {
-    Telemetry::with_rules(settings, &rules()).unwrap()
+    Telemetry::with_rules(settings, None, &rules()).unwrap()
 }
 
 /// A session of 203.0.113.9 at the listener `main`.
@@ -184,6 +185,33 @@ fn what_the_configuration_names_is_there_at_zero() {
 }
 
 #[test]
+fn codes_that_only_a_rule_names_are_there_at_zero() {
+    let refuses = |policy, code| RuleInfo {
+        code: Some(code),
+        ..rule(policy, "own", Action::Deny)
+    };
+    let mut rules = vec![
+        refuses("partners", 561),
+        refuses("permissive", 461),
+        refuses("next", 562),
+        refuses("idle", 563),
+    ];
+    let telemetry = Telemetry::with_rules(&settings(None), None, &rules).unwrap();
+    let count = |code| {
+        let labels = [("listener", "main"), ("code", code), ("origin", "gateway")];
+        value(&telemetry, "ftpwarden_replies_total", &labels)
+    };
+    assert_eq!(["561", "461"].map(count), [Some(0.0); 2]);
+    // Nobody is told what an observed policy says.
+    assert_eq!(["562", "563"].map(count), [None; 2]);
+    rules.push(refuses("partners", 564));
+    telemetry
+        .reconfigure_rules(&settings(None), None, &rules)
+        .unwrap();
+    assert_eq!(count("564"), Some(0.0));
+}
+
+#[test]
 fn two_in_one_process_do_not_mix() {
     let one = telemetry(&settings(None));
     let other = telemetry(&settings(None));
@@ -255,7 +283,7 @@ fn a_reload_keeps_counts_and_adds_what_is_new() {
         .insert("legacy".into(), upstream("legacy", "2001:db8::5"));
     telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
     let added = [rule("partners", "added", Action::Allow)];
-    telemetry.reconfigure_rules(&changed, &added).unwrap();
+    telemetry.reconfigure_rules(&changed, None, &added).unwrap();
     recorder.note(fact());
     assert_eq!(reply(&telemetry, "main"), Some(2.0));
     assert_eq!(reply(&telemetry, "second"), Some(0.0));
@@ -285,7 +313,11 @@ fn a_reload_whose_audit_cannot_be_opened_changes_nothing() {
     changed
         .listeners
         .insert("second".into(), listener("second", "legacy"));
-    assert!(telemetry.reconfigure_rules(&changed, &rules()).is_err());
+    assert!(
+        telemetry
+            .reconfigure_rules(&changed, None, &rules())
+            .is_err()
+    );
     assert_eq!(
         value(&telemetry, "ftpwarden_sessions", &[("listener", "second")]),
         None
@@ -304,12 +336,12 @@ fn a_reload_moves_the_audit_to_another_file_or_ends_it() {
     drop(session(&telemetry));
     telemetry.flush();
     telemetry
-        .reconfigure_rules(&settings(Some(&two)), &rules())
+        .reconfigure_rules(&settings(Some(&two)), None, &rules())
         .unwrap();
     drop(session(&telemetry));
     telemetry.flush();
     telemetry
-        .reconfigure_rules(&settings(None), &rules())
+        .reconfigure_rules(&settings(None), None, &rules())
         .unwrap();
     drop(session(&telemetry));
     for path in [one, two] {
@@ -373,10 +405,14 @@ fn the_full_audit_is_told_and_refuses_where_that_is_wanted() {
     assert!(!telemetry.refuses_commands(), "it drops");
 
     settings.audit.as_mut().unwrap().when_full = WhenFull::Refuse;
-    telemetry.reconfigure_rules(&settings, &rules()).unwrap();
+    telemetry
+        .reconfigure_rules(&settings, None, &rules())
+        .unwrap();
     assert!(telemetry.refuses_commands(), "the last write failed");
     settings.audit.as_mut().unwrap().when_full = WhenFull::Drop;
-    telemetry.reconfigure_rules(&settings, &rules()).unwrap();
+    telemetry
+        .reconfigure_rules(&settings, None, &rules())
+        .unwrap();
     assert!(!telemetry.refuses_commands());
     assert_eq!(dropped(), Some(1.0));
 }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::client::{ClientSessionMemoryCache, Resumption, WebPkiServerVerifier};
@@ -30,6 +31,8 @@ pub struct Connector {
     first: Arc<ClientConfig>,
     /// The same with the versions that are left; None where none is.
     others: Option<Arc<ClientConfig>>,
+    /// The server has refused the first.
+    first_refused: AtomicBool,
     /// The name that the certificate must have, and that the server is told.
     server_name: ServerName<'static>,
     /// Whether data connections resume.
@@ -90,6 +93,7 @@ impl Connector {
         Ok(Self {
             first,
             others,
+            first_refused: AtomicBool::new(false),
             server_name,
             reuse: options.session_reuse,
             certificates,
@@ -113,14 +117,20 @@ impl Connector {
         self.snapshot.has_changed()
     }
 
-    /// What one control connection and its data connections use, at the first attempt.
+    /// What one control connection and its data connections use: the first version, or the
+    /// others once the server has refused it.
     pub fn session(&self) -> ClientSession {
-        ClientSession::begin(
-            Arc::clone(&self.first),
-            self.others.clone(),
-            self.server_name.clone(),
-            self.reuse,
-        )
+        let refused = self.first_refused.load(Ordering::Relaxed);
+        let others = self.others.as_ref().filter(|_| refused);
+        let base = Arc::clone(others.unwrap_or(&self.first));
+        ClientSession::begin(base, self.server_name.clone(), self.reuse)
+    }
+
+    /// A server refused its handshake with
+    /// [`HandshakeFault::Version`](super::fault::HandshakeFault::Version): from now on sessions
+    /// begin with the other versions, if there are any.
+    pub fn refuse_first_version(&self) {
+        self.first_refused.store(true, Ordering::Relaxed);
     }
 
     /// The certificate that is shown if the server asks for one.
@@ -155,8 +165,6 @@ fn files(options: &ClientOptions) -> Vec<&Path> {
 pub struct ClientSession {
     /// For every connection.
     config: Arc<ClientConfig>,
-    /// The versions that are left, without a store.
-    others: Option<Arc<ClientConfig>>,
     /// The same for every connection, whichever address it goes to.
     server_name: ServerName<'static>,
     /// Whether data connections resume.
@@ -167,7 +175,6 @@ impl ClientSession {
     /// A session over `base`, with a store of its own.
     fn begin(
         base: Arc<ClientConfig>,
-        others: Option<Arc<ClientConfig>>,
         server_name: ServerName<'static>,
         reuse: SessionReuse,
     ) -> Self {
@@ -178,7 +185,6 @@ impl ClientSession {
         }
         Self {
             config: Arc::new(config),
-            others,
             server_name,
             reuse,
         }
@@ -192,15 +198,6 @@ impl ClientSession {
     /// The name for the control connection and every data connection.
     pub fn server_name(&self) -> ServerName<'static> {
         self.server_name.clone()
-    }
-
-    /// A session with the versions that are left, for a new connection to a server that refused
-    /// this one with
-    /// [`HandshakeFault::Version`](super::fault::HandshakeFault::Version); None where none is.
-    pub fn fallback(&self) -> Option<Self> {
-        let others = self.others.clone()?;
-        let server_name = self.server_name.clone();
-        Some(Self::begin(others, None, server_name, self.reuse))
     }
 
     /// Whether a data connection that does not resume is refused.

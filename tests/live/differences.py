@@ -16,12 +16,35 @@ _ORDER = "ProFTPD may answer ABOR before the upload that it ends, and ncftp is o
 _SILENCE = "Pure-FTPd does not answer ABOR with Synch where it saw the end of the upload first"
 _TELNET = "the server itself does not find ABOR behind misplaced Telnet bytes"
 
+_ONE_TICKET = "curl 7.88 keeps one TLS 1.3 ticket and spends it; an upload gives none, and reuse is demanded here"
+_ACTIVE_TLS = "curl 7.88 never begins the handshake of a data connection in active mode, with any server"
+_ONE_FILE = "wget opens a session for each file"
+_DEAF = "Pure-FTPd answers an aborted transfer with another 150 and then nothing, where it saw its data connection break first"
+
 # (server, client, scenario, front): reason
 KNOWN: dict[tuple[str, str, str, str], str] = {
     ("proftpd", "ncftp", "abort-upload", "direct"): _ORDER,
     ("pure-ftpd", "ftplib", "abort-upload", "direct"): _SILENCE,
     ("proftpd", "ftplib", "abort-forms", "direct"): _TELNET,
     ("inetutils", "ftplib", "abort-forms", "direct"): _TELNET,
+    **{
+        ("*", "curl", f"tls-{route}-{scenario}", "*"): _ONE_TICKET
+        for route in ("front", "front-implicit", "front-and-behind")
+        for scenario in ("many-files", "empty-file")
+    },
+    **{
+        ("*", "curl", f"tls-{route}-active", "*"): _ACTIVE_TLS
+        for route in ("front", "front-implicit", "front-and-behind")
+    },
+    **{
+        ("*", "wget", f"tls-{route}-many-files", "*"): _ONE_FILE
+        for route in ("front", "front-clear-data", "front-implicit", "behind", "front-and-behind")
+    },
+    **{
+        ("pure-ftpd", client, f"tls-{route}-abort-download", "*"): _DEAF
+        for client in ("ftplib", "lftp", "ncftp", "tnftp")
+        for route in ("front", "front-implicit", "front-clear-data", "behind", "front-and-behind")
+    },
 }
 
 # (server, client, name): reason. The name alone is left out.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::{Misfit, Read, split_while, text};
-use crate::config::suggest;
+use crate::policy::suggest;
 
 /// The longest duration: a year.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);

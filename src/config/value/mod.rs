@@ -19,7 +19,7 @@ pub(super) use network::{
 
 pub(super) use tls::{file, pin};
 
-use super::suggest;
+use crate::policy::suggest;
 
 /// Why a value does not fit.
 #[derive(Debug)]

@@ -203,6 +203,12 @@ impl Driver {
                 .client
                 .say_in_clear(b"500 This port speaks TLS.\r\n");
         }
+        if leg == Leg::Server
+            && fault == HandshakeFault::Version
+            && let Some(connector) = &self.route.connector
+        {
+            connector.refuse_first_version();
+        }
         self.note_handshake(leg, Channel::Control, Err(fault));
         self.told.push_back(Told::Unsecured(leg));
     }

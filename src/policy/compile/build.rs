@@ -12,7 +12,7 @@ use super::super::forms;
 use super::super::names::{Key, Names, Pattern};
 use super::super::rule::{Effect, Rule};
 use super::super::spec::{Located, Span, Stance};
-use super::super::verdict::Action;
+use super::super::verdict::{Action, SetId};
 use super::graph::Graph;
 use super::read::{Draft, RuleDraft};
 use super::{Problems, WAYS_MAX};
@@ -39,8 +39,9 @@ struct Level {
     spans: (Span, Span),
 }
 
-/// Compiles all policies that can be, by index; the others are None.
+/// Compiles all policies of `set` that can be, by index; the others are None.
 pub(super) fn policies(
+    set: SetId,
     drafts: &[Draft<'_>],
     graph: &Graph,
     problems: &mut Problems,
@@ -63,7 +64,7 @@ pub(super) fn policies(
             all.extend(levels.get(further).cloned().flatten());
             extends = graph.extends.get(further).copied().flatten();
         }
-        let (policy, steps) = Layout::new(draft, ways).policy(&all);
+        let (policy, steps) = Layout::new(set, draft, ways).policy(&all);
         ways = ways.saturating_add(policy.size);
         if ways > WAYS_MAX {
             problems
@@ -134,6 +135,16 @@ fn rule_of(draft: &RuleDraft<'_>, next: Option<Arc<Policy>>) -> Option<Rule> {
     })
 }
 
+/// The code of the reply that a rule gives, where it has one of its own.
+const fn code(effect: &Effect) -> Option<u16> {
+    match effect {
+        Effect::Answer(reply) | Effect::Deny(Some(reply)) | Effect::Disconnect(reply) => {
+            Some(reply.code)
+        }
+        Effect::Allow | Effect::Deny(None) | Effect::Policy(_) => None,
+    }
+}
+
 /// A policy in the making.
 struct Layout {
     /// The policy, without its table.
@@ -146,10 +157,11 @@ struct Layout {
 
 impl Layout {
     /// Nothing yet; its ids begin at `first`.
-    fn new(draft: &Draft<'_>, first: usize) -> Self {
+    fn new(set: SetId, draft: &Draft<'_>, first: usize) -> Self {
         let default = draft.spec.default.as_ref();
         let policy = Policy {
             name: draft.name.value.as_str().into(),
+            set,
             first,
             size: 0,
             known: HashMap::new(),
@@ -215,7 +227,7 @@ impl Layout {
                 }
                 (Deed::Pass(Arc::clone(next)), next.size)
             }
-            (_, Some(action)) => (Deed::Decide(action), 1),
+            (effect, Some(action)) => (Deed::Decide(action, code(effect)), 1),
             (_, None) => return,
         };
         let offset = self.slot(label, span, deed, size);
@@ -234,7 +246,7 @@ impl Layout {
             if list.is_empty() {
                 return 0;
             }
-            self.slot(label.into(), span, Deed::Decide(action), 1)
+            self.slot(label.into(), span, Deed::Decide(action, None), 1)
         };
         let allow_slot = slot(&level.allow, "allow", allow, Action::Allow);
         let deny_slot = slot(&level.deny, "deny", deny, Action::Deny);
@@ -249,10 +261,10 @@ impl Layout {
     /// Adds the default; one of `allow` refuses what it may not grant.
     fn default(&mut self) {
         let span = self.policy.default_span.clone();
-        let refuse = Deed::Decide(Action::Deny);
+        let refuse = Deed::Decide(Action::Deny, None);
         self.policy.default = match self.policy.stance {
             Stance::Allow => {
-                let allow = Deed::Decide(Action::Allow);
+                let allow = Deed::Decide(Action::Allow, None);
                 let offset = self.slot("default".into(), &span, allow, 1);
                 self.slot("default".into(), &span, refuse, 1);
                 offset

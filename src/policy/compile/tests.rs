@@ -100,14 +100,44 @@ fn ids_say_where_what_decided_was_written() {
 }
 
 #[test]
+fn a_way_of_deciding_has_the_code_of_its_own_reply() {
+    let set = set(&[
+        policy("p")
+            .rule(deny(&["RETR"]).named("own").reply("561 No."))
+            .rule(deny(&["STOR"]).named("none"))
+            .rule(answer(&["SYST"], "215 UNIX").named("answer"))
+            .rule(hand_over(&["@list"], "q").named("q")),
+        policy("q").rule(deny(&["LIST"]).named("own").reply("461")),
+    ]);
+    let codes: Vec<(&str, Option<u16>)> = set
+        .rules()
+        .iter()
+        .filter(|info| *info.policy == *"p")
+        .map(|info| (&*info.rule, info.code))
+        .collect();
+    let expected = [
+        ("own", Some(561)),
+        ("none", None),
+        ("answer", Some(215)),
+        ("q/own", Some(461)),
+        ("q/default", None),
+        ("default", None),
+    ];
+    assert_eq!(codes, expected);
+}
+
+#[test]
 fn an_id_of_another_set_is_a_stranger() {
     let sitting = Sitting::under(&[usable("p").rule(deny(&["RETR"])).rule(deny(&["STOR"]))]);
-    let empty = set(&[]);
-    let info = empty.rule(sitting.judge("STOR x").decided.unwrap());
-    assert_eq!(
-        (&*info.policy, &*info.rule, info.action),
-        ("unknown", "unknown", Action::Deny)
-    );
+    let id = sitting.judge("STOR x").decided.unwrap();
+    let again = || set(&[usable("p").rule(deny(&["RETR"])).rule(deny(&["STOR"]))]);
+    for other in [set(&[]), again()] {
+        let info = other.rule(id);
+        assert_eq!(
+            (&*info.policy, &*info.rule, info.action),
+            ("unknown", "unknown", Action::Deny)
+        );
+    }
 }
 
 #[test]

@@ -99,6 +99,30 @@ fn cdup_goes_to_the_directory_above() {
     );
     let sitting = Sitting::under(&[inside()]).cd("/in");
     assert_eq!(sitting.codes(&["CDUP", "XCUP", "CWD .."]), [550; 3]);
+    let denied = Sitting::under(&[outside()]);
+    let lines = ["CDUP", "XCUP", "CWD ..", "XCWD ../"];
+    assert_eq!(denied.cd("/a/b").codes(&lines), [0; 4]);
+    let denied = Sitting::under(&[outside()]).cd("/no/b");
+    assert_eq!(denied.codes(&lines), [550; 4]);
+}
+
+#[test]
+fn only_a_step_up_may_go_through_a_parent() {
+    let lines = [
+        "CWD ../b",
+        "CWD ../..",
+        "CWD ./..",
+        "RETR ../b",
+        "LIST ..",
+        "MKD ..",
+        "RMD ..",
+    ];
+    let sitting = Sitting::under(&[inside()]).cd("/in/a/b");
+    assert_eq!(sitting.codes(&lines), [550; 7]);
+    let denied = Sitting::under(&[outside()]).cd("/a/b/c");
+    assert_eq!(denied.codes(&lines), [550; 7]);
+    let linkless = Sitting::linkless(&[inside()]).cd("/in/a/b");
+    assert_eq!(linkless.codes(&lines), [0; 7]);
 }
 
 #[test]

@@ -36,6 +36,16 @@ fn unix(argument: &str) -> String {
     ))
 }
 
+/// A unix server's reading, without symbolic links, from `/a/b`.
+fn linkless(argument: &str) -> String {
+    shown(&place(
+        System::Unix,
+        false,
+        Some("/a/b"),
+        argument.as_bytes(),
+    ))
+}
+
 /// A Windows server's reading, from `/a/b`.
 fn windows(argument: &str) -> String {
     shown(&place(
@@ -66,16 +76,18 @@ fn spellings_of_one_path_are_one_path() {
         "/a/./b/x",
         "/a/b/x/",
         "/a/b/x/.",
-        "../b/x",
-        "../../a/b/x",
         "/../../a/b/x",
-        "../../../../a/b/x",
+        "/./.././a/b/x",
         "./././x",
     ] {
         assert_eq!(unix(spelling), "/a/b/x", "{spelling}");
     }
+    for spelling in ["../b/x", "../../a/b/x", "../../../../a/b/x"] {
+        assert_eq!(linkless(spelling), "/a/b/x", "{spelling}");
+    }
     assert_eq!(unix("/"), "/");
-    assert_eq!(unix(".."), "/a");
+    assert_eq!(unix("/.."), "/");
+    assert_eq!(linkless(".."), "/a");
     assert_eq!(unix("."), "/a/b");
     assert_eq!(unix(" x "), "/a/b/ x ");
     assert_eq!(unix("%2e%2e/x"), "/a/b/%2e%2e/x");
@@ -87,17 +99,22 @@ fn a_parent_behind_a_name_is_unsure_where_there_are_links() {
     for argument in ["/x/../y", "x/..", "/a/b/../c", "../x/../y"] {
         assert_eq!(unix(argument), "unsure", "{argument}");
     }
-    let linkless = |argument: &str| {
-        shown(&place(
-            System::Unix,
-            false,
-            Some("/a/b"),
-            argument.as_bytes(),
-        ))
-    };
     assert_eq!(linkless("/x/../y"), "/y");
     assert_eq!(linkless("x/.."), "/a/b");
     assert_eq!(linkless("/x/y/../../../../z"), "/z");
+}
+
+#[test]
+fn a_parent_of_the_stated_directory_is_unsure_where_there_are_links() {
+    for argument in ["..", "../", "../x", "./../x", "../../x", "../*"] {
+        assert_eq!(unix(argument), "unsure", "{argument}");
+        assert_eq!(mvs("/a/b", argument), "unsure", "{argument}");
+    }
+    assert_eq!(windows("..\\x"), "unsure");
+    let from_root = |argument: &[u8]| shown(&place(System::Unix, true, Some("/"), argument));
+    assert_eq!(from_root(b".."), "/");
+    assert_eq!(from_root(b"../../x"), "/x");
+    assert_eq!(from_root(b"../x/.."), "unsure");
 }
 
 #[test]
@@ -207,7 +224,7 @@ fn windows_reads_backslashes_and_drops_trailing_dots() {
         "x ",
         "x. .",
         ".\\x",
-        "..\\b\\x",
+        "\\..\\a\\b\\x",
     ] {
         assert_eq!(windows(spelling), "/a/b/x", "{spelling}");
     }
@@ -269,7 +286,6 @@ fn data_sets_are_quoted_or_behind_the_prefix() {
     assert_eq!(mvs("'PROD.'", "/u/x/../y"), "unsure");
     assert_eq!(mvs("'PROD.'", "/u/x"), "/u/x");
     assert_eq!(mvs("/u/prod", "x"), "/u/prod/x");
-    assert_eq!(mvs("/u/prod", ".."), "/u");
     assert_eq!(mvs("/u/prod", "'A.B'"), "A.B");
 }
 

@@ -2,7 +2,8 @@
 //!
 //! Owns `.`, `..`, doubled and trailing slashes, and wildcards. RFC 959 gives servers their own
 //! conventions; all that were measured resolve these textually, but for a `..` behind a name
-//! that may be a symbolic link.
+//! that may be a symbolic link. The last name of a stated directory is such a name: nobody can
+//! tell whether a server states the way that led there or the place where it is.
 
 use super::{Ground, Path, Place};
 
@@ -35,19 +36,19 @@ pub(super) fn is_component(user: &str) -> bool {
 /// Follows `text` from `base`, or from the root.
 pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Place> {
     let mut components: Vec<&str> = base.map_or_else(Vec::new, |path| path.components().collect());
-    let mut behind_name = false;
     let mut wild: Option<usize> = None;
     for piece in text.split('/') {
         match piece {
             "" | "." => {}
             ".." => {
-                if wild.is_some() || (behind_name && symlinks) {
+                // The root is its own parent; of anything else only the server knows it.
+                let is_certain = components.is_empty() || !symlinks;
+                if wild.is_some() || !is_certain {
                     return None;
                 }
                 components.pop();
             }
             name => {
-                behind_name = true;
                 if is_wild(name) {
                     // A choice may spell out anything, slashes and `..` included.
                     let chooses = name.contains('{') && text.contains(',');

@@ -36,6 +36,23 @@ impl StatusOwed {
     }
 }
 
+impl Abort {
+    /// Whether the server has still to answer it.
+    pub(in crate::session) const fn is_awaited(&self) -> bool {
+        matches!(self, Self::Own | Self::Sent)
+    }
+
+    /// The server has answered it. To one that the client did not send nobody listens.
+    pub(in crate::session) fn answer(&mut self, code: Code, lines: Bytes) {
+        *self = match self {
+            Self::Own => Self::Idle,
+            Self::Answered(..) | Self::Idle | Self::Overdue | Self::Sent => {
+                Self::Answered(code, lines)
+            }
+        };
+    }
+}
+
 impl Session {
     /// Makes the bytes that came commands, and acts on an ABOR or a STAT that may not wait.
     pub(in crate::session) fn read_commands(&mut self) {
@@ -115,14 +132,11 @@ impl Session {
                 .transfer
                 .as_ref()
                 .is_some_and(|transfer| transfer.cut.is_some());
-        // RFC 4217 §14: under TLS there is no urgent data.
-        self.push(Action::Ask(
-            if gone || self.protection.is_server_secured() {
-                OwnCommand::AbortPlain
-            } else {
-                OwnCommand::Abort
-            },
-        ));
+        self.push(Action::Ask(if gone {
+            OwnCommand::AbortPlain
+        } else {
+            self.protection.abort()
+        }));
         if self.data.server.endpoint == Endpoint::Connected {
             self.abort_client_side();
         } else {
@@ -130,6 +144,26 @@ impl Session {
         }
         self.await_reply();
         self.settle();
+    }
+
+    /// Tells a server that the transfer is being broken off where it cannot see that: it waits for
+    /// a data connection that could not be made, some for minutes. With urgent data, since it may
+    /// be reading nothing else.
+    pub(super) fn abort_unseen(&mut self) {
+        let waits = matches!(
+            self.data.server.endpoint,
+            Endpoint::Dialling | Endpoint::Failed
+        );
+        let is_open = self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.final_reply.is_none());
+        let lacks_abort = self.judge.is_unsupported(&Name::Known(Verb::Abor));
+        if waits && is_open && !lacks_abort && self.abort == Abort::Idle {
+            self.abort = Abort::Own;
+            self.push(Action::Ask(self.protection.abort()));
+            self.await_reply();
+        }
     }
 
     /// Breaks an aborted transfer off on the client's side; the server's follows in a moment.
@@ -160,12 +194,16 @@ impl Session {
     }
 
     /// A server that answers an aborted transfer and its ABOR with one reply owes no other: the
-    /// gateway says it. True where that was so.
+    /// gateway says it, if the client waits for one. True where that was so.
     pub(in crate::session) fn stands_in_for_abort_reply(&mut self) -> bool {
-        if self.abort != Abort::Sent || self.transfer.is_some() {
+        if !self.abort.is_awaited() || self.transfer.is_some() {
             return false;
         }
-        self.abort = Abort::Overdue;
+        self.abort = if self.abort == Abort::Own {
+            Abort::Idle
+        } else {
+            Abort::Overdue
+        };
         self.abort_overdue = true;
         true
     }
@@ -178,7 +216,7 @@ impl Session {
             return false;
         }
         match &self.transfer {
-            Some(transfer) => !transfer.promised && self.abort != Abort::Sent,
+            Some(transfer) => !transfer.promised && !self.abort.is_awaited(),
             None => self.head.as_ref().and_then(|head| head.verb()) != Some(Verb::Abor),
         }
     }
@@ -218,7 +256,7 @@ impl Session {
                     Outcome::Forwarded,
                 );
             }
-            Abort::Idle | Abort::Overdue | Abort::Sent => {
+            Abort::Idle | Abort::Overdue | Abort::Own | Abort::Sent => {
                 self.answer(head, 226, "Abort successful.", Outcome::Forwarded);
             }
         }

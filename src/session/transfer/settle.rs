@@ -239,7 +239,7 @@ impl Session {
 
     /// Sends the server's final reply as it is.
     pub(in crate::session) fn finish_final(&mut self, reply: &FinalReply) {
-        if self.abort == Abort::Sent {
+        if self.abort.is_awaited() {
             // The reply timer now runs for the ABOR's own reply.
             self.out.extend_from_slice(&reply.lines);
             let code = reply.code.value();

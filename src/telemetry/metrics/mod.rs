@@ -25,7 +25,7 @@ use crate::session::event::{DataForm, DataOutcome};
 use crate::telemetry::clock;
 use catalogue::{CATALOGUE, Definition, Kind};
 pub(super) use listener::ListenerTable;
-pub(super) use policy::{Mode, PolicyTable};
+pub(super) use policy::{Mode, PolicyTable, RuleRow};
 pub use tls::Channel;
 pub(super) use upstream::{CONNECTED, Dial, UpstreamTable};
 

@@ -8,7 +8,7 @@ use metrics::Counter;
 
 use super::{Registrar, catalogue};
 use crate::policy::RuleInfo;
-use crate::policy::verdict::Action;
+use crate::policy::verdict::{Action, RuleId, SetId};
 
 /// One way of deciding.
 #[derive(Debug)]
@@ -47,6 +47,8 @@ impl Mode {
 /// All that is counted for a set of policies.
 #[derive(Debug)]
 pub(in crate::telemetry) struct PolicyTable {
+    /// The set; None of rules that no set has.
+    set: Option<SetId>,
     /// In the order of rule ids.
     rules: Box<[RuleRow]>,
     /// Makes the counters.
@@ -54,13 +56,15 @@ pub(in crate::telemetry) struct PolicyTable {
 }
 
 impl PolicyTable {
-    /// The table of these rules; those for which `in_force` says so are created at zero.
+    /// The table of the rules of `set`; those for which `in_force` says so are created at zero.
     pub(in crate::telemetry) fn new(
         registrar: &Arc<Registrar>,
+        set: Option<SetId>,
         rules: &[RuleInfo],
         in_force: impl Fn(&str, Mode) -> bool,
     ) -> Self {
         let table = Self {
+            set,
             rules: rules
                 .iter()
                 .map(|info| RuleRow {
@@ -102,15 +106,18 @@ impl PolicyTable {
         })
     }
 
-    /// A rule decided. `index` is that of its id.
-    pub(in crate::telemetry) fn decided(&self, index: usize, mode: Mode) {
-        if let Some(row) = self.rules.get(index) {
-            self.counter(row, mode).increment(1);
-        }
+    /// Whether it is the table of this set.
+    pub(in crate::telemetry) fn is_of(&self, set: SetId) -> bool {
+        self.set == Some(set)
     }
 
-    /// One of the rules.
-    pub(in crate::telemetry) fn rule(&self, index: usize) -> Option<&RuleRow> {
-        self.rules.get(index)
+    /// What is known of `id`, if it is of this set.
+    pub(in crate::telemetry) fn rule(&self, id: RuleId) -> Option<&RuleRow> {
+        self.rules.get(id.index()).filter(|_| self.is_of(id.set()))
+    }
+
+    /// One of its rules decided.
+    pub(in crate::telemetry) fn decided(&self, row: &RuleRow, mode: Mode) {
+        self.counter(row, mode).increment(1);
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::{SessionRecorder, told_argument, told_verb};
+use super::{FORMER_MAX, SessionRecorder, told_argument, told_verb};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::policy::judge::{Channels, Dialect, Query, System};
@@ -435,6 +435,27 @@ fn a_failed_login_is_logged_as_vsftpd_does() {
 }
 
 #[test]
+fn a_failed_login_is_worth_a_warning() {
+    for outcome in [LoginOutcome::Failure, LoginOutcome::Denied] {
+        let text = logged(LogFormat::Text, LogLevel::Warn, |recorder| {
+            recorder.note(login(b"bob", LoginOutcome::Success));
+            recorder.note(login(b"bob", outcome));
+        });
+        let [line] = text.lines().collect::<Vec<_>>()[..] else {
+            panic!("not one line: {text}");
+        };
+        assert!(
+            line.ends_with("] [bob] FAIL LOGIN: Client \"203.0.113.9\""),
+            "{line}"
+        );
+        let text = logged(LogFormat::Text, LogLevel::Error, |recorder| {
+            recorder.note(login(b"bob", outcome));
+        });
+        assert_eq!(text, "");
+    }
+}
+
+#[test]
 fn every_level_and_format_keeps_secrets_and_controls_out() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let text = logged(format, LogLevel::Trace, |recorder| {
@@ -629,4 +650,61 @@ fn a_changed_judge_has_its_own_ids() {
         policy_decisions_total policy=next rule=deny action=deny mode=observed = 2
         ",
     );
+}
+
+#[test]
+fn what_was_judged_before_a_reload_is_told_by_the_former_rule() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let before = policies(&["SITE"]);
+    let telemetry = Telemetry::install(&settings(Some(&path)), &before).unwrap();
+    let mut recorder = session(&telemetry);
+    let in_work = judged(&before, "SITE HELP");
+    let after = policies(&[]);
+    telemetry
+        .reconfigure(&settings(Some(&path)), &after)
+        .unwrap();
+    recorder.judge_changed(&after);
+    // STAT is answered while the command before it is in work.
+    recorder.note(Fact::Command(Box::new(judged(&after, "STAT"))));
+    recorder.note(Fact::Command(Box::new(in_work)));
+    recorder.note(Fact::Command(Box::new(judged(&after, "SITE HELP"))));
+    check(
+        &telemetry,
+        "
+        policy_decisions_total policy=partners rule=deny action=deny mode=enforced = 1
+        policy_decisions_total policy=partners rule=default action=allow mode=enforced = 2
+        policy_decisions_total policy=partners rule=default action=deny mode=enforced = 0
+        ",
+    );
+    let rules: Vec<Value> = events(&path, &telemetry)
+        .iter()
+        .map(|event| event["rule"].clone())
+        .collect();
+    assert_eq!(rules, ["default", "deny", "default"]);
+    assert!(recorder.former.is_empty());
+}
+
+#[test]
+fn a_command_that_outlasts_many_reloads_has_its_rule() {
+    let before = policies(&["SITE"]);
+    let telemetry = Telemetry::install(&settings(None), &before).unwrap();
+    let mut recorder = session(&telemetry);
+    let in_work = judged(&before, "SITE HELP");
+    for _ in 0..2 * FORMER_MAX {
+        recorder.judge_changed(&policies(&[]));
+    }
+    assert_eq!(recorder.former.len(), FORMER_MAX);
+    recorder.note(Fact::Command(Box::new(in_work)));
+    let counts = "
+        policy_decisions_total policy=partners rule=deny action=deny mode=enforced = 1
+        policy_decisions_total policy=partners rule=default action=allow mode=enforced = 0
+        ";
+    check(&telemetry, counts);
+    // An id of policies that it has never had, or has forgotten, is nobody's.
+    recorder.note(Fact::Command(Box::new(judged(
+        &policies(&["SITE"]),
+        "SITE HELP",
+    ))));
+    check(&telemetry, counts);
 }

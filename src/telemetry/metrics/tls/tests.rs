@@ -127,7 +127,7 @@ fn a_reload_changes_what_may_resume_and_which_certificates_are_told_of() {
     };
     assert_eq!(expiry("old.pem"), Some(1_800_000_000.0));
     let next = with_tls(SessionReuse::Allowed, &["kept.pem", "new.pem"]);
-    telemetry.reconfigure_rules(&next, &rules()).unwrap();
+    telemetry.reconfigure_rules(&next, None, &rules()).unwrap();
     telemetry.certificate_expiry("main", "new.pem", 2_000_000_000);
     assert!(expiry("old.pem").unwrap().is_nan());
     assert_eq!(expiry("kept.pem"), Some(1_900_000_000.0));
@@ -137,7 +137,7 @@ fn a_reload_changes_what_may_resume_and_which_certificates_are_told_of() {
     check(&telemetry, "tls_data_not_resumed_total listener=main = 1");
     // Without TLS there is no certificate any more.
     telemetry
-        .reconfigure_rules(&settings(None), &rules())
+        .reconfigure_rules(&settings(None), None, &rules())
         .unwrap();
     assert!(expiry("kept.pem").unwrap().is_nan());
 }
