@@ -281,6 +281,7 @@ fn explain_says_what_decides_and_where() {
         "--tls",
         "--at",
         "2026-11-25T10:00:00[Europe/Berlin]",
+        "--tls",
         "CWD /in/acme",
         "STOR ORDERS20261125.edi",
         "STOR orders.txt",
@@ -292,6 +293,63 @@ fn explain_says_what_decides_and_where() {
     assert_eq!(output.status.code(), Some(3));
     assert_eq!(text(&output.stderr), "");
     golden("explain.txt", &text(&output.stdout));
+}
+
+#[test]
+fn explain_says_which_condition_on_channels_fails() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.toml");
+    fs::write(
+        &path,
+        "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"p\" }\n\
+         upstreams.legacy.address = \"10.0.0.5:21\"\n\
+         [policies.p]\nallow = [\"@session\"]\nrules = [\n\
+         { commands = \"RETR\", tls = true, client_certificate = \"CN=acme,*\", action = \"allow\" },\n\
+         { commands = \"STOR\", tls = false, action = \"deny\", reply = \"553 Not in clear.\" },\n\
+         { commands = \"STOR\", action = \"allow\" },\n]\n",
+    )
+    .unwrap();
+    let explain = |more: &[&str]| {
+        let config = ["explain", "--config", path.to_str().unwrap()];
+        let output = run(&[&config[..], more].concat());
+        (output.status.code(), text(&output.stdout))
+    };
+    let in_clear = "lacks: `tls`, the control connection is in clear";
+    let (code, told) = explain(&["RETR a", "STOR a", "PWD", "DELE a"]);
+    assert_eq!(code, Some(3));
+    let blocks: Vec<bool> = told
+        .split("\ndeny: ")
+        .flat_map(|block| block.split("\nallow: "))
+        .map(|block| block.contains(in_clear))
+        .collect();
+    assert_eq!(blocks, [true, true, false, false], "{told}");
+
+    let (code, told) = explain(&["--tls", "RETR a"]);
+    assert_eq!(code, Some(3));
+    assert!(told.contains("reply: 530 "), "{told}");
+    assert!(told.contains("lacks: `client_certificate`, "), "{told}");
+
+    let acme = ["--tls", "--client-certificate", "CN=acme,O=Acme"];
+    let (code, told) = explain(&[&acme[..], &["RETR a", "STOR a"]].concat());
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = explain(&[&acme[..], &["PROT C", "RETR a"]].concat());
+    assert_eq!(code, Some(3));
+    assert!(told.contains("reply: 521 "), "{told}");
+    assert!(told.contains("lacks: `tls`, the data connection"), "{told}");
+
+    let (_, told) = explain(&["--json", "RETR a", "DELE a"]);
+    let value: Value = serde_json::from_str(&told).unwrap();
+    assert_eq!(value["commands"][0]["lacks"], "tls");
+    assert_eq!(value["commands"][1]["lacks"], Value::Null);
+    let output = run(&[
+        "explain",
+        "--config",
+        "x",
+        "--client-certificate",
+        "CN=a",
+        "PWD",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[test]

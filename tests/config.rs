@@ -375,7 +375,7 @@ fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 79);
+    assert_eq!(seen, 80);
 }
 
 #[test]

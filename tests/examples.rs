@@ -1,7 +1,8 @@
 //! The examples of `config/examples` do what they say: each ends with the commands that it must
 //! allow and refuse, and they are tried by a real session against a server who agrees to all.
 //!
-//! A line `#: user=… client=… cwd=… at=… listener=…` begins a session; each line below it is one
+//! A line `#: user=… client=… tls=yes certificate=… cwd=… at=…
+//! listener=…` begins a session; each line below it is one
 //! command of it, with what must become of it and, where the gateway answers, the code.
 
 #![expect(
@@ -101,6 +102,7 @@ fn session(line: &str) -> Session {
             }
             "listener" => session.listener = Some(value.to_owned()),
             "tls" => session.situation.tls = (value == "yes").then_some(None),
+            "certificate" => session.situation.tls = Some(Some(value.to_owned())),
             _ => panic!("what is {key}?"),
         }
     }
@@ -169,7 +171,7 @@ fn examples_allow_and_refuse_what_they_say() {
         assert!(tried >= 6, "{} checks {tried} commands", path.display());
         seen += tried;
     }
-    assert_eq!(seen, 132);
+    assert_eq!(seen, 136);
 }
 
 #[test]
@@ -195,7 +197,7 @@ fn the_policies_of_the_manual_do_what_they_say() {
         policies += 1;
         seen += tried;
     }
-    assert_eq!((policies, seen), (12, 41));
+    assert_eq!((policies, seen), (14, 52));
 }
 
 #[test]

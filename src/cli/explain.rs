@@ -15,7 +15,7 @@ use super::terminal::{self, printable};
 use super::{Answer, Outcome, groups, json};
 use crate::config::diagnostic::{Sources, Style};
 use crate::config::{self, Loaded};
-use crate::policy::{RuleInfo, suggest};
+use crate::policy::{Lack, RuleInfo, suggest};
 use crate::settings::Listener;
 
 /// Explains the commands.
@@ -162,6 +162,11 @@ fn to_text(one: &Explanation, sources: &Sources, style: Style) -> String {
         None => "  rule: none, the gateway itself".to_owned(),
     });
     lines.extend(
+        one.lack
+            .iter()
+            .map(|lack| format!("  lacks: `{}`, {}", lack.condition(), lack.describe())),
+    );
+    lines.extend(
         one.path
             .iter()
             .map(|path| format!("  path: {}", printable(path))),
@@ -205,5 +210,6 @@ fn to_json(one: &Explanation, sources: &Sources) -> Value {
         "upstream": one.upstream.as_ref().map(rule),
         "observed": one.observed.as_ref().map(rule),
         "path": one.path,
+        "lacks": one.lack.map(Lack::condition),
     })
 }

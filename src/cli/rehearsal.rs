@@ -14,9 +14,10 @@ use bytes::Bytes;
 use super::agreeable::{self, Server};
 use crate::config::Loaded;
 use crate::ftp::command::Command;
-use crate::ftp::security::TlsVersion;
+use crate::ftp::security::{Level, TlsVersion};
+use crate::ftp::verb::Verb;
 use crate::gateway;
-use crate::policy::RuleInfo;
+use crate::policy::{Channels, Judge, Lack, Query, RuleInfo};
 use crate::session::{
     Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, RelayEnd, Secured, ServerTls,
     Session, TlsOffer, Told,
@@ -88,6 +89,8 @@ pub struct Explanation {
     pub observed: Option<RuleInfo>,
     /// The path that was judged.
     pub path: Option<String>,
+    /// What the client's channels lacked, if a rule asks for that and it is refused for it.
+    pub lack: Option<Lack>,
 }
 
 /// What would happen in a whole session.
@@ -153,6 +156,16 @@ struct Stage<'a> {
     client: SocketAddr,
     /// The subject of the certificate that the client shows.
     certificate: Option<Arc<str>>,
+    /// Whether the client is under TLS.
+    is_secured: bool,
+    /// Whether its data connections are.
+    is_data_private: bool,
+    /// What judges the session, to be asked why.
+    judge: Arc<Judge>,
+    /// The name that was tried last.
+    user: Option<Bytes>,
+    /// Whether it was let in.
+    is_in: bool,
 }
 
 /// One event for the session.
@@ -194,9 +207,10 @@ impl<'a> Stage<'a> {
         let client = SocketAddr::new(situation.client, DATA_PORT);
         let gateway = if client.is_ipv4() { GATEWAY } else { GATEWAY6 };
         let local = SocketAddr::new(gateway, 21);
+        let is_secured = situation.tls.is_some();
         let mut stage = Self {
             loaded,
-            session: Session::new(Arc::new(profile), judge, client, local, now),
+            session: Session::new(Arc::new(profile), Arc::clone(&judge), client, local, now),
             server: Server::new(upstream.system, situation),
             inputs: VecDeque::new(),
             now,
@@ -204,6 +218,11 @@ impl<'a> Stage<'a> {
             records: Vec::new(),
             client,
             certificate: situation.tls.clone().flatten().map(Into::into),
+            is_secured,
+            is_data_private: is_secured,
+            judge,
+            user: None,
+            is_in: false,
         };
         stage.play();
         Some(stage)
@@ -223,7 +242,7 @@ impl<'a> Stage<'a> {
     fn explain(&mut self, command: &str) -> Explanation {
         let parsed = Command::parse(&Bytes::copy_from_slice(command.as_bytes())).ok();
         let verb = parsed.as_ref().and_then(|parsed| parsed.name.canonical());
-        if verb.is_some_and(crate::ftp::verb::Verb::transfers) {
+        if verb.is_some_and(Verb::transfers) {
             self.prepare_data();
         }
         self.say(command);
@@ -240,6 +259,15 @@ impl<'a> Stage<'a> {
             Outcome::Denied => Fate::Denied,
             Outcome::Invalid => Fate::Invalid,
         };
+        let lack = match (&record, &parsed, fate) {
+            (Some(record), Some(parsed), Fate::Denied) if record.decided.is_some() => {
+                self.lack(parsed, record)
+            }
+            _ => None,
+        };
+        if let Some(parsed) = &parsed {
+            self.keep(parsed, fate);
+        }
         // What the server would say of an allowed command is the server's.
         let code = code.filter(|_| fate != Fate::Allowed);
         Explanation {
@@ -252,6 +280,47 @@ impl<'a> Stage<'a> {
             path: record
                 .and_then(|record| record.path)
                 .map(|path| String::from_utf8_lossy(&path).into_owned()),
+            lack,
+        }
+    }
+
+    /// What the client's channels lack, by the judge of the session.
+    fn lack(&self, command: &Command, record: &CommandRecord) -> Option<Lack> {
+        let user = match command.name.canonical() {
+            Some(Verb::User) => Some(command.argument_bytes()),
+            Some(Verb::Pass | Verb::Acct) => self.user.as_deref(),
+            Some(_) | None => self.user.as_deref().filter(|_| self.is_in),
+        };
+        let query = Query {
+            command,
+            user,
+            client: self.client.ip(),
+            directory: record.directory.as_deref(),
+            home: None,
+            renaming: None,
+            unix_time: self.now.unix_time,
+            channels: Channels {
+                control: self.is_secured.then_some(TlsVersion::V1_3),
+                data: self.is_data_private,
+                certificate: self.certificate.as_deref(),
+            },
+        };
+        self.judge.decide(&query).lack
+    }
+
+    /// Keeps what `command` changed of who the client is and of its channels.
+    fn keep(&mut self, command: &Command, fate: Fate) {
+        match command.name.canonical() {
+            Some(Verb::User) => {
+                self.user = Some(Bytes::copy_from_slice(command.argument_bytes()));
+                self.is_in = fate.is_allowed();
+            }
+            Some(Verb::Pass | Verb::Acct) => self.is_in = fate.is_allowed(),
+            Some(Verb::Prot) if fate.is_allowed() => {
+                let level = Level::parse(command.argument_bytes());
+                self.is_data_private = level == Some(Level::Private);
+            }
+            Some(_) | None => {}
         }
     }
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use super::names::{Key, Names, Sense, Subject, Wary};
 use super::rule::{Asker, Effect, Near, Rule, Weight};
 use super::scene::Scene;
+use super::security::{self, Lack};
 use super::spec::{Span, Stance};
 use super::verdict::{Action, Reply, RuleId, SetId};
 use crate::ftp::verb::Verb;
@@ -163,6 +164,19 @@ pub(super) struct Decision<'p> {
     pub(super) near: Option<Near>,
 }
 
+impl Decision<'_> {
+    /// What the channels of the command lacked, if that is why it is refused.
+    pub(super) const fn lack(&self) -> Option<Lack> {
+        match (self.ruling, self.near) {
+            (Ruling::Deny(_), Some(Near::Security(lack))) => Some(lack),
+            (
+                Ruling::Allow | Ruling::Answer(_) | Ruling::Deny(_) | Ruling::Disconnect(_),
+                Some(_) | None,
+            ) => None,
+        }
+    }
+}
+
 /// What `policy` decides. `excused` tells that another policy has named the command already, so
 /// that here a general name or a default is enough.
 pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -> Decision<'p> {
@@ -205,7 +219,9 @@ pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -
                 }
                 (Weight::Holds, Effect::Deny(reply)) => {
                     let near = match (rule.has_paths(), rule.argument.is_empty()) {
-                        _ if rule.security.wants_clear() => Some(Near::Security),
+                        _ if rule.security.wants_clear() => {
+                            security::missing(scene.query).map(Near::Security)
+                        }
                         (true, _) => Some(first_of(near, Near::Path)),
                         (false, false) => Some(first_of(near, Near::Argument)),
                         (false, true) => near,

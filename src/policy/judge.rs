@@ -14,7 +14,7 @@ use super::forms::{self, Form};
 use super::names::Key;
 use super::rule::{Asker, Near};
 use super::scene::Scene;
-use super::security::lacks_private_data;
+use super::security::Lack;
 use super::verdict::{Judgement, Permit, Reply, RuleId, Verdict};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::security::TlsVersion;
@@ -90,6 +90,36 @@ pub struct Channels<'a> {
     pub certificate: Option<&'a str>,
 }
 
+/// What is certain of the channels that a session's later commands will use, for questions about
+/// them.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Outlook<'a> {
+    /// They will be in clear: there is no TLS.
+    Clear,
+    /// They may come under TLS.
+    #[default]
+    Open,
+    /// The control connection is under TLS, which stays as it is; PROT may be given at any time.
+    Secured {
+        /// The version.
+        version: TlsVersion,
+        /// The subject of the client's certificate, as RFC 4514 text.
+        certificate: Option<&'a str>,
+    },
+}
+
+impl<'a> Outlook<'a> {
+    /// The outlook of a session with these channels, where clear ones may come under TLS.
+    pub fn of(channels: Channels<'a>) -> Self {
+        channels
+            .control
+            .map_or(Self::Open, |version| Self::Secured {
+                version,
+                certificate: channels.certificate,
+            })
+    }
+}
+
 /// All that judges the commands of a session.
 #[derive(Debug)]
 pub struct Judge {
@@ -138,6 +168,7 @@ impl Judge {
                 upstream: None,
                 observed: None,
                 path,
+                lack: None,
             };
         }
         let listener = chain::decide(&self.listener, &scene, false);
@@ -145,8 +176,8 @@ impl Judge {
             .observed
             .as_ref()
             .map(|policy| chain::decide(policy, &scene, false).id);
-        let (verdict, upstream) = match verdict(&self.listener, &listener, &scene) {
-            Some(verdict) => (verdict, None),
+        let (verdict, upstream, lack) = match verdict(&self.listener, &listener, &scene) {
+            Some(verdict) => (verdict, None, listener.lack()),
             None => self.beyond(&scene),
         };
         Judgement {
@@ -155,6 +186,7 @@ impl Judge {
             upstream,
             observed,
             path,
+            lack,
         }
     }
 
@@ -181,10 +213,10 @@ impl Judge {
     }
 
     /// What becomes of a command that the listener's policy lets pass.
-    fn beyond(&self, scene: &Scene<'_>) -> (Verdict, Option<RuleId>) {
+    fn beyond(&self, scene: &Scene<'_>) -> (Verdict, Option<RuleId>, Option<Lack>) {
         let second = chain::decide(&self.upstream, scene, true);
         if let Some(verdict) = verdict(&self.upstream, &second, scene) {
-            return (verdict, Some(second.id));
+            return (verdict, Some(second.id), second.lack());
         }
         let command = scene.query.command;
         let verdict = if scene.is_too_long() || has_too_many_wildcards(scene) {
@@ -192,7 +224,7 @@ impl Judge {
         } else {
             forward(command)
         };
-        (verdict, Some(second.id))
+        (verdict, Some(second.id), None)
     }
 
     /// Whether the gateway and the server have `name` at all.
@@ -254,9 +286,7 @@ impl Judge {
                 .is_some_and(|policy| policy.uses_home)
     }
 
-    /// Whether a command could be allowed for this user and client at this time, with some path
-    /// and argument. `word` is the subcommand or value; of STAT any word means the listing, of
-    /// MDTM the form that sets the time. An answer that is no refusal counts. For FEAT and HELP.
+    /// The same as [`Judge::could_allow_over`], where nothing is certain of the channels.
     pub fn could_allow(
         &self,
         name: &Name,
@@ -264,6 +294,22 @@ impl Judge {
         user: Option<&[u8]>,
         client: IpAddr,
         unix_time: i64,
+    ) -> bool {
+        self.could_allow_over(name, word, user, client, unix_time, Outlook::Open)
+    }
+
+    /// Whether a command could be allowed for this user and client at this time, with some path
+    /// and argument, over channels of which `outlook` is certain. `word` is the subcommand or
+    /// value; of STAT any word means the listing, of MDTM the form that sets the time. An answer
+    /// that is no refusal counts. For FEAT and HELP.
+    pub fn could_allow_over(
+        &self,
+        name: &Name,
+        word: Option<&str>,
+        user: Option<&[u8]>,
+        client: IpAddr,
+        unix_time: i64,
+        outlook: Outlook<'_>,
     ) -> bool {
         if matches!(name.canonical(), Some(Verb::Quit | Verb::Noop)) {
             return true;
@@ -277,6 +323,7 @@ impl Judge {
             client,
             unix_time,
             folded: self.dialect.system != System::Unix,
+            outlook,
         };
         let forms = match name {
             Name::Known(verb) => forms::of_verb(*verb, word, &self.listener.words),
@@ -330,6 +377,9 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
             text: "Login incorrect.".into(),
         };
     }
+    if let Some(Near::Security(lack @ (Lack::Certificate | Lack::Tls | Lack::Version))) = near {
+        return unprotected(lack);
+    }
     if let Some(verb @ (Verb::Type | Verb::Mode | Verb::Stru)) = verb {
         // RFC 959 §4.2: the verb is there, this value is not.
         return Reply::own(if !allows_a_value(policy, verb, scene) {
@@ -343,9 +393,9 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
     let mandatory = command.row().is_some_and(|row| row.argument.is_mandatory());
     match near {
         None => Reply::own(502),
-        Some(Near::Security) => Reply::own(security_code(scene.query)),
         // Before login a server would say no more than this.
         Some(_) if scene.query.user.is_none() => Reply::own(530),
+        Some(Near::Security(lack)) => unprotected(lack),
         Some(_) if mandatory && command.argument.is_none() => Reply::own(501),
         Some(Near::Argument) => Reply::own(501),
         Some(Near::Path) => Reply::own(path_code(command)),
@@ -360,6 +410,7 @@ fn allows_a_value(policy: &Policy, verb: Verb, scene: &Scene<'_>) -> bool {
         client: scene.query.client,
         unix_time: scene.query.unix_time,
         folded: scene.is_folded(),
+        outlook: Outlook::of(scene.query.channels),
     };
     forms::of_verb(verb, None, &policy.words)
         .iter()
@@ -368,12 +419,17 @@ fn allows_a_value(policy: &Policy, verb: Verb, scene: &Scene<'_>) -> bool {
         })
 }
 
-/// The code for channels that are not as they must be: PROT P is all that is missing, or TLS is.
-fn security_code(query: &Query<'_>) -> u16 {
-    if query.channels.control.is_some() && lacks_private_data(query) {
-        521
-    } else {
-        530
+/// The reply to a command whose channels lack something.
+fn unprotected(lack: Lack) -> Reply {
+    let (code, text) = match lack {
+        Lack::Certificate => (530, "Not allowed without a client certificate for it."),
+        Lack::PrivateData => (521, "Data connections must be protected first: PROT P."),
+        Lack::Tls => (530, "Please protect the connection first: AUTH TLS."),
+        Lack::Version => (530, "Not allowed with this version of TLS."),
+    };
+    Reply {
+        code,
+        text: text.into(),
     }
 }
 

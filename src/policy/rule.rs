@@ -13,11 +13,12 @@ use regex::Regex;
 use super::chain::Policy;
 use super::glob::Glob;
 use super::hours::Hours;
+use super::judge::Outlook;
 use super::names::{Names, Sense, Subject, Wary};
 use super::path::Place;
 use super::path::pattern::{Outcome, PathGlob};
 use super::scene::Scene;
-use super::security::Security;
+use super::security::{Fit, Lack, Security};
 use super::verdict::{Action, Reply};
 use crate::ftp::verb::{Argument, Paths};
 
@@ -72,7 +73,7 @@ impl Effect {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Near {
     /// `tls`, `tls_version` or `client_certificate`.
-    Security,
+    Security(Lack),
     /// `paths` or `filename`.
     Path,
     /// `argument`.
@@ -101,6 +102,8 @@ pub(super) struct Asker<'a> {
     pub(super) unix_time: i64,
     /// Whether letter case does not count in names.
     pub(super) folded: bool,
+    /// What is certain of their channels.
+    pub(super) outlook: Outlook<'a>,
 }
 
 /// A compiled rule.
@@ -159,12 +162,15 @@ impl Rule {
             client: scene.query.client,
             unix_time: scene.query.unix_time,
             folded: scene.is_folded(),
+            outlook: Outlook::of(scene.query.channels),
         };
-        if !counts(self.who(&asker), sense) {
+        if !counts(self.who(&asker), sense) || self.asks_what_is_not_there(scene) {
             return Weight::Silent;
         }
-        if !self.security.holds(scene.query) {
-            return Weight::Misses(Near::Security);
+        match self.security.fit(scene.query) {
+            Fit::Holds => {}
+            Fit::Lacks(lack) => return Weight::Misses(Near::Security(lack)),
+            Fit::Protected => return Weight::Silent,
         }
         if self.has_paths() {
             match scene.places() {
@@ -179,10 +185,9 @@ impl Rule {
             return Weight::Holds;
         }
         let command = scene.query.command;
-        match (&command.argument, command.row().map(|row| row.argument)) {
-            (None, Some(Argument::None)) => Weight::Silent,
+        match &command.argument {
             // The empty argument of PASS is one; behind a subcommand nothing is nothing.
-            (Some(all), _) if !command.value().is_empty() || all.is_empty() => {
+            Some(all) if !command.value().is_empty() || all.is_empty() => {
                 let value = command.value();
                 if self.argument.iter().any(|regex| regex.is_match(value)) {
                     Weight::Holds
@@ -190,8 +195,18 @@ impl Rule {
                     Weight::Misses(Near::Argument)
                 }
             }
-            (None | Some(_), _) => Weight::Misses(Near::Argument),
+            None | Some(_) => Weight::Misses(Near::Argument),
         }
+    }
+
+    /// Whether it has a condition on something that the command never has, be its channels what
+    /// they are: on the path of NOOP, on the argument of CDUP.
+    fn asks_what_is_not_there(&self, scene: &Scene<'_>) -> bool {
+        let command = scene.query.command;
+        let has_none = command.argument.is_none()
+            && command.row().map(|row| row.argument) == Some(Argument::None);
+        self.has_paths() && scene.subject.paths == Paths::None
+            || !self.argument.is_empty() && has_none
     }
 
     /// `users`, `clients` and `hours`.
@@ -294,9 +309,11 @@ impl Rule {
             None if self.users.is_empty() && self.clients.is_empty() && self.hours.is_empty() => {}
             None => weight = Weight::Misses(Near::Argument),
         }
-        if !self.security.is_empty() {
-            // The session may be under TLS by then.
-            weight = Weight::Misses(Near::Security);
+        let outlook = asker.map_or(Outlook::Open, |asker| asker.outlook);
+        match self.security.prospect(subject, outlook) {
+            Outcome::Fails => return Weight::Silent,
+            Outcome::Holds => {}
+            Outcome::Unsure => weight = Weight::Misses(Near::Security(Lack::Tls)),
         }
         if self.has_paths() {
             match subject.paths {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use bytes::Bytes;
 
 use super::compile::{PolicySet, compile};
-use super::judge::{Channels, Dialect, Judge, Query, System};
+use super::judge::{Channels, Dialect, Judge, Outlook, Query, System};
 use super::spec::{Consequence, Located, PolicySpec, Problem, RuleSpec, Severity, Span, Stance};
 use super::verdict::{Judgement, Verdict};
 use crate::ftp::command::{Command, Name};
@@ -412,6 +412,15 @@ impl Sitting {
         let user = self.user.as_deref();
         self.judge
             .could_allow(&name, word, user, self.client, self.unix_time)
+    }
+
+    /// The same over channels of which something is certain.
+    pub(super) fn could_over(&self, name: &str, outlook: Outlook<'_>) -> bool {
+        let name = Name::parse(name.as_bytes()).unwrap();
+        let user = self.user.as_deref();
+        let (client, unix_time) = (self.client, self.unix_time);
+        self.judge
+            .could_allow_over(&name, None, user, client, unix_time, outlook)
     }
 
     /// Shares one of the policies.

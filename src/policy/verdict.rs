@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 
+use super::security::Lack;
+
 /// Proof that policy allowed a line, and the line itself, encoded: the only way in which
 /// anything of a client reaches a server.
 #[derive(Eq, PartialEq)]
@@ -204,6 +206,9 @@ pub struct Judgement {
     /// The absolute, normalised path that was judged, where the command has one with certainty;
     /// the first of two.
     pub path: Option<Bytes>,
+    /// What the client's channels lacked, where a rule would have let the command pass but for
+    /// that, or refused it for that.
+    pub lack: Option<Lack>,
 }
 
 #[cfg(test)]

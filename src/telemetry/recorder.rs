@@ -204,6 +204,13 @@ impl SessionRecorder {
     pub fn handshake(&mut self, leg: Leg, channel: Channel, result: Result<&Peer, HandshakeFault>) {
         let metrics = &self.telemetry.metrics;
         let on = channel.name();
+        let resumed = match result {
+            Ok(peer) => peer.resumed,
+            Err(fault) => fault != HandshakeFault::NotResumed,
+        };
+        if (leg, channel) == (Leg::Client, Channel::Data) && !resumed {
+            self.entry.listener.not_resumed();
+        }
         match result {
             Ok(peer) => {
                 metrics.handshake(leg, channel, Ok((peer.version, peer.resumed)));

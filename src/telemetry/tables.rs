@@ -3,12 +3,13 @@
 //! Owns what a reload takes over from the configuration before it, and what it retires. Must not
 //! count anything itself.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::metrics::{ListenerTable, Metrics, Mode, PolicyTable, UpstreamTable};
 use crate::policy::{RuleInfo, SetId};
 use crate::settings::{self, Settings};
+use crate::tls::options::SessionReuse;
 
 /// The handles of the configuration in force.
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) struct Tables {
     pub(super) upstreams: HashMap<Arc<str>, Arc<UpstreamTable>>,
     /// Listener and upstream, in the order of the listeners' names.
     pub(super) routes: Vec<(Arc<str>, Arc<str>)>,
+    /// Listener and file of each certificate that is shown to clients.
+    certificates: BTreeSet<(Arc<str>, String)>,
     /// Which policies are in force.
     pub(super) in_force: InForce,
     /// The rules of the policies that came with it.
@@ -72,7 +75,7 @@ impl Tables {
         before: Option<&Self>,
     ) -> Self {
         let registrar = &metrics.registrar;
-        let listeners = settings
+        let listeners: HashMap<Arc<str>, Arc<ListenerTable>> = settings
             .listeners
             .iter()
             .map(|(name, listener)| {
@@ -111,6 +114,20 @@ impl Tables {
                 table.retire();
             }
         }
+        for (name, listener) in &settings.listeners {
+            let tls = listener.tls.as_ref();
+            let may_resume = tls.is_some_and(|tls| tls.options.session_reuse != SessionReuse::Off);
+            if let Some(table) = listeners.get(name) {
+                table.let_resume(may_resume);
+            }
+        }
+        let certificates = certificates(settings);
+        for former in before.iter().flat_map(|tables| &tables.certificates) {
+            if !certificates.contains(former) {
+                let (listener, certificate) = former;
+                metrics.retire_certificate(listener, certificate);
+            }
+        }
         let in_force = InForce::of(settings);
         let policies = Arc::new(PolicyTable::new(registrar, set, rules, |policy, mode| {
             in_force.has(policy, mode)
@@ -123,6 +140,7 @@ impl Tables {
                 .values()
                 .map(|listener| (Arc::clone(&listener.name), Arc::clone(&listener.upstream)))
                 .collect(),
+            certificates,
             in_force,
             policies,
         }
@@ -151,6 +169,21 @@ impl Tables {
             .find(|(name, _)| **name == *listener)
             .map(|(_, upstream)| &**upstream)
     }
+}
+
+/// Listener and file of each certificate that `settings` shows to clients.
+fn certificates(settings: &Settings) -> BTreeSet<(Arc<str>, String)> {
+    let of = |(name, listener): (&Arc<str>, &Arc<settings::Listener>)| {
+        let name = Arc::clone(name);
+        let tls = listener.tls.iter();
+        let identities: Vec<_> = tls.flat_map(|tls| &tls.options.identities).collect();
+        identities
+            .into_iter()
+            .map(|identity| identity.certificate.to_string_lossy().into_owned())
+            .map(|certificate| (Arc::clone(&name), certificate))
+            .collect::<Vec<_>>()
+    };
+    settings.listeners.iter().flat_map(of).collect()
 }
 
 /// An upstream's address as the configuration has it.

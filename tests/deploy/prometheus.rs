@@ -25,6 +25,7 @@ const METRICS: &[&str] = &[
     "ftpwarden_sessions",
     "ftpwarden_sessions_rejected_total",
     "ftpwarden_tls_certificate_expiry_timestamp_seconds",
+    "ftpwarden_tls_handshakes_total",
     "ftpwarden_transfers_total",
     "ftpwarden_upstream_up",
     "process_max_fds",
@@ -43,7 +44,7 @@ fn values<'a>(yaml: &'a str, key: &str) -> Vec<&'a str> {
 /// The names of all alerts; their number is asserted so that a change of layout cannot empty the tests below.
 fn alerts(rules: &str) -> Vec<&str> {
     let alerts = values(rules, "alert");
-    assert_eq!(alerts.len(), 15);
+    assert_eq!(alerts.len(), 16);
     alerts
 }
 

@@ -193,7 +193,16 @@ impl Check<'_, '_> {
                 .rank(&subject, sense, self.wary(&subject))
                 .is_some()
         });
-        if named && rule.has_paths() {
+        if named && rule.security.wants_both() {
+            problems
+                .error(
+                    "policy/unreachable-rule",
+                    span,
+                    "this rule can never hold: none of its commands has a second channel that \
+                     could be in clear",
+                )
+                .help("leave `tls = false` out, or `tls_version` and `client_certificate`");
+        } else if named && rule.has_paths() {
             problems
                 .error(
                     "policy/unreachable-rule",

@@ -102,6 +102,36 @@ fn features_have_the_gateways_tls_and_never_the_servers() {
 }
 
 #[test]
+fn features_under_implicit_tls_have_no_auth() {
+    let implicit =
+        |name: &Name, _: Option<&str>| matches!(name, Name::Known(Verb::Pbsz | Verb::Prot));
+    assert_eq!(
+        features(
+            b"211-F\r\n AUTH TLS\r\n ADAT\r\n PROT\r\n211 End\r\n",
+            implicit
+        )
+        .as_ref(),
+        b"211-F\r\n PBSZ\r\n PROT\r\n211 End\r\n"
+    );
+    assert_eq!(
+        own_features(implicit).unwrap().as_ref(),
+        b"211-Features:\r\n PBSZ\r\n PROT\r\n211 End\r\n"
+    );
+}
+
+#[test]
+fn help_keeps_the_verbs_of_tls_that_there_are() {
+    let explicit = |name: &Name, _: Option<&str>| {
+        matches!(name, Name::Known(Verb::Auth | Verb::Pbsz | Verb::Prot))
+    };
+    let server = b"214-\r\n AUTH PBSZ PROT CCC ADAT\r\n214 .\r\n";
+    assert_eq!(
+        help(server, false, explicit).as_ref(),
+        b"214-\r\n AUTH PBSZ PROT         \r\n214 .\r\n"
+    );
+}
+
+#[test]
 fn help_lists_the_verbs_of_tls_only_where_there_is_tls() {
     assert_eq!(
         helped("214-\r\n AUTH PBSZ PROT CCC NOOP QUIT\r\n214 .\r\n", false),

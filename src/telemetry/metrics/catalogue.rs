@@ -107,6 +107,9 @@ metrics! {
     TLS_CERTIFICATE_EXPIRY = "tls_certificate_expiry_timestamp_seconds", Gauge, Seconds,
         ["listener", "certificate"],
         "When a certificate that is shown to clients expires, in seconds since 1970-01-01 UTC.";
+    TLS_DATA_NOT_RESUMED = "tls_data_not_resumed_total", Counter, Count, ["listener"],
+        "TLS handshakes of clients' data connections that could have resumed the session of their \
+         control connection, and did not.";
     PASSIVE_PORTS = "passive_ports", Gauge, Count, ["listener"],
         "Ports that a listener has for data connections; 0 where any free port will do.";
     PASSIVE_PORTS_IN_USE = "passive_ports_in_use", Gauge, Count, ["listener"],

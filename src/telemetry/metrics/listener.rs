@@ -4,7 +4,7 @@
 //! that are known) is there before the first event; the rest comes with its first event. An event
 //! then costs an index and an atomic.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use metrics::{Counter, Gauge, Histogram, SharedString};
@@ -49,6 +49,10 @@ pub(in crate::telemetry) struct ListenerTable {
     transfer_bytes: Box<[Counter]>,
     /// By direction.
     transfer_duration: Box<[Histogram]>,
+    /// TLS handshakes of data connections that did not resume.
+    not_resumed: Counter,
+    /// Whether they may.
+    may_resume: AtomicBool,
     /// Ports of data connections, as a metric and for `/status`.
     ports: [(Gauge, AtomicU64); 2],
 }
@@ -138,6 +142,8 @@ impl ListenerTable {
                     )
                 },
             ),
+            not_resumed: registrar.counter(catalogue::TLS_DATA_NOT_RESUMED, &[label()]),
+            may_resume: AtomicBool::new(false),
             ports: [
                 gauge(catalogue::PASSIVE_PORTS),
                 gauge(catalogue::PASSIVE_PORTS_IN_USE),
@@ -228,6 +234,18 @@ impl ListenerTable {
             && bytes > 0
         {
             counter.increment(bytes);
+        }
+    }
+
+    /// Whether data connections of its clients may resume the session of their control connection.
+    pub(in crate::telemetry) fn let_resume(&self, may_resume: bool) {
+        self.may_resume.store(may_resume, Ordering::Relaxed);
+    }
+
+    /// A client's data connection came under TLS without resuming a session, or was refused for it.
+    pub(in crate::telemetry) fn not_resumed(&self) {
+        if self.may_resume.load(Ordering::Relaxed) {
+            self.not_resumed.increment(1);
         }
     }
 

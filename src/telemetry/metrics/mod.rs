@@ -237,6 +237,14 @@ impl Metrics {
             .set(unix_time as f64);
     }
 
+    /// A listener does not show this certificate any more: no alert waits for it any longer.
+    pub(super) fn retire_certificate(&self, listener: &str, certificate: &str) {
+        let values = [listener.to_owned().into(), certificate.to_owned().into()];
+        self.registrar
+            .gauge(catalogue::TLS_CERTIFICATE_EXPIRY, &values)
+            .set(f64::NAN);
+    }
+
     /// A client broke the protocol.
     pub(super) fn client_fault(&self, fault: ClientFault) {
         if let Some(counter) = self.client_faults.get(fault as usize) {

@@ -26,6 +26,7 @@ ftpwarden_sessions gauge listener
 ftpwarden_sessions_rejected_total counter listener reason
 ftpwarden_sessions_total counter listener
 ftpwarden_tls_certificate_expiry_timestamp_seconds gauge listener certificate
+ftpwarden_tls_data_not_resumed_total counter listener
 ftpwarden_tls_handshakes_total counter leg channel version resumed result
 ftpwarden_transfer_bytes_total counter listener direction
 ftpwarden_transfer_duration_seconds histogram listener direction

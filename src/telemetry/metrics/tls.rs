@@ -72,3 +72,6 @@ pub(super) fn handshake(
     ];
     registrar.counter(catalogue::TLS_HANDSHAKES, &values)
 }
+
+#[cfg(test)]
+mod tests;
