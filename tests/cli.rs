@@ -281,7 +281,6 @@ fn explain_says_what_decides_and_where() {
         "--tls",
         "--at",
         "2026-11-25T10:00:00[Europe/Berlin]",
-        "--tls",
         "CWD /in/acme",
         "STOR ORDERS20261125.edi",
         "STOR orders.txt",

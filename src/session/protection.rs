@@ -15,7 +15,7 @@ use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::ftp::reply::Code;
 use crate::ftp::security::{Level, Mechanism, TlsVersion};
 use crate::ftp::verb::Verb;
-use crate::policy::Channels;
+use crate::policy::{Channels, Outlook};
 
 /// What a listener offers to its clients.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
@@ -121,6 +121,15 @@ impl Protection {
                 .client
                 .as_ref()
                 .and_then(|secured| secured.subject.as_deref()),
+        }
+    }
+
+    /// What is certain of the channels of later commands.
+    pub(super) fn outlook(&self, offer: TlsOffer) -> Outlook<'_> {
+        if offer == TlsOffer::None {
+            Outlook::Clear
+        } else {
+            Outlook::of(self.channels())
         }
     }
 

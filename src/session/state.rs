@@ -351,8 +351,10 @@ impl Session {
     /// Whether the session could be allowed a command, with some path and argument.
     pub(super) fn could_allow(&self, name: &Name, word: Option<&str>) -> bool {
         let user = self.login.user.as_deref();
+        let outlook = self.protection.outlook(self.profile.client_tls.offer);
+        let (client, unix_time) = (self.client.ip(), self.now.unix_time);
         self.judge
-            .could_allow(name, word, user, self.client.ip(), self.now.unix_time)
+            .could_allow_over(name, word, user, client, unix_time, outlook)
     }
 }
 
