@@ -1,7 +1,7 @@
 //! One TLS channel over a non-blocking socket: its handshake, its bytes, its end.
 //!
 //! Sans-io: whoever calls gives what reads and writes the socket. Holds at most
-//! [`UNSENT_BYTES`] that the socket has not taken. An end without `close_notify` is an error
+//! 64 KiB that the socket has not taken. An end without `close_notify` is an error
 //! (`UnexpectedEof`), so that a cut never looks like an end (RFC 8446 §6.1).
 
 use std::io::{self, ErrorKind, Read, Write};
