@@ -41,8 +41,7 @@ KNOWN: dict[tuple[str, str, str, str], str] = {
         for route in ("front", "front-clear-data", "front-implicit", "behind", "front-and-behind")
     },
     **{
-        ("pure-ftpd", client, f"tls-{route}-abort-download", "*"): _DEAF
-        for client in ("ftplib", "lftp", "ncftp", "tnftp")
+        ("pure-ftpd", "*", f"tls-{route}-abort-download", "gateway"): _DEAF
         for route in ("front", "front-implicit", "front-clear-data", "behind", "front-and-behind")
     },
 }
