@@ -638,3 +638,31 @@ async fn a_session_outlives_its_listener_and_follows_its_policy_while_there_is_o
     client.hear_code("502 ").await;
     exchange(&mut client, &mut server, "RMD two", "250 Gone.").await;
 }
+
+#[tokio::test]
+async fn a_client_that_ends_with_its_upload_leaves_no_session() {
+    for length in [10, 1_000_000, 2_000_000, 3_000_000, 4_000_000] {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+        client.say("STOR a").await;
+        server.hear("STOR a").await;
+        server.say("150 Go.").await;
+        client.hear("150 Go.").await;
+        // The server takes nothing until the client has ended both of its connections.
+        data.write_all(&pattern(length)).await.unwrap();
+        drop(data);
+        drop(client);
+        // The gateway runs on this thread: it sees what the kernel has.
+        for _ in 0..1000 {
+            tokio::task::yield_now().await;
+        }
+        let received = read_all(&mut peer).await;
+        assert_eq!(received.len(), length);
+        drop(peer);
+        server.say("226 Done.").await;
+        server.hear_end().await;
+        drop(server);
+        within(bench.gateway.drain()).await;
+    }
+}

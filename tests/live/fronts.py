@@ -260,7 +260,7 @@ class Gateway(Front):
             time.sleep(0.2)
         wrong = []
         if sessions:
-            wrong.append(f"the gateway still counts {sessions:g} sessions")
+            wrong.append(f"the gateway still counts {sessions:g} sessions: {self._ask('/status')}")
         descriptors = self._settled_descriptors()
         more, fewer = descriptors - self._descriptors, self._descriptors - descriptors
         if more["pipe"] <= KEPT_PIPE_ENDS:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Drives real FTP clients through the gateway to real FTP servers and compares what arrives on either side.
 
-    tests/live/run.py [--gateway PROGRAM | --direct] [--only WORD,...] [--jobs N]
+    tests/live/run.py [--gateway PROGRAM | --direct] [--only WORD,...] [--clear] [--jobs N]
 
 README.md in this folder says what is run and what it needs. The last line is `N passed, N failed`; the exit status is 1
 if anything failed. A server or client that is missing is a failure.
@@ -61,6 +61,7 @@ def parse_arguments() -> argparse.Namespace:
     front.add_argument("--gateway", type=Path, help="the ftpwarden program; else the one of the release or debug build")
     front.add_argument("--direct", action="store_true", help="no gateway: tries out servers, clients and this program")
     parser.add_argument("--only", default="", metavar="WORD,...", help="servers, clients and scenarios, by name")
+    parser.add_argument("--clear", action="store_true", help="leave out the scenarios with TLS")
     parser.add_argument("--jobs", type=int, default=4, help="trials at a time (default: 4)")
     arguments = parser.parse_args()
     arguments.only = [word for word in arguments.only.split(",") if word]
@@ -129,6 +130,7 @@ def run_trials(
     trials = [
         (scenario, server, client)
         for scenario in chosen(arguments.only, scenarios.ALL)
+        if not (arguments.clear and scenario.uses_tls)
         for client in all_clients
         for server in all_servers
     ]

@@ -140,6 +140,10 @@ class Scenario:
     seconds: float = 30
     only: tuple[str, str] | None = None
 
+    @property
+    def uses_tls(self) -> bool:
+        return self.route.front is not None or self.route.behind
+
     def unavailable(self, server: Server, client: Client, front: Front) -> str | None:
         """Why this pair does not try it, if so."""
         if self.only and self.only != (server.name, client.name):

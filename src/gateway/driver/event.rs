@@ -305,7 +305,8 @@ impl Driver {
         }
         let mut buffer = [0; READ_BYTES];
         let (bytes, end) = self.legs.client.read_now(&mut buffer);
-        self.client_end = end;
+        // The end may have been read before: it is told once.
+        self.client_end = self.client_end.or(end);
         if bytes > 0 {
             self.receive(Leg::Client, buffer.get(..bytes));
         }
