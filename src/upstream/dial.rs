@@ -9,6 +9,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::time::{Instant, timeout};
 
 use super::{Fault, Resolver};
+use crate::sys::socket;
 
 /// Where to dial, and how.
 #[derive(Clone, Debug)]
@@ -84,7 +85,29 @@ async fn dial_address(
 /// # Errors
 /// As of a connect; `InvalidInput` where the two are not of one family.
 pub async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpStream> {
-    let socket = if address.is_ipv4() {
+    open(address, source)?.connect(address).await
+}
+
+/// The same for a data connection, which is armed to reset from its first moment: a dial that is
+/// given up when the server has it already must not look like an empty file (law L3).
+///
+/// # Errors
+/// As of [`connect`].
+pub async fn connect_data(
+    address: SocketAddr,
+    source: Option<SocketAddr>,
+) -> io::Result<TcpStream> {
+    let socket = open(address, source)?;
+    socket::arm_reset(&socket)?;
+    socket.connect(address).await
+}
+
+/// A socket of the family of `address`, bound to `source`.
+///
+/// # Errors
+/// As of a bind; `InvalidInput` where the two are not of one family.
+fn open(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpSocket> {
+    let opened = if address.is_ipv4() {
         TcpSocket::new_v4()?
     } else {
         TcpSocket::new_v6()?
@@ -93,13 +116,18 @@ pub async fn connect(address: SocketAddr, source: Option<SocketAddr>) -> io::Res
         if source.is_ipv4() != address.is_ipv4() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
-        socket.bind(source)?;
+        opened.bind(source)?;
     }
-    socket.connect(address).await
+    Ok(opened)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::future::{Future, poll_fn};
+    use std::pin::pin;
+    use std::task::Poll;
+
+    use tokio::io::AsyncReadExt;
     use tokio::net::TcpListener;
 
     use super::*;
@@ -177,5 +205,19 @@ mod tests {
             assert!(held.len() < 64, "the backlog never filled");
         };
         assert!(matches!(fault, Fault::Timeout));
+    }
+
+    #[tokio::test]
+    async fn a_dial_of_data_that_is_given_up_is_a_reset() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        {
+            let mut dial = pin!(connect_data(address, None));
+            // On loopback the kernel has it at once, whether or not the dial is looked at again.
+            poll_fn(|context| Poll::Ready(dial.as_mut().poll(context).is_ready())).await;
+        }
+        let (mut peer, _) = listener.accept().await.unwrap();
+        let error = peer.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 }

@@ -5,7 +5,7 @@
 mod dial;
 mod resolve;
 
-pub use dial::{Dialled, Target, connect, dial};
+pub use dial::{Dialled, Target, connect, connect_data, dial};
 pub use resolve::Resolver;
 
 use std::io;

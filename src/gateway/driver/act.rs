@@ -210,7 +210,7 @@ impl Driver {
             target.set_scope_id(peer.scope_id());
         }
         let limit = upstream.connect_timeout;
-        let connect = upstream::connect(address, source);
+        let connect = upstream::connect_data(address, source);
         self.data.of_mut(leg).dial(match leg {
             // The session has its own deadline for that.
             Leg::Client => Box::pin(connect),
