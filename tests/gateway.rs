@@ -364,6 +364,32 @@ async fn an_abort_is_urgent_and_precedes_the_end_of_an_upload() {
 }
 
 #[tokio::test]
+async fn an_aborted_download_is_thrown_away_until_the_server_has_heard_of_it() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    let chunk = pattern(32 << 20);
+    let write = async {
+        // A server of one thread hears nothing while its data connection takes nothing.
+        peer.write_all(&chunk).await.unwrap();
+        socket::inline_urgent(&server.stream).unwrap();
+        server.through(b"ABOR\r\n").await;
+        drop(peer);
+        server.say("426 Aborted.").await;
+        server.say("226 ABOR done.").await;
+    };
+    let abort = async {
+        data.read_exact(&mut [0; 1000]).await.unwrap();
+        client.say("ABOR").await;
+        client.hear("426 Aborted.").await;
+        client.hear("226 ABOR done.").await;
+    };
+    tokio::join!(write, abort);
+    assert!(is_reset(data).await, "the download looks complete");
+}
+
+#[tokio::test]
 async fn an_upload_is_complete_when_its_data_ended_before_the_control_connection() {
     for length in [10, 3_000_000] {
         let bench = Bench::plain().await;

@@ -420,7 +420,10 @@ impl<'a> Stage<'a> {
             }
             Action::Reply(bytes) => self.replies.extend_from_slice(&bytes),
             Action::Note(Fact::Command(record)) => self.records.push(*record),
-            Action::Note(_) | Action::Close(..) | Action::EndData { .. } => {}
+            Action::Note(_)
+            | Action::Close(..)
+            | Action::DiscardData(_)
+            | Action::EndData { .. } => {}
         }
     }
 

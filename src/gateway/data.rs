@@ -29,6 +29,9 @@ use crate::tls::stream::Stream;
 /// reset it.
 const LINGER: Duration = Duration::from_secs(2);
 
+/// How many reads are thrown away before the other events of a session have their turn.
+const DISCARD_BURST: usize = 32;
+
 /// What looks up the address to advertise.
 pub(super) type LookUp = Pin<Box<dyn Future<Output = Option<IpAddr>> + Send>>;
 
@@ -68,6 +71,8 @@ enum Stage {
     Naming(Offer, LookUp),
     /// There is none.
     None,
+    /// It is there, and all that comes is thrown away.
+    Discarding(Stream, Failure),
     /// It is there.
     Open(Stream, Failure),
     /// It is there, and turning to TLS.
@@ -114,6 +119,7 @@ impl DataLeg {
         match &self.stage {
             Stage::Open(stream, _) => Some(stream),
             Stage::Dialling(_)
+            | Stage::Discarding(..)
             | Stage::Listening(_)
             | Stage::Naming(..)
             | Stage::None
@@ -133,10 +139,22 @@ impl DataLeg {
                 self.stage = Stage::Securing(socket, waiting);
             }
             other
-            @ (Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None) => {
+            @ (Stage::Dialling(_)
+            | Stage::Discarding(..)
+            | Stage::Listening(_)
+            | Stage::Naming(..)
+            | Stage::None) => {
                 self.stage = other;
             }
         }
+    }
+
+    /// From now on all that comes is thrown away, until the end.
+    pub(super) fn discard(&mut self) {
+        self.stage = match std::mem::replace(&mut self.stage, Stage::None) {
+            Stage::Open(stream, failure) => Stage::Discarding(stream, failure),
+            other => other,
+        };
     }
 
     /// What happens next. A connection that is `relaying` is the relay's to watch.
@@ -144,7 +162,10 @@ impl DataLeg {
         match &mut self.stage {
             Stage::None => Poll::Pending,
             Stage::Open(_, _) if relaying => Poll::Pending,
-            Stage::Open(_, failure) => {
+            Stage::Discarding(stream, _) if poll_discard(stream.socket(), context).is_pending() => {
+                Poll::Pending
+            }
+            Stage::Discarding(_, failure) | Stage::Open(_, failure) => {
                 ready!(failure.poll(context));
                 self.stage = Stage::None;
                 Poll::Ready(DataEvent::Reset)
@@ -223,7 +244,7 @@ impl DataLeg {
     pub(super) fn end(&mut self, end: End, now: Instant) -> Option<Fading> {
         let stage = std::mem::replace(&mut self.stage, Stage::None);
         match (stage, end) {
-            (Stage::Open(stream, _), End::Fin) => {
+            (Stage::Discarding(stream, _) | Stage::Open(stream, _), End::Fin) => {
                 stream.announce_end();
                 let stream = Arc::clone(stream.socket());
                 socket::finish(&*stream).ok()?;
@@ -237,6 +258,22 @@ impl DataLeg {
             _ => None,
         }
     }
+}
+
+/// Throws away what comes, a burst at a time; ready at the end of it.
+fn poll_discard(stream: &TcpStream, context: &mut Context<'_>) -> Poll<()> {
+    let mut buffer = [0; 8192];
+    for _ in 0..DISCARD_BURST {
+        ready!(stream.poll_read_ready(context)).ok();
+        match stream.try_read(&mut buffer) {
+            Ok(0) => return Poll::Ready(()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => return Poll::Ready(()),
+        }
+    }
+    context.waker().wake_by_ref();
+    Poll::Pending
 }
 
 /// A data connection that was ended in order and waits for its peer to do so.

@@ -192,6 +192,8 @@ pub enum Action {
         /// Where to.
         address: SocketAddr,
     },
+    /// Read the data connection of a leg and throw away what comes, until [`Action::EndData`].
+    DiscardData(Leg),
     /// End the data connection of a leg, whatever its stage: FIN after all that was relayed, or
     /// RST. Its listener, if any, goes too. Nothing is told of it.
     EndData {
@@ -241,6 +243,7 @@ impl fmt::Debug for Action {
             Self::Close(leg, end) => write!(formatter, "Close({leg:?}, {end:?})"),
             Self::Connect => formatter.write_str("Connect"),
             Self::Dial { leg, address } => write!(formatter, "Dial({leg:?}, {address})"),
+            Self::DiscardData(leg) => write!(formatter, "DiscardData({leg:?})"),
             Self::EndData { leg, end } => write!(formatter, "EndData({leg:?}, {end:?})"),
             Self::Forward(permit) => {
                 let mut words = permit.line().split(|byte| !byte.is_ascii_alphanumeric());

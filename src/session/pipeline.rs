@@ -181,7 +181,7 @@ impl Pipeline {
     }
 
     /// Whether nothing waits.
-    #[cfg(debug_assertions)]
+    #[cfg(any(debug_assertions, test))]
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -513,6 +513,12 @@ impl World {
                 self.peer(leg).see(Seen::DataTurning(direction));
             }
             Action::Dial { leg, address } => self.dial_peer(leg, address),
+            Action::DiscardData(leg) => {
+                assert!(self.relay.is_none(), "a relay is robbed of its bytes");
+                if let Data::Open(unread, _) = &mut self.peer(leg).data {
+                    unread.clear();
+                }
+            }
             Action::EndData { leg, end } => self.end_gateway_data(leg, end),
             Action::Forward(permit) => {
                 self.permitted.push(permit.line().clone());

@@ -19,7 +19,6 @@ _TELNET = "the server itself does not find ABOR behind misplaced Telnet bytes"
 _ONE_TICKET = "curl 7.88 keeps one TLS 1.3 ticket and spends it; an upload gives none, and reuse is demanded here"
 _ACTIVE_TLS = "curl 7.88 never begins the handshake of a data connection in active mode, with any server"
 _ONE_FILE = "wget opens a session for each file"
-_DEAF = "at times Pure-FTPd answers an aborted download with another 150 and then nothing; behind the gateway the client waits"
 
 # (server, client, scenario, front): reason
 KNOWN: dict[tuple[str, str, str, str], str] = {
@@ -39,12 +38,6 @@ KNOWN: dict[tuple[str, str, str, str], str] = {
     **{
         ("*", "wget", f"tls-{route}-many-files", "*"): _ONE_FILE
         for route in ("front", "front-clear-data", "front-implicit", "behind", "front-and-behind")
-    },
-    **{
-        ("pure-ftpd", "*", f"{route}abort-download", "gateway"): _DEAF
-        for route in (
-            "", "tls-front-", "tls-front-implicit-", "tls-front-clear-data-", "tls-behind-", "tls-front-and-behind-"
-        )
     },
 }
 

@@ -31,6 +31,7 @@ impl Driver {
             Action::Close(leg, end) => self.close(leg, end, now),
             Action::Connect => self.connect(now),
             Action::Dial { leg, address } => self.dial(leg, address, now),
+            Action::DiscardData(leg) => self.data.of_mut(leg).discard(),
             Action::EndData { leg, end } => self.end_data(leg, end, now),
             Action::Forward(permit) => self.legs.server.queue(permit.line().clone()),
             Action::Measure => {

@@ -175,6 +175,7 @@ impl Session {
             return;
         }
         transfer.cut.get_or_insert(Cut::Client);
+        let from_server = transfer.direction.source() == Leg::Server;
         self.deadlines.disarm(Timer::DataConnect);
         if self.data.is_open(Leg::Client) {
             self.push(Action::EndData {
@@ -183,6 +184,10 @@ impl Session {
             });
         }
         self.data.forget(Leg::Client);
+        if from_server {
+            // Many servers look for ABOR between two writes only: nothing may block them.
+            self.push(Action::DiscardData(Leg::Server));
+        }
         self.deadlines
             .arm(Timer::Settle, self.now.elapsed, SETTLING);
     }
