@@ -33,7 +33,7 @@ fn session() -> Session {
     );
     let profile = Profile {
         greeting: None,
-        limits: loaded.settings.session_limits.clone(),
+        limits: Arc::clone(&loaded.settings.session_limits),
         data_mode: upstream.data_mode,
         client_tls: ClientTls::default(),
         server_tls: ServerTls::default(),

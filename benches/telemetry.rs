@@ -24,7 +24,7 @@ use ftpwarden::ftp::verb::Verb;
 use ftpwarden::policy::compile;
 use ftpwarden::policy::judge::System;
 use ftpwarden::policy::spec::{Located, PolicySpec, Span, Stance};
-use ftpwarden::session::{CommandRecord, DataMode, Fact, Limits, Origin, Outcome};
+use ftpwarden::session::{CommandRecord, DataMode, Fact, Origin, Outcome};
 use ftpwarden::settings::{
     Audit, Listener, Log, LogFormat, LogLevel, Settings, ShellLimits, Upstream, WhenFull,
 };
@@ -92,7 +92,7 @@ fn recorder(audit: Option<&str>) -> SessionRecorder {
             when_full: WhenFull::Drop,
         }),
         limits: ShellLimits::default(),
-        session_limits: Limits::default(),
+        session_limits: Arc::default(),
     };
     let telemetry = Telemetry::install(&settings, &policies).unwrap();
     telemetry.session(&Opening {

@@ -33,7 +33,7 @@ pub struct Settings {
     /// `[limits]`: what the shell keeps.
     pub limits: ShellLimits,
     /// `[limits]`: what each session keeps.
-    pub session_limits: Limits,
+    pub session_limits: Arc<Limits>,
 }
 
 /// `[listeners.NAME]`.

@@ -583,6 +583,24 @@ async fn a_reload_keeps_sessions_and_changes_their_policy() {
 }
 
 #[tokio::test]
+async fn a_reload_bounds_live_sessions_anew() {
+    let bench = Bench::plain().await;
+    // One that is idle, and one whose command the server leaves without an answer.
+    let (mut idle, mut idle_server) = bench.logged_in().await;
+    let (mut owed, mut owed_server) = bench.logged_in().await;
+    owed.say("NOOP").await;
+    owed_server.hear("NOOP").await;
+    bench.reload("", "", "[limits]\nreply_timeout = \"1ms\"");
+    owed.hear_code("421 ").await;
+    owed.hear_end().await;
+    bench.reload("", "", "");
+    exchange(&mut idle, &mut idle_server, "NOOP", "200 Here.").await;
+    bench.reload("", "", "[limits]\nidle_timeout = \"1ms\"");
+    idle.hear_code("421 ").await;
+    idle.hear_end().await;
+}
+
+#[tokio::test]
 async fn a_reload_opens_and_closes_listeners() {
     let second = "[listeners.second]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"";
     let bench = Bench::start("", "", second).await;

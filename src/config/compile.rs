@@ -62,7 +62,7 @@ pub(super) fn compile(
                 log: document.log.unwrap_or(LOG),
                 audit: document.audit,
                 limits: document.limits,
-                session_limits: document.session_limits,
+                session_limits: Arc::new(document.session_limits),
             },
             policies: Arc::new(policies),
             warnings: diagnostics,

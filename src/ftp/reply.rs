@@ -110,6 +110,12 @@ impl ReplyReader {
         }
     }
 
+    /// Other bounds from now on, also for what is held.
+    pub const fn bound(&mut self, line_bytes: usize, reply_bytes: usize) {
+        self.line_bytes = line_bytes;
+        self.reply_bytes = reply_bytes;
+    }
+
     /// Takes bytes from the wire.
     pub fn push(&mut self, bytes: &[u8]) {
         if self.failed {

@@ -99,6 +99,11 @@ impl DataLeg {
         }
     }
 
+    /// Connections to come have this keepalive.
+    pub(super) const fn follow_limits(&mut self, keepalive: Duration) {
+        self.keepalive = keepalive;
+    }
+
     /// Waits for a connection. What was there before is reset.
     pub(super) fn offer(&mut self, offer: Offer) {
         self.stage = Stage::Listening(offer);
@@ -138,8 +143,7 @@ impl DataLeg {
                 waiting.set_tickets(tickets);
                 self.stage = Stage::Securing(socket, waiting);
             }
-            other
-            @ (Stage::Dialling(_)
+            other @ (Stage::Dialling(_)
             | Stage::Discarding(..)
             | Stage::Listening(_)
             | Stage::Naming(..)

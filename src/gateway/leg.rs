@@ -136,6 +136,15 @@ impl ControlLeg {
         }
     }
 
+    /// A reader that takes nothing is given up after `stall_limit` from now on.
+    pub(super) fn follow_limits(&mut self, stall_limit: Duration, keepalive: Duration) {
+        self.stall_limit = stall_limit;
+        if let Some(stream) = &self.stream {
+            // An option that cannot be set says that the connection is broken: a read tells.
+            socket::tune(stream, keepalive).ok();
+        }
+    }
+
     /// Takes its connection. One that was closed before it came stays closed.
     pub(super) fn open(&mut self, stream: TcpStream) {
         if self.stage == Stage::Absent {

@@ -91,7 +91,7 @@ pub fn profile(settings: &Settings, listener: &Listener, upstream: &Upstream) ->
     let audit = settings.audit.as_ref();
     Profile {
         greeting: listener.greeting.clone(),
-        limits: settings.session_limits.clone(),
+        limits: Arc::clone(&settings.session_limits),
         data_mode: upstream.data_mode,
         client_tls: listener
             .tls

@@ -128,7 +128,7 @@ impl Session {
         if fault == ClientFault::LineTooLong {
             self.long_lines = self.long_lines.saturating_add(1);
         }
-        let bound = self.profile.limits.violations;
+        let bound = self.limits.violations;
         let bound = if self.login.is_in() {
             bound
         } else {

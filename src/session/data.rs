@@ -110,7 +110,7 @@ impl DataPair {
 impl Session {
     /// Bounds how long nobody may dial what is listened on, or use what is there.
     pub(super) fn watch_offers(&mut self) {
-        let timeout = self.profile.limits.data_connect_timeout;
+        let timeout = self.limits.data_connect_timeout;
         self.deadlines
             .arm(Timer::DataConnect, self.now.elapsed, timeout);
     }

@@ -74,6 +74,13 @@ impl Deadlines {
         }
     }
 
+    /// Lets `timer`, if it runs, run as if it had been armed with `new` and not with `former`.
+    pub(super) fn stretch(&mut self, timer: Timer, former: Duration, new: Duration) {
+        if let Some(Some(at)) = self.slot(timer) {
+            *at = at.saturating_sub(former).saturating_add(new);
+        }
+    }
+
     /// Stops `timer`.
     pub(super) fn disarm(&mut self, timer: Timer) {
         if let Some(slot) = self.slot(timer) {

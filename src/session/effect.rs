@@ -205,7 +205,7 @@ impl Session {
         if self.login.user.is_some() {
             self.note(Fact::UserVoided);
         }
-        let timeout = self.profile.limits.login_timeout;
+        let timeout = self.limits.login_timeout;
         self.deadlines
             .arm_once(Timer::Login, self.now.elapsed, timeout);
         self.login = Login::default();

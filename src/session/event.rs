@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 
+use super::limits::Limits;
 use super::protection::Secured;
 use crate::ftp::address::{self, Family};
 use crate::ftp::verb::Verb;
@@ -324,6 +325,8 @@ pub enum Told {
     End(EndReason),
     /// The policies changed: this judge is in force before the next command.
     JudgeChanged(Arc<Judge>),
+    /// Other bounds hold from now on.
+    LimitsChanged(Arc<Limits>),
     /// The bytes that the running relay has moved.
     Measured {
         /// How many.

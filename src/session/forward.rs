@@ -178,7 +178,7 @@ impl Session {
 
     /// Runs the reply timer.
     pub(super) fn await_reply(&mut self) {
-        let timeout = self.profile.limits.reply_timeout;
+        let timeout = self.limits.reply_timeout;
         self.deadlines.arm(Timer::Reply, self.now.elapsed, timeout);
     }
 

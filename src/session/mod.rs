@@ -69,8 +69,8 @@ const VIOLATIONS_BEFORE_LOGIN: u32 = 5;
 pub struct Profile {
     /// What is said instead of the server's greeting: a whole reply with its CR LF.
     pub greeting: Option<Bytes>,
-    /// Every bound.
-    pub limits: Limits,
+    /// Every bound, until [`Told::LimitsChanged`].
+    pub limits: Arc<Limits>,
     /// How data connections towards the server are made.
     pub data_mode: DataMode,
     /// What the listener offers of TLS.
@@ -100,6 +100,8 @@ pub struct Profile {
 pub struct Session {
     /// Its listener's and upstream's settings, as they were when it was born.
     profile: Arc<Profile>,
+    /// Every bound.
+    limits: Arc<Limits>,
     /// Who judges its commands.
     judge: Arc<Judge>,
     /// The client's address.
@@ -166,12 +168,13 @@ impl Session {
         local: SocketAddr,
         now: Now,
     ) -> Self {
-        let limits = &profile.limits;
+        let limits = Arc::clone(&profile.limits);
         let mut deadlines = Deadlines::default();
         deadlines.arm(Timer::Greeting, now.elapsed, limits.greeting_timeout);
         let pipeline = Pipeline::new(profile.line_bytes, limits.pipelined_commands);
         let replies = ReplyReader::new(limits.reply_line_bytes, limits.reply_bytes);
         let mut session = Self {
+            limits,
             judge,
             client: canonical(client),
             server: None,
@@ -272,6 +275,7 @@ impl Session {
                 );
             }
             Told::JudgeChanged(judge) => self.judge = judge,
+            Told::LimitsChanged(limits) => self.follow_limits(limits),
             Told::Measured { bytes } => self.measured(bytes),
             Told::OfferFailed(leg) => self.offer_failed(leg),
             Told::OfferReady { leg, address } => self.offer_ready(leg, address),
@@ -468,12 +472,49 @@ impl Session {
         self.advance();
         // A line may have begun behind others that were waiting for room.
         if !self.is_over() && !self.client_ended && self.pipeline.in_line() {
-            let timeout = self.profile.limits.command_timeout;
+            let timeout = self.limits.command_timeout;
             self.deadlines
                 .arm_once(Timer::Command, self.now.elapsed, timeout);
         }
         self.bound_last_word();
         self.check();
+    }
+
+    /// Takes new bounds: what waits already waits as long as they say, from when it began.
+    fn follow_limits(&mut self, limits: Arc<Limits>) {
+        let former = std::mem::replace(&mut self.limits, limits);
+        let new = &*self.limits;
+        self.pipeline.bound(new.pipelined_commands);
+        self.replies.bound(new.reply_line_bytes, new.reply_bytes);
+        let bounds = [
+            (Timer::Command, former.command_timeout, new.command_timeout),
+            (
+                Timer::DataConnect,
+                former.data_connect_timeout,
+                new.data_connect_timeout,
+            ),
+            (
+                Timer::Greeting,
+                former.greeting_timeout,
+                new.greeting_timeout,
+            ),
+            (
+                Timer::Handshake,
+                former.tls_handshake_timeout,
+                new.tls_handshake_timeout,
+            ),
+            (Timer::Idle, former.idle_timeout, new.idle_timeout),
+            (Timer::Login, former.login_timeout, new.login_timeout),
+            (Timer::Reply, former.reply_timeout, new.reply_timeout),
+            (
+                Timer::Stall,
+                transfer::stall_period(&former),
+                transfer::stall_period(new),
+            ),
+        ];
+        for (timer, former, new) in bounds {
+            self.deadlines.stretch(timer, former, new);
+        }
     }
 
     /// Stops the command timer, which runs from a line's first byte to its last, where the line

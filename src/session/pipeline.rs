@@ -76,6 +76,11 @@ impl Pipeline {
         }
     }
 
+    /// Bounds what waits from now on; what waits already stays.
+    pub(super) const fn bound(&mut self, bound: usize) {
+        self.bound = bound;
+    }
+
     /// Takes bytes from the wire.
     pub(super) fn push(&mut self, bytes: &[u8]) {
         self.reader.push(bytes);

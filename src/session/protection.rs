@@ -190,7 +190,7 @@ impl Session {
 
     /// Runs the handshake timer.
     fn await_handshake(&mut self) {
-        let timeout = self.profile.limits.tls_handshake_timeout;
+        let timeout = self.limits.tls_handshake_timeout;
         self.deadlines
             .arm(Timer::Handshake, self.now.elapsed, timeout);
     }

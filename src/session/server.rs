@@ -338,7 +338,7 @@ impl Session {
             // The server asks for no name; to policy nobody is logged in.
             self.login.open = true;
         } else {
-            let timeout = self.profile.limits.login_timeout;
+            let timeout = self.limits.login_timeout;
             self.deadlines.arm(Timer::Login, self.now.elapsed, timeout);
         }
         self.note(Fact::Greeted);

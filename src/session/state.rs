@@ -178,7 +178,7 @@ impl Session {
         if self.client_ended {
             self.close(CloseReason::ClientGone, super::End::Fin);
         } else {
-            let timeout = self.profile.limits.idle_timeout;
+            let timeout = self.limits.idle_timeout;
             self.deadlines
                 .arm_once(Timer::Idle, self.now.elapsed, timeout);
         }

@@ -1,6 +1,7 @@
 //! What conversations cannot express: what the shell tells too late, what a session holds while
 //! it waits, and the parts by themselves.
 
+use bytes::Bytes;
 use std::time::Duration;
 
 use super::deadline::{Deadlines, Timer};
@@ -44,7 +45,7 @@ fn judge() -> Arc<Judge> {
 fn fresh() -> Session {
     let profile = Profile {
         greeting: None,
-        limits: Limits::default(),
+        limits: Arc::default(),
         data_mode: DataMode::Match,
         client_tls: ClientTls::default(),
         server_tls: ServerTls::default(),
@@ -110,6 +111,7 @@ fn everything() -> Vec<Told> {
         Told::ConnectFailed(ConnectFailure::Timeout),
         Told::Measured { bytes: 1 },
         Told::JudgeChanged(judge()),
+        Told::LimitsChanged(Arc::default()),
     ];
     for leg in [Leg::Client, Leg::Server] {
         all.extend([
@@ -306,4 +308,36 @@ fn only_some_codes_log_in() {
         .filter(|value| effect::is_login(code(*value)))
         .collect();
     assert_eq!(found, [230, 232]);
+}
+
+#[test]
+fn new_limits_hold_for_what_waits_already() {
+    let mut session = logged_in();
+    let idle = |session: &mut Session, minutes| {
+        let limits = Limits {
+            idle_timeout: Duration::from_mins(minutes),
+            ..Limits::default()
+        };
+        session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
+        session.deadline()
+    };
+    let minutes = Duration::from_mins;
+    assert_eq!(session.deadline(), Some(minutes(15)));
+    assert_eq!(idle(&mut session, 3), Some(minutes(3)));
+    assert_eq!(idle(&mut session, 30), Some(minutes(30)));
+    let limits = Limits {
+        reply_line_bytes: 16,
+        ..Limits::default()
+    };
+    session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
+    session.receive(Leg::Client, b"NOOP\r\n", Now::default());
+    drawn(&mut session);
+    session.receive(
+        Leg::Server,
+        b"200 A line that is too long\r\n",
+        Now::default(),
+    );
+    let broke = b"421 Service not available, the server broke the protocol.\r\n";
+    let expected = format!("Reply({:?})", Bytes::from_static(broke));
+    assert_eq!(drawn(&mut session).first(), Some(&expected));
 }

@@ -16,7 +16,8 @@ use bytes::Bytes;
 use super::deadline::Timer;
 use super::state::{Head, Stage};
 use super::{
-    Action, Direction, End, Fact, Leg, Origin, Outcome, OwnCommand, Session, TransferOutcome,
+    Action, Direction, End, Fact, Leg, Limits, Origin, Outcome, OwnCommand, Session,
+    TransferOutcome,
 };
 use crate::ftp::command::Name;
 use crate::ftp::reply::Code;
@@ -370,8 +371,7 @@ impl Session {
 
     /// Looks again, a while from now, whether bytes move.
     fn watch_for_stall(&mut self) {
-        let timeout = self.profile.limits.transfer_idle_timeout;
-        let period = timeout.checked_div(STALL_LOOKS).unwrap_or(timeout);
+        let period = stall_period(&self.limits);
         self.deadlines.arm(Timer::Stall, self.now.elapsed, period);
     }
 
@@ -442,4 +442,10 @@ impl Transfer {
             self.path = Some(Bytes::copy_from_slice(name));
         }
     }
+}
+
+/// How long a relay goes on between two looks at whether it moves bytes.
+pub(super) fn stall_period(limits: &Limits) -> Duration {
+    let timeout = limits.transfer_idle_timeout;
+    timeout.checked_div(STALL_LOOKS).unwrap_or(timeout)
 }

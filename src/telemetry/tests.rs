@@ -11,7 +11,7 @@ use crate::policy::RuleInfo;
 use crate::policy::judge::System;
 use crate::policy::spec::Span;
 use crate::policy::verdict::Action;
-use crate::session::{DataMode, Fact, Limits, Origin};
+use crate::session::{DataMode, Fact, Origin};
 use crate::settings::{Audit, Listener, Log, Settings, ShellLimits, Upstream, WhenFull};
 
 /// A listener of the policy `partners`, which observes `next`.
@@ -67,7 +67,7 @@ pub(crate) fn settings(audit: Option<&Path>) -> Settings {
             when_full: WhenFull::Drop,
         }),
         limits: ShellLimits::default(),
-        session_limits: Limits::default(),
+        session_limits: Arc::default(),
     }
 }
 

@@ -67,7 +67,7 @@ pub(crate) fn of_session(loaded: &Loaded) -> (Profile, Judge) {
     let upstream = &loaded.settings.upstreams["legacy"];
     let profile = Profile {
         greeting: listener.greeting.clone(),
-        limits: loaded.settings.session_limits.clone(),
+        limits: Arc::clone(&loaded.settings.session_limits),
         data_mode: upstream.data_mode,
         client_tls: listener
             .tls

@@ -17,6 +17,7 @@ use crate::gateway::{Orders, Stage};
 use crate::relay::Ending;
 use crate::session::event::{ConnectFailure, EndReason};
 use crate::session::{Direction, End, Leg, Secured, TlsOffer, Told};
+use crate::settings::Settings;
 use crate::sys::socket;
 use crate::telemetry::Channel;
 use crate::tls::fault::HandshakeFault;
@@ -80,10 +81,28 @@ impl Driver {
                 }
                 self.told.push_back(Told::JudgeChanged(judge));
             }
+            self.follow_limits(&plan.settings);
             self.plan = plan;
         }
         self.follow(stage);
         Poll::Ready(())
+    }
+
+    /// Bounds change at once (the rest of a session's settings does not).
+    fn follow_limits(&mut self, settings: &Settings) {
+        let former = &self.plan.settings;
+        let limits = &settings.session_limits;
+        if former.session_limits != *limits {
+            self.told.push_back(Told::LimitsChanged(Arc::clone(limits)));
+        }
+        for leg in [Leg::Client, Leg::Server] {
+            self.legs
+                .of_mut(leg)
+                .follow_limits(limits.idle_timeout, settings.limits.keepalive);
+            self.data
+                .of_mut(leg)
+                .follow_limits(settings.limits.keepalive);
+        }
     }
 
     /// Passes on that the gateway is stopping.

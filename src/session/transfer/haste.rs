@@ -194,7 +194,7 @@ impl Session {
 
     /// The transfer has its last word: ABOR's own follows at once, or never.
     pub(in crate::session) fn await_abort_reply(&mut self) {
-        let patience = ABORT_PATIENCE.min(self.profile.limits.reply_timeout);
+        let patience = ABORT_PATIENCE.min(self.limits.reply_timeout);
         self.deadlines.arm(Timer::Reply, self.now.elapsed, patience);
     }
 
