@@ -51,7 +51,17 @@ const TABLE: &[Row] = &[
     Row {
         module: "sys",
         modules: &[],
-        crates: &["rustix", "socket2", "sd_notify", "tokio"],
+        crates: &[
+            "rustix",
+            "socket2",
+            "sd_notify",
+            "tokio",
+            "landlock",
+            "libc",
+            "nix",
+            "seccompiler",
+            "thiserror",
+        ],
     },
     Row {
         module: "relay",

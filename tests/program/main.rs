@@ -13,6 +13,7 @@
 )]
 
 mod client;
+mod confinement;
 mod counters;
 mod gateway;
 mod leftovers;

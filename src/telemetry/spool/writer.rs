@@ -3,6 +3,7 @@
 //! Owns the file: when it is opened again, and what becomes of a line of which only a part could
 //! be written. Must not know who hands lines in.
 
+use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
@@ -46,6 +47,15 @@ pub(in crate::telemetry) struct OpenFile {
     file: File,
     /// When the name was last looked up.
     looked: Instant,
+}
+
+impl fmt::Debug for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(open) => formatter.debug_tuple("File").field(&open.path).finish(),
+            Self::Stream(_) => formatter.write_str("Stream"),
+        }
+    }
 }
 
 impl Target {
