@@ -248,7 +248,7 @@ fn a_privileged_port_that_is_not_held_asks_for_a_restart() {
 }
 
 /// A certificate and its key in `directory`, and the keys of the listener that name them.
-fn certificate(directory: &Path) -> String {
+pub(crate) fn certificate(directory: &Path) -> String {
     let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
     let (certificate, key) = (directory.join("cert.pem"), directory.join("key.pem"));
     fs::write(&certificate, made.cert.pem()).unwrap();

@@ -6,6 +6,8 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub(crate) struct Gateway {
     pub(crate) admin: SocketAddr,
     /// What it wrote until it was in service.
     before: Vec<String>,
+    /// Whether nobody reads what it writes.
+    stalled: Arc<AtomicBool>,
     /// Its configuration file.
     pub(crate) file: PathBuf,
     _directory: tempfile::TempDir,
@@ -47,10 +51,15 @@ impl Gateway {
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
+        let stalled = Arc::new(AtomicBool::new(false));
+        let stalls = Arc::clone(&stalled);
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     break;
+                }
+                while stalls.load(Ordering::Acquire) {
+                    thread::park();
                 }
             }
         });
@@ -70,6 +79,7 @@ impl Gateway {
             address,
             admin,
             before,
+            stalled,
             file,
             _directory: directory,
         }
@@ -92,6 +102,11 @@ impl Gateway {
             // A thread that has ended is no thread.
             .filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok())
             .collect()
+    }
+
+    /// Reads what it writes no more, without closing the pipe.
+    pub(crate) fn stall_log(&self) {
+        self.stalled.store(true, Ordering::Release);
     }
 
     /// Sends a signal by name.

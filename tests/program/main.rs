@@ -15,6 +15,7 @@
 mod client;
 mod confinement;
 mod counters;
+mod faults;
 mod gateway;
 mod leftovers;
 mod passthrough;
