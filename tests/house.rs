@@ -92,7 +92,9 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "telemetry",
-        modules: &["ftp", "policy", "session", "relay", "settings", "tls"],
+        modules: &[
+            "ftp", "policy", "session", "relay", "settings", "sys", "tls",
+        ],
         crates: &[
             "bytes",
             "metrics",

@@ -4,6 +4,7 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
 
 use crate::client::Client;
@@ -342,13 +343,58 @@ fn a_full_disk_refuses_commands_where_that_is_wanted() {
     assert_eq!(heard.lines().len(), before, "a command went on unrecorded");
 }
 
+/// A named pipe in `directory`.
+fn pipe(directory: &Path) -> PathBuf {
+    let pipe = directory.join("audit.pipe");
+    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+    assert!(made.success());
+    pipe
+}
+
+#[test]
+fn an_audit_pipe_without_a_reader_is_refused_and_not_waited_for() {
+    let (server, _) = server::start();
+    let directory = tempfile::tempdir().unwrap();
+    let pipe = pipe(directory.path());
+    let rest = format!(
+        "[process]\nconfinement = \"off\"\n[audit]\npath = '{}'",
+        pipe.display()
+    );
+    let file = directory.path().join("gateway.toml");
+    fs::write(&file, configuration(server, "", &rest)).unwrap();
+    let mut program = Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
+        .args(["run", "--config"])
+        .arg(&file)
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let began = now();
+    let mut ended = None;
+    while ended.is_none() && began.elapsed().as_secs() < 20 {
+        ended = program.try_wait().unwrap();
+    }
+    program.kill().unwrap();
+    let output = program.wait_with_output().unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(ended.and_then(|ended| ended.code()), Some(1), "{said}");
+    assert!(
+        said.contains("telemetry cannot be started: nobody reads this pipe"),
+        "{said}"
+    );
+    // A reload is not held up either, and with it all that the gateway does beside its sessions.
+    let gateway = Gateway::start(server, "", "[process]\nconfinement = \"off\"");
+    fs::write(&gateway.file, configuration(server, "", &rest)).unwrap();
+    gateway.signal("HUP");
+    let line = gateway.line("not reloaded: the configuration in force stays");
+    assert!(line.contains("the audit file cannot be opened"), "{line}");
+    Client::login(gateway.address).expect("QUIT", 221);
+}
+
 #[test]
 fn an_audit_pipe_that_stands_still_holds_up_nothing() {
     let (server, _) = server::start();
     let directory = tempfile::tempdir().unwrap();
-    let pipe = directory.path().join("audit.pipe");
-    let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
-    assert!(made.success());
+    let pipe = pipe(directory.path());
     let audit = format!("[audit]\npath = {:?}", pipe.display().to_string());
     // One who opens it and reads nothing.
     let reader = fs::OpenOptions::new()

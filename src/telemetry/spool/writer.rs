@@ -4,9 +4,9 @@
 //! be written. Must not know who hands lines in.
 
 use std::fmt;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -14,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Message, Shared};
+use crate::sys::file::append_to;
 use crate::telemetry::clock;
 
 /// How many bytes are written at once, about.
@@ -70,18 +71,6 @@ impl Target {
             looked: clock::monotonic(),
         }))
     }
-}
-
-/// Opens `path` for appending.
-///
-/// # Errors
-/// It cannot be opened or created.
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(path)
 }
 
 impl OpenFile {
