@@ -8,22 +8,26 @@
 )]
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, ErrorKind, Read as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::thread;
 
 use ftpwarden::sys::confine::{Access, Mechanism, confine};
 use ftpwarden::sys::splice::Pipe;
 use rustix::io::Errno;
 use rustix::process::getpid;
+use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use socket2::{Domain, Socket, Type};
 
 /// Where the process that is confined finds its directory.
 const DIRECTORY: &str = "CONFINEMENT_TEST_DIRECTORY";
+
+/// Which calls its kernel lacks.
+const LACKING: &str = "CONFINEMENT_TEST_LACKING";
 
 /// Runs the test `name` in a process of its own, which it is to confine.
 fn inside(name: &str) {
@@ -261,4 +265,109 @@ fn work() {
     UnixDatagram::unbound().unwrap();
     let authorities = rustls_native_certs::load_native_certs();
     assert!(authorities.errors.is_empty(), "{:?}", authorities.errors);
+}
+
+/// The program, on a kernel that lacks `calls`, with `confinement` as it is.
+fn on_a_kernel_without(calls: &[i64], confinement: &str) -> (tempfile::TempDir, Child) {
+    let directory = tempfile::tempdir().unwrap();
+    let text = format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+         [upstreams.legacy]\naddress = \"127.0.0.1:9\"\n\
+         [process]\nconfinement = \"{confinement}\"\nuser = \"{}\"\ngroup = \"{}\"\n",
+        someone(rustix::process::getuid().as_raw()),
+        someone(rustix::process::getgid().as_raw()),
+    );
+    fs::write(directory.path().join("gateway.toml"), text).unwrap();
+    let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
+    let child = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "poor_kernel", "--ignored", "--nocapture"])
+        .env(DIRECTORY, directory.path())
+        .env(LACKING, calls.join(","))
+        .stderr(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    (directory, child)
+}
+
+/// Who is not root: oneself, where one is not.
+const fn someone(number: u32) -> u32 {
+    if number == 0 { 65_533 } else { number }
+}
+
+#[test]
+#[ignore = "becomes the program, on a kernel that lacks something"]
+fn poor_kernel() {
+    let lacking = std::env::var_os(LACKING).unwrap().into_string().unwrap();
+    let calls = lacking
+        .split(',')
+        .map(|call| (call.parse().unwrap(), Vec::new()));
+    let filter = SeccompFilter::new(
+        calls.collect(),
+        SeccompAction::Allow,
+        SeccompAction::Errno(libc::ENOSYS.unsigned_abs()),
+        std::env::consts::ARCH.try_into().unwrap(),
+    );
+    let program: BpfProgram = filter.unwrap().try_into().unwrap();
+    seccompiler::apply_filter(&program).unwrap();
+    let error = Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
+        .args(["run", "--config"])
+        .arg(directory("gateway.toml"))
+        .exec();
+    unreachable!("{error}");
+}
+
+#[test]
+fn what_a_kernel_lacks_is_refused_where_it_is_required() {
+    let lacking = [
+        (
+            libc::SYS_landlock_create_ruleset,
+            "landlock",
+            "this kernel does not have it",
+        ),
+        (libc::SYS_seccomp, "seccomp", "Function not implemented"),
+    ];
+    for (call, mechanism, reason) in lacking {
+        let (_directory, child) = on_a_kernel_without(&[call], "require");
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        let start = format!("[process] confinement is required, and {mechanism} cannot be had: ");
+        assert!(said.contains(&start) && said.contains(reason), "{said}");
+    }
+}
+
+#[test]
+fn what_a_kernel_lacks_is_warned_of_and_the_rest_is_given_up() {
+    let calls = [libc::SYS_landlock_create_ruleset, libc::SYS_seccomp];
+    let (_directory, mut child) = on_a_kernel_without(&calls, "warn");
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut said = Vec::new();
+    for line in lines.map_while(Result::ok) {
+        let is_last = line.contains(" listening ");
+        said.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let status = fs::read_to_string(format!("/proc/{}/status", child.id()));
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = |parts: &[&str]| {
+        let all = |line: &String| parts.iter().all(|part| line.contains(part));
+        assert!(said.iter().any(all), "{parts:?} in {said:#?}");
+    };
+    told(&[
+        "WARN",
+        "not confined",
+        "mechanism=landlock",
+        "this kernel does not have it",
+    ]);
+    told(&["WARN", "not confined", "mechanism=seccomp"]);
+    told(&["INFO", "confined", "mechanism=capabilities"]);
+    told(&["INFO", "confined", "mechanism=no-new-privileges"]);
+    told(&[" listening "]);
+    let status = status.unwrap();
+    assert!(status.contains("NoNewPrivs:\t1"), "{status}");
+    assert!(status.contains("CapPrm:\t0000000000000000"), "{status}");
 }
