@@ -14,12 +14,14 @@ use std::os::unix::net::UnixDatagram;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::thread;
 
 use ftpwarden::sys::confine::{Access, Mechanism, confine};
 use ftpwarden::sys::splice::Pipe;
 use rustix::io::Errno;
 use rustix::process::getpid;
+use rustls::pki_types::PrivateKeyDer;
 use seccompiler::{BpfProgram, SeccompAction, SeccompFilter};
 use socket2::{Domain, Socket, Type};
 
@@ -261,10 +263,45 @@ fn work() {
     let mut bytes = [0; 7];
     to.read_exact(&mut bytes).unwrap();
     assert_eq!(&bytes, b"spliced");
+    shake_hands();
     // The service manager's socket is one of these.
     UnixDatagram::unbound().unwrap();
     let authorities = rustls_native_certs::load_native_certs();
     assert!(authorities.errors.is_empty(), "{:?}", authorities.errors);
+}
+
+/// A certificate is made and shown: what is computed needs no memory that is written and run.
+fn shake_hands() {
+    let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let certificate = made.cert.der().clone();
+    let key = PrivateKeyDer::try_from(made.signing_key.serialize_der()).unwrap();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let shown = rustls::ServerConfig::builder_with_provider(Arc::clone(&provider))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![certificate.clone()], key)
+        .unwrap();
+    let mut trusted = rustls::RootCertStore::empty();
+    trusted.add(certificate).unwrap();
+    let checked = rustls::ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(trusted)
+        .with_no_client_auth();
+    let name = "localhost".try_into().unwrap();
+    let mut client = rustls::ClientConnection::new(Arc::new(checked), name).unwrap();
+    let mut server = rustls::ServerConnection::new(Arc::new(shown)).unwrap();
+    while client.is_handshaking() || server.is_handshaking() {
+        let mut wire = Vec::new();
+        client.write_tls(&mut wire).unwrap();
+        server.read_tls(&mut wire.as_slice()).unwrap();
+        server.process_new_packets().unwrap();
+        wire.clear();
+        server.write_tls(&mut wire).unwrap();
+        client.read_tls(&mut wire.as_slice()).unwrap();
+        client.process_new_packets().unwrap();
+    }
 }
 
 /// The program, on a kernel that lacks `calls`, with `confinement` as it is.

@@ -16,8 +16,9 @@ use crate::tls::options::{ClientCertificates, Identity as Certificate, Trust};
 /// Where names are asked for, when an answer is too long for a datagram.
 const DNS: u16 = 53;
 
-/// The first port of data connections: peers listen on any from here on.
-const DATA: u16 = 1024;
+/// The first port that anybody may listen on: peers have data connections on any from here on, and
+/// a reload may listen on another.
+const UNPRIVILEGED: u16 = 1024;
 
 /// What the process has not any more, as the end of a sentence.
 const RESTART: &str = "was given up when the gateway started: restart it";
@@ -210,9 +211,9 @@ impl Confinement {
 /// The files and ports of `settings`, which stand in `file`.
 fn needed(settings: &Settings, file: Option<&Path>) -> Access {
     let mut access = Access {
-        // Any free port: data connections, and dials from an address of the operator's choice.
-        bind: vec![0..=0],
-        connect: vec![DNS..=DNS, DATA..=u16::MAX],
+        // 0 is any free port.
+        bind: vec![0..=0, UNPRIVILEGED..=u16::MAX],
+        connect: vec![DNS..=DNS, UNPRIVILEGED..=u16::MAX],
         ..Access::default()
     };
     let mut read = BTreeSet::new();

@@ -193,35 +193,51 @@ fn reload_fails(gateway: &Gateway, text: &str) -> String {
 #[test]
 fn a_reload_that_needs_more_than_is_left_asks_for_a_restart() {
     let (server, _) = server::start();
-    let gateway = Gateway::start(server, "passive_ports = \"43000-43009\"", "");
-    let ports = "passive_ports = \"43000-43010\"";
-    let line = reload_fails(&gateway, &configuration(server, ports, ""));
-    let reason = "listening on port 43010 was given up when the gateway started: restart it";
+    let gateway = Gateway::start(server, "", "");
+    let low = "passive_ports = \"777\"";
+    let line = reload_fails(&gateway, &configuration(server, low, ""));
+    let reason = "listening on port 777 was given up when the gateway started: restart it";
     assert!(line.contains(reason), "{line}");
     let elsewhere = tempfile::tempdir().unwrap();
     let elsewhere = elsewhere.path().canonicalize().unwrap();
     let audit = format!("[audit]\npath = {:?}", elsewhere.join("audit.jsonl"));
-    let ports = "passive_ports = \"43000-43009\"";
-    let line = reload_fails(&gateway, &configuration(server, ports, &audit));
+    let line = reload_fails(&gateway, &configuration(server, "", &audit));
     let place = elsewhere.display();
     let reason = format!("writing below {place} was given up when the gateway started: restart it");
     assert!(line.contains(&reason), "{line}");
-    let tls = format!(
-        "{ports}\ntls = {{ certificate = \"{place}/cert.pem\", key = \"{place}/key.pem\" }}"
-    );
+    let tls = format!("tls = {{ certificate = \"{place}/cert.pem\", key = \"{place}/key.pem\" }}");
     let line = reload_fails(&gateway, &configuration(server, &tls, ""));
     let reason = format!("reading below {place} was given up when the gateway started: restart it");
     assert!(line.contains(&reason), "{line}");
     let user = "[process]\nconfinement = \"off\"";
-    let line = reload_fails(&gateway, &configuration(server, ports, user));
+    let line = reload_fails(&gateway, &configuration(server, "", user));
     assert!(
         line.contains("[process] has changed: restart the gateway"),
         "{line}"
     );
-    let upstream = configuration((Ipv4Addr::LOCALHOST, 22).into(), ports, "");
+    let upstream = configuration((Ipv4Addr::LOCALHOST, 22).into(), "", "");
     let line = reload_fails(&gateway, &upstream);
     let reason = "dialling port 22 was given up when the gateway started: restart it";
     assert!(line.contains(reason), "{line}");
+}
+
+#[test]
+fn a_reload_still_listens_on_a_port_that_needs_no_right() {
+    let (server, _) = server::start();
+    let gateway = Gateway::start(server, "", "");
+    let second = "[listeners.second]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"";
+    fs::write(&gateway.file, configuration(server, "", second)).unwrap();
+    gateway.signal("HUP");
+    gateway.line("the configuration was reloaded");
+    // An address that no other test uses, so that nobody takes the port meanwhile.
+    let bound = TcpListener::bind(("127.0.0.9", 0)).unwrap();
+    let free = bound.local_addr().unwrap();
+    drop(bound);
+    let third = second.replace("127.0.0.1:0", &free.to_string());
+    fs::write(&gateway.file, configuration(server, "", &third)).unwrap();
+    gateway.signal("HUP");
+    gateway.line("the configuration was reloaded");
+    Client::login(free).expect("QUIT", 221);
 }
 
 #[test]

@@ -3,6 +3,7 @@
 //! Owns what any process of this kind reads of the system. Bounds: a rule for each path and for
 //! each port.
 
+use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
 use landlock::{
@@ -99,7 +100,7 @@ pub(super) fn restrict(access: &Access) -> Result<Rules, String> {
         SYSTEM.len() + left.read.len() + left.write.len()
     );
     if has_ports {
-        said.push_str(", and the ports of the configuration");
+        said.push_str(", and of the ports those that may be needed");
     } else {
         said.push_str(", and all ports: this kernel does not restrict them");
     }
@@ -125,16 +126,21 @@ fn apply(access: &Access) -> Result<landlock::RestrictionStatus, RulesetError> {
         .add_rules(path_beneath_rules(SYSTEM, read))?;
     let rules = add_paths(rules, &access.read, read)?;
     let rules = add_paths(rules, &access.write, write)?;
-    let ports = |ranges: &[std::ops::RangeInclusive<u16>], right: AccessNet| {
-        let ports: Vec<u16> = ranges.iter().cloned().flatten().collect();
-        ports
-            .into_iter()
-            .map(move |port| Ok::<_, RulesetError>(NetPort::new(port, right)))
+    rules.add_rules(ports(access))?.restrict_self()
+}
+
+/// A rule for each port that is left.
+fn ports(access: &Access) -> impl Iterator<Item = Result<NetPort, RulesetError>> {
+    let right = |ranges: &[RangeInclusive<u16>], port: u16, right: AccessNet| {
+        let left = ranges.iter().any(|range| range.contains(&port));
+        if left { right.into() } else { BitFlags::EMPTY }
     };
-    rules
-        .add_rules(ports(&access.bind, AccessNet::BindTcp))?
-        .add_rules(ports(&access.connect, AccessNet::ConnectTcp))?
-        .restrict_self()
+    (0..=u16::MAX).filter_map(move |port| {
+        let bind = right(&access.bind, port, AccessNet::BindTcp);
+        let rights: BitFlags<AccessNet> =
+            bind | right(&access.connect, port, AccessNet::ConnectTcp);
+        (!rights.is_empty()).then(|| Ok(NetPort::new(port, rights)))
+    })
 }
 
 /// Adds each of `paths`. What lies on no disk (a pipe, a terminal behind `/dev/stderr`) takes no
