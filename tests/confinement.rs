@@ -368,7 +368,7 @@ fn what_a_kernel_lacks_is_refused_where_it_is_required() {
         let (_directory, child) = on_a_kernel_without(&[call], "require");
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert_eq!(output.status.code(), Some(78), "{said}");
         let start = format!("[process] confinement is required, and {mechanism} cannot be had: ");
         assert!(said.contains(&start) && said.contains(reason), "{said}");
     }

@@ -107,6 +107,10 @@ pub(super) fn run(arguments: &Run) -> Answer {
     let failed = |sentence: String| Answer::wrong(Outcome::Failed, &sentence);
     let opened = match Opened::open(&origin, loaded) {
         Ok(opened) => opened,
+        // Another try does not heal it.
+        Err(RunError::Confinement(error)) => {
+            return Answer::wrong(Outcome::Configuration, &error.to_string());
+        }
         Err(error) => return failed(error.to_string()),
     };
     // Threads begin here, and not before rights were given up: each has those of the one that

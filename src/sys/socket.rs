@@ -196,6 +196,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_with_time_is_told_from_what_concerns_one_connection() {
+        let error = |number: i32| io::Error::from_raw_os_error(number);
+        for number in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert!(is_exhausted(&error(number)), "{}", error(number));
+        }
+        for number in [libc::ECONNABORTED, libc::EPERM, libc::EPROTO] {
+            assert!(!is_exhausted(&error(number)), "{}", error(number));
+        }
+    }
+
+    #[test]
     fn reading_now_does_not_wait() {
         let (mut ours, theirs) = pair();
         let mut buffer = [0; 8];

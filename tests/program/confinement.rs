@@ -115,7 +115,7 @@ fn own_status() -> String {
 fn the_user_and_the_group_are_taken_on_by_every_thread() {
     if !is_root() {
         let output = refused("[process]\nuser = \"0\"");
-        assert_eq!(output.status.code(), Some(1));
+        assert_eq!(output.status.code(), Some(78));
         assert!(
             said(&output).contains("[process] cannot become user 0: "),
             "{}",
@@ -152,7 +152,7 @@ fn root_is_warned_of_and_refused_where_confinement_is_required() {
     let warning = "the gateway runs as root: write `user` in [process]";
     assert!(gateway.before().iter().any(|line| line.contains(warning)));
     let output = refused("[process]\nconfinement = \"require\"");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(78));
     assert_eq!(
         said(&output),
         "ftpwarden: [process] confinement is required, and the gateway would run as root: write \
@@ -163,7 +163,7 @@ fn root_is_warned_of_and_refused_where_confinement_is_required() {
 #[test]
 fn a_user_that_is_not_there_is_told() {
     let output = refused("[process]\nuser = \"no-such-user\"");
-    assert_eq!(output.status.code(), Some(1));
+    assert_eq!(output.status.code(), Some(78));
     assert_eq!(
         said(&output),
         "ftpwarden: [process] there is no user `no-such-user`\n"

@@ -170,6 +170,8 @@ fn a_hundred_reloads_in_a_burst_leave_sessions_and_transfers_alone() {
     let (server, _) = server::start();
     let gateway = Gateway::start(server, "", "");
     let mut client = Client::login(gateway.address);
+    // The pipe of a transfer is kept for the next one.
+    client.upload("STOR first", &vec![7; 100_000]);
     let descriptors = gateway.descriptors();
     let mut busy = Client::login(gateway.address);
     let mut data = busy.data();
@@ -196,7 +198,11 @@ fn a_hundred_reloads_in_a_burst_leave_sessions_and_transfers_alone() {
     drop(busy);
     client.expect("NOOP", 200);
     gateway.settles("ftpwarden_sessions", 1.0);
-    assert!(gateway.descriptors() <= descriptors, "descriptors are left");
+    // Those of the endpoints' own connections are closed a moment later.
+    let began = now();
+    while gateway.descriptors() > descriptors {
+        assert!(began.elapsed().as_secs() < 20, "descriptors are left");
+    }
     gateway.settles("ftpwarden_config_last_reload_successful", 1.0);
 }
 

@@ -4,7 +4,7 @@
 //! each port.
 
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use landlock::{
     ABI, Access as _, AccessFs, AccessNet, BitFlags, LandlockStatus, NetPort, Ruleset, RulesetAttr,
@@ -95,10 +95,9 @@ pub(super) fn restrict(access: &Access) -> Result<Rules, String> {
         return Err("this kernel does not enforce it".to_owned());
     }
     let has_ports = !AccessNet::from_all(abi).is_empty();
-    let mut said = format!(
-        "{} paths are left",
-        SYSTEM.len() + left.read.len() + left.write.len()
-    );
+    let system = SYSTEM.iter().filter(|path| Path::new(path).exists());
+    let paths = system.count() + left.read.len() + left.write.len();
+    let mut said = format!("{paths} files and directories are left");
     if has_ports {
         said.push_str(", and of the ports those that may be needed");
     } else {
