@@ -51,12 +51,12 @@ const TABLE: &[Row] = &[
     Row {
         module: "sys",
         modules: &[],
-        crates: &["rustix", "socket2", "sd_notify", "tokio"],
+        crates: &["nix", "rustix", "socket2", "sd_notify", "tokio"],
     },
     Row {
         module: "relay",
         modules: &["sys", "tls"],
-        crates: &["tokio", "bytes", "rustix"],
+        crates: &["tokio", "bytes", "nix", "rustix"],
     },
     Row {
         module: "upstream",

@@ -97,6 +97,8 @@ enum Security {
 
 /// One control connection.
 pub(super) struct ControlLeg {
+    /// The peer may send urgent data.
+    brings_urgent: bool,
     /// The connection, unless it is absent or closed.
     stream: Option<TcpStream>,
     /// Its protection.
@@ -120,9 +122,20 @@ pub(super) struct ControlLeg {
 }
 
 impl ControlLeg {
+    /// The client's, which is not there yet. It may bring urgent data.
+    pub(super) const fn of_client(stall_limit: Duration) -> Self {
+        Self::absent(stall_limit, true)
+    }
+
+    /// The server's, which is not there yet.
+    pub(super) const fn of_server(stall_limit: Duration) -> Self {
+        Self::absent(stall_limit, false)
+    }
+
     /// One that is not there yet.
-    pub(super) const fn absent(stall_limit: Duration) -> Self {
+    const fn absent(stall_limit: Duration, brings_urgent: bool) -> Self {
         Self {
+            brings_urgent,
             stream: None,
             security: Security::Clear,
             stage: Stage::Absent,
@@ -282,7 +295,7 @@ impl ControlLeg {
         let finished = self
             .stream
             .as_ref()
-            .is_some_and(|stream| socket::finish(stream).is_ok());
+            .is_some_and(|stream| socket::shut_down(stream).is_ok());
         if finished && !ended {
             self.stage = Stage::Lingering(later(now, LINGER));
         } else {
@@ -383,7 +396,8 @@ impl ControlLeg {
             return Read::Nothing;
         };
         let result = match &mut self.security {
-            Security::Clear => stream.try_read(buffer),
+            Security::Clear if self.brings_urgent => stream.try_read(buffer),
+            Security::Clear => receive_all(stream, buffer),
             Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
         };
@@ -487,6 +501,25 @@ impl ControlLeg {
     }
 }
 
+/// Reads what there is; a read that did not fill `buffer` has left nothing, and the runtime is
+/// told so: the next look at the socket waits for more to come instead of asking the kernel. Not
+/// for a connection with urgent data, before which a read stops.
+///
+/// # Errors
+/// As of a read; `WouldBlock` where there is nothing.
+fn receive_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut received = None;
+    let result = stream.try_io(Interest::READABLE, || {
+        let bytes = socket::receive_now(stream, buffer)?;
+        if bytes == 0 || bytes == buffer.len() {
+            return Ok(bytes);
+        }
+        received = Some(bytes);
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    received.map_or(result, Ok)
+}
+
 /// One write of what stands first in `queue`.
 ///
 /// # Errors
@@ -499,6 +532,9 @@ fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>) -> io::Result<usize> 
     {
         let byte = bytes.first().copied().unwrap_or_default();
         return stream.try_io(Interest::WRITABLE, || socket::send_urgent(stream, byte));
+    }
+    if let (Some(piece), 1) = (queue.front(), queue.len()) {
+        return stream.try_write(&piece.bytes);
     }
     let mut slices = [IoSlice::new(&[]); PIECES];
     let plain = queue.iter().take_while(|piece| !piece.urgent);

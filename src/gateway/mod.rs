@@ -262,10 +262,18 @@ impl Gateway {
                 name,
                 listener,
                 address,
+                keepalive,
             } = socket;
             let closed = CancellationToken::new();
             let shared = Arc::clone(&self.shared);
-            let entrance = Entrance::new(key.clone(), name, listener, shared, closed.clone());
+            let entrance = Entrance::new(
+                key.clone(),
+                name,
+                listener,
+                shared,
+                closed.clone(),
+                keepalive,
+            );
             self.shared.entrances.spawn(entrance.run());
             doors.insert(key, Door { address, closed });
         }
@@ -366,6 +374,8 @@ struct Bound {
     listener: TcpListener,
     /// Where it listens.
     address: SocketAddr,
+    /// TCP keepalive of its connections.
+    keepalive: Duration,
 }
 
 /// Binds every socket of `plan` that is not among `doors`: all or none.
@@ -386,8 +396,9 @@ fn bind(plan: &Plan, doors: &BTreeMap<DoorKey, Door>) -> Result<Vec<Bound>, Star
             }
         };
         let Some(address) = address else { continue };
+        let keepalive = plan.settings.limits.keepalive;
         let listener = socket::listen(address, listener::BACKLOG)
-            .and_then(register)
+            .and_then(|listener| register(listener, keepalive))
             .map_err(|source| StartError::Bind {
                 listener: Arc::clone(name),
                 address,
@@ -398,15 +409,18 @@ fn bind(plan: &Plan, doors: &BTreeMap<DoorKey, Door>) -> Result<Vec<Bound>, Star
             name: Arc::clone(name),
             address: listener.local_addr().unwrap_or(address),
             listener,
+            keepalive,
         });
     }
     Ok(bound)
 }
 
-/// Makes a socket known to the runtime.
+/// Makes a socket known to the runtime. Its options are those of its connections.
 ///
 /// # Errors
-/// The runtime does not take it.
-fn register(listener: StdListener) -> io::Result<TcpListener> {
+/// It takes no option, or the runtime does not take it.
+fn register(listener: StdListener, keepalive: Duration) -> io::Result<TcpListener> {
+    socket::tune(&listener, keepalive)?;
+    socket::inline_urgent(&listener)?;
     TcpListener::from_std(listener)
 }

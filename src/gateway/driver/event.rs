@@ -26,11 +26,11 @@ use crate::upstream::{Dialled, Fault};
 
 /// How many bytes of a control connection are read at a time. The buffer is on the stack: a
 /// session that waits holds none.
-const READ_BYTES: usize = 8 * 1024;
+const READ_BYTES: usize = 2 * 1024;
 
 /// How often the server is read before the client's bytes are fed: more than its socket holds
 /// unless it never stops talking.
-const READS_BEFORE_CLIENT: usize = 128;
+const READS_BEFORE_CLIENT: usize = 512;
 
 /// Where events come from, beside orders and the deadline, which come first. Each has its turn
 /// to be looked at first, so that none starves the others.
