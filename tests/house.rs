@@ -56,7 +56,7 @@ const TABLE: &[Row] = &[
     Row {
         module: "relay",
         modules: &["sys", "tls"],
-        crates: &["tokio", "bytes", "nix", "rustix"],
+        crates: &["tokio", "bytes", "rustix"],
     },
     Row {
         module: "upstream",
