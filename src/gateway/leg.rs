@@ -89,6 +89,8 @@ struct Piece {
 enum Security {
     /// In clear.
     Clear,
+    /// Its handshake has failed: it is neither in clear nor under TLS, and nothing more is said.
+    Failed,
     /// Its handshake begins once the queue is out, or is under way.
     Turning(Handshake),
     /// Under TLS.
@@ -162,8 +164,13 @@ impl ControlLeg {
     pub(super) const fn channel(&self) -> Option<&Channel> {
         match &self.security {
             Security::Tls(channel) => Some(channel),
-            Security::Clear | Security::Turning(_) => None,
+            Security::Clear | Security::Failed | Security::Turning(_) => None,
         }
+    }
+
+    /// Whether lines can be read and written, in clear or under TLS.
+    const fn speaks(&self) -> bool {
+        matches!(self.security, Security::Clear | Security::Tls(_))
     }
 
     /// Whether it is gone, or never came.
@@ -197,9 +204,10 @@ impl ControlLeg {
         self.enqueue(Bytes::copy_from_slice(&[byte]), true);
     }
 
-    /// Queues a piece, unless nothing can be written.
+    /// Queues a piece, unless nothing can be written. Behind the word that begins TLS nothing is
+    /// said in clear.
     fn enqueue(&mut self, bytes: Bytes, urgent: bool) {
-        if self.is_open() && !self.broken && !bytes.is_empty() {
+        if self.is_open() && self.speaks() && !self.broken && !bytes.is_empty() {
             self.queued = self.queued.saturating_add(bytes.len());
             self.queue.push_back(Piece { bytes, urgent });
         }
@@ -207,7 +215,8 @@ impl ControlLeg {
 
     /// Writes what the connection takes at once.
     pub(super) fn flush(&mut self, now: Instant) {
-        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() {
+        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() && self.is_open()
+        {
             // The handshake writes for itself.
             return;
         }
@@ -215,7 +224,9 @@ impl ControlLeg {
             && (!self.queue.is_empty() || self.has_unsent())
         {
             let written = match &mut self.security {
-                Security::Clear | Security::Turning(_) => write_once(stream, &self.queue),
+                Security::Clear | Security::Failed | Security::Turning(_) => {
+                    write_once(stream, &self.queue)
+                }
                 Security::Tls(channel) => write_secured(stream, channel, &self.queue),
             };
             match written {
@@ -331,9 +342,7 @@ impl ControlLeg {
                     LegEvent::Secured
                 }
                 Err(fault) => {
-                    // It is neither in clear nor under TLS: nothing more is said.
-                    self.give_up();
-                    self.read_ended = true;
+                    self.security = Security::Failed;
                     LegEvent::Unsecured(fault)
                 }
             });
@@ -347,7 +356,7 @@ impl ControlLeg {
             return Poll::Pending;
         }
         match self.stage {
-            Stage::Open if matches!(self.security, Security::Turning(_)) => Poll::Pending,
+            Stage::Open if !self.speaks() => Poll::Pending,
             Stage::Open if may_read => {
                 if self.channel().is_some_and(Channel::has_unread) {
                     return Poll::Ready(LegEvent::Readable);
@@ -375,7 +384,7 @@ impl ControlLeg {
         };
         let result = match &mut self.security {
             Security::Clear => stream.try_read(buffer),
-            Security::Turning(_) => return Read::Nothing,
+            Security::Failed | Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
         };
         self.take(result)
@@ -391,7 +400,7 @@ impl ControlLeg {
         {
             let result = match &mut self.security {
                 Security::Clear => socket::receive_now(stream, rest),
-                Security::Turning(_) => break,
+                Security::Failed | Security::Turning(_) => break,
                 Security::Tls(channel) => {
                     channel.read(|raw| socket::receive_now(stream, raw), rest)
                 }
