@@ -89,6 +89,8 @@ struct Piece {
 enum Security {
     /// In clear.
     Clear,
+    /// Its handshake has failed: it is neither in clear nor under TLS, and nothing more is said.
+    Failed,
     /// Its handshake begins once the queue is out, or is under way.
     Turning(Handshake),
     /// Under TLS.
@@ -184,8 +186,13 @@ impl ControlLeg {
     pub(super) const fn channel(&self) -> Option<&Channel> {
         match &self.security {
             Security::Tls(channel) => Some(channel),
-            Security::Clear | Security::Turning(_) => None,
+            Security::Clear | Security::Failed | Security::Turning(_) => None,
         }
+    }
+
+    /// Whether lines can be read and written, in clear or under TLS.
+    const fn speaks(&self) -> bool {
+        matches!(self.security, Security::Clear | Security::Tls(_))
     }
 
     /// Whether it is gone, or never came.
@@ -219,9 +226,10 @@ impl ControlLeg {
         self.enqueue(Bytes::copy_from_slice(&[byte]), true);
     }
 
-    /// Queues a piece, unless nothing can be written.
+    /// Queues a piece, unless nothing can be written. Behind the word that begins TLS nothing is
+    /// said in clear.
     fn enqueue(&mut self, bytes: Bytes, urgent: bool) {
-        if self.is_open() && !self.broken && !bytes.is_empty() {
+        if self.is_open() && self.speaks() && !self.broken && !bytes.is_empty() {
             self.queued = self.queued.saturating_add(bytes.len());
             self.queue.push_back(Piece { bytes, urgent });
         }
@@ -229,7 +237,8 @@ impl ControlLeg {
 
     /// Writes what the connection takes at once.
     pub(super) fn flush(&mut self, now: Instant) {
-        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() {
+        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() && self.is_open()
+        {
             // The handshake writes for itself.
             return;
         }
@@ -237,7 +246,9 @@ impl ControlLeg {
             && (!self.queue.is_empty() || self.has_unsent())
         {
             let written = match &mut self.security {
-                Security::Clear | Security::Turning(_) => write_once(stream, &self.queue),
+                Security::Clear | Security::Failed | Security::Turning(_) => {
+                    write_once(stream, &self.queue)
+                }
                 Security::Tls(channel) => write_secured(stream, channel, &self.queue),
             };
             match written {
@@ -353,9 +364,7 @@ impl ControlLeg {
                     LegEvent::Secured
                 }
                 Err(fault) => {
-                    // It is neither in clear nor under TLS: nothing more is said.
-                    self.give_up();
-                    self.read_ended = true;
+                    self.security = Security::Failed;
                     LegEvent::Unsecured(fault)
                 }
             });
@@ -369,7 +378,7 @@ impl ControlLeg {
             return Poll::Pending;
         }
         match self.stage {
-            Stage::Open if matches!(self.security, Security::Turning(_)) => Poll::Pending,
+            Stage::Open if !self.speaks() => Poll::Pending,
             Stage::Open if may_read => {
                 if self.channel().is_some_and(Channel::has_unread) {
                     return Poll::Ready(LegEvent::Readable);
@@ -398,7 +407,7 @@ impl ControlLeg {
         let result = match &mut self.security {
             Security::Clear if self.brings_urgent => stream.try_read(buffer),
             Security::Clear => receive_all(stream, buffer),
-            Security::Turning(_) => return Read::Nothing,
+            Security::Failed | Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
         };
         self.take(result)
@@ -414,7 +423,7 @@ impl ControlLeg {
         {
             let result = match &mut self.security {
                 Security::Clear => socket::receive_now(stream, rest),
-                Security::Turning(_) => break,
+                Security::Failed | Security::Turning(_) => break,
                 Security::Tls(channel) => {
                     channel.read(|raw| socket::receive_now(stream, raw), rest)
                 }
