@@ -6,6 +6,10 @@
     reason = "a test panics when it fails"
 )]
 
+#[path = "tls/certificates.rs"]
+mod certificates;
+#[path = "tls/server_leg.rs"]
+mod server_leg;
 #[expect(dead_code, reason = "each suite uses a part of it")]
 mod support;
 
@@ -16,8 +20,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
+use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, HandshakeKind, RootCertStore, ServerConfig, SupportedProtocolVersion};
 use support::{Bench, Control, GREETING, is_reset, passive_address, pattern, reset, within};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -38,13 +44,16 @@ struct Authority {
 impl Authority {
     /// One with its own certificate in `ca.pem`.
     fn new() -> Self {
+        Self::named("Test authority")
+    }
+
+    /// The same under another name.
+    fn named(name: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params
-            .distinguished_name
-            .push(DnType::CommonName, "Test authority");
+        params.distinguished_name.push(DnType::CommonName, name);
         let certificate = params.self_signed(&key).unwrap();
         fs::write(folder.path().join("ca.pem"), certificate.pem()).unwrap();
         Self {
@@ -88,29 +97,82 @@ impl Authority {
         )
     }
 
-    /// What a client of the gateway's needs.
-    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+    /// Its own certificate, as who trusts it.
+    fn roots(&self) -> RootCertStore {
         let mut roots = RootCertStore::empty();
         for certificate in chain(&self.path("ca.pem")) {
             roots.add(certificate).unwrap();
         }
-        ClientConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        roots
+    }
+
+    /// The key of `name`.
+    fn key(&self, name: &str) -> PrivateKeyDer<'static> {
+        PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap()
+    }
+
+    /// The certificate of `name`.
+    fn chain(&self, name: &str) -> Vec<CertificateDer<'static>> {
+        chain(&self.path(&format!("{name}.pem")))
+    }
+
+    /// What a client of the gateway's needs.
+    fn client(&self, versions: &[&'static SupportedProtocolVersion]) -> ClientConfig {
+        ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .unwrap()
-            .with_root_certificates(roots)
+            .with_root_certificates(self.roots())
             .with_no_client_auth()
+    }
+
+    /// The same for one that shows `name` of `other` if it is asked.
+    fn client_showing(
+        &self,
+        versions: &[&'static SupportedProtocolVersion],
+        other: &Self,
+        name: &str,
+    ) -> ClientConfig {
+        ClientConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_root_certificates(self.roots())
+            .with_client_auth_cert(other.chain(name), other.key(name))
+            .unwrap()
     }
 
     /// What a server of the gateway's needs, showing `name`.
     fn server(&self, name: &str, versions: &[&'static SupportedProtocolVersion]) -> ServerConfig {
-        let key = PrivateKeyDer::from_pem_file(self.path(&format!("{name}.key"))).unwrap();
-        ServerConfig::builder_with_provider(Arc::new(rustls::crypto::aws_lc_rs::default_provider()))
+        ServerConfig::builder_with_provider(provider())
             .with_protocol_versions(versions)
             .unwrap()
             .with_no_client_auth()
-            .with_single_cert(chain(&self.path(&format!("{name}.pem"))), key)
+            .with_single_cert(self.chain(name), self.key(name))
             .unwrap()
     }
+
+    /// The same for one that demands a certificate of `clients`.
+    fn server_demanding(
+        &self,
+        name: &str,
+        versions: &[&'static SupportedProtocolVersion],
+        clients: &Self,
+    ) -> ServerConfig {
+        let verifier =
+            WebPkiClientVerifier::builder_with_provider(Arc::new(clients.roots()), provider())
+                .build()
+                .unwrap();
+        ServerConfig::builder_with_provider(provider())
+            .with_protocol_versions(versions)
+            .unwrap()
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(self.chain(name), self.key(name))
+            .unwrap()
+    }
+}
+
+/// The cryptography of the peers.
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
 }
 
 /// The certificates in a file.
@@ -455,6 +517,30 @@ async fn a_foreign_protocol_is_refused_and_ftp_is_agreed_on() {
 }
 
 #[tokio::test]
+async fn a_handshake_that_fails_ends_the_connection_in_order_and_at_once() {
+    let authority = Authority::new();
+    let bench = Bench::start(&authority.listener(""), "", "").await;
+    for last_word in [&b"GET / HTTP/1.1\r\n\r\n"[..], &[21, 3, 3, 0, 2, 2, 40]] {
+        let (mut client, mut server) = bench.greeted().await;
+        client.say("AUTH TLS").await;
+        client.hear_code("234 ").await;
+        client.send(last_word).await;
+        client.hear_end().await;
+        server.hear_end().await;
+    }
+}
+
+#[tokio::test]
+async fn nothing_is_said_in_clear_to_a_client_that_is_turning_to_tls() {
+    let authority = Authority::new();
+    let bench = Bench::start(&authority.listener(""), "", "").await;
+    let (mut client, _server) = bench.greeted().await;
+    client.say("AUTH TLS").await;
+    client.hear_code("234 ").await;
+    within(async { tokio::join!(bench.gateway.end_now(), client.hear_end()) }).await;
+}
+
+#[tokio::test]
 async fn a_name_that_no_certificate_has_is_refused() {
     let authority = Authority::new();
     let bench = Bench::start(&authority.listener(""), "", "").await;
@@ -784,6 +870,8 @@ async fn many_transfers_in_a_row_use_nothing_up() {
                 let mut data = handshake(&client.config, data).await.unwrap();
                 peer.write_all(b"abc").await.unwrap();
                 drop(peer);
+                // The end of the data waits for it.
+                server.say("226 Done.").await;
                 let mut received = Vec::new();
                 within(data.read_to_end(&mut received)).await.unwrap();
                 assert_eq!(received, b"abc");
@@ -795,8 +883,8 @@ async fn many_transfers_in_a_row_use_nothing_up() {
                 let mut received = Vec::new();
                 within(peer.read_to_end(&mut received)).await.unwrap();
                 assert_eq!(received, b"abc");
+                server.say("226 Done.").await;
             }
-            server.say("226 Done.").await;
             client.control.hear("226 Done.").await;
         }
     }

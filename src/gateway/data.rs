@@ -185,6 +185,7 @@ impl DataLeg {
             Stage::Listening(offer) => match ready!(offer.poll_arrival(context)) {
                 Arrival::Stranger => Poll::Ready(DataEvent::Stranger),
                 Arrival::Peer(stream) => {
+                    socket::arm_reset(&stream).ok();
                     self.open(stream);
                     Poll::Ready(DataEvent::Arrived)
                 }
@@ -234,11 +235,10 @@ impl DataLeg {
         DataEvent::OfferFailed
     }
 
-    /// The connection is there; its listener, if any, is closed.
+    /// The connection is there, armed; its listener, if any, is closed.
     fn open(&mut self, stream: TcpStream) {
         // An option that cannot be set says that the connection is broken: the watch sees it.
         socket::tune(&stream, self.keepalive).ok();
-        socket::arm_reset(&stream).ok();
         let stream = Arc::new(stream);
         let failure = Failure::of(Arc::clone(&stream));
         self.stage = Stage::Open(Stream::clear(stream), failure);

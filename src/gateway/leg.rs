@@ -89,6 +89,8 @@ struct Piece {
 enum Security {
     /// In clear.
     Clear,
+    /// Its handshake has failed: it is neither in clear nor under TLS, and nothing more is said.
+    Failed,
     /// Its handshake begins once the queue is out, or is under way.
     Turning(Handshake),
     /// Under TLS.
@@ -97,6 +99,8 @@ enum Security {
 
 /// One control connection.
 pub(super) struct ControlLeg {
+    /// The peer may send urgent data.
+    brings_urgent: bool,
     /// The connection, unless it is absent or closed.
     stream: Option<TcpStream>,
     /// Its protection.
@@ -120,9 +124,20 @@ pub(super) struct ControlLeg {
 }
 
 impl ControlLeg {
+    /// The client's, which is not there yet. It may bring urgent data.
+    pub(super) const fn of_client(stall_limit: Duration) -> Self {
+        Self::absent(stall_limit, true)
+    }
+
+    /// The server's, which is not there yet.
+    pub(super) const fn of_server(stall_limit: Duration) -> Self {
+        Self::absent(stall_limit, false)
+    }
+
     /// One that is not there yet.
-    pub(super) const fn absent(stall_limit: Duration) -> Self {
+    const fn absent(stall_limit: Duration, brings_urgent: bool) -> Self {
         Self {
+            brings_urgent,
             stream: None,
             security: Security::Clear,
             stage: Stage::Absent,
@@ -171,8 +186,13 @@ impl ControlLeg {
     pub(super) const fn channel(&self) -> Option<&Channel> {
         match &self.security {
             Security::Tls(channel) => Some(channel),
-            Security::Clear | Security::Turning(_) => None,
+            Security::Clear | Security::Failed | Security::Turning(_) => None,
         }
+    }
+
+    /// Whether lines can be read and written, in clear or under TLS.
+    const fn speaks(&self) -> bool {
+        matches!(self.security, Security::Clear | Security::Tls(_))
     }
 
     /// Whether it is gone, or never came.
@@ -206,9 +226,10 @@ impl ControlLeg {
         self.enqueue(Bytes::copy_from_slice(&[byte]), true);
     }
 
-    /// Queues a piece, unless nothing can be written.
+    /// Queues a piece, unless nothing can be written. Behind the word that begins TLS nothing is
+    /// said in clear.
     fn enqueue(&mut self, bytes: Bytes, urgent: bool) {
-        if self.is_open() && !self.broken && !bytes.is_empty() {
+        if self.is_open() && self.speaks() && !self.broken && !bytes.is_empty() {
             self.queued = self.queued.saturating_add(bytes.len());
             self.queue.push_back(Piece { bytes, urgent });
         }
@@ -216,7 +237,8 @@ impl ControlLeg {
 
     /// Writes what the connection takes at once.
     pub(super) fn flush(&mut self, now: Instant) {
-        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() {
+        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() && self.is_open()
+        {
             // The handshake writes for itself.
             return;
         }
@@ -224,7 +246,9 @@ impl ControlLeg {
             && (!self.queue.is_empty() || self.has_unsent())
         {
             let written = match &mut self.security {
-                Security::Clear | Security::Turning(_) => write_once(stream, &self.queue),
+                Security::Clear | Security::Failed | Security::Turning(_) => {
+                    write_once(stream, &self.queue)
+                }
                 Security::Tls(channel) => write_secured(stream, channel, &self.queue),
             };
             match written {
@@ -282,7 +306,7 @@ impl ControlLeg {
         let finished = self
             .stream
             .as_ref()
-            .is_some_and(|stream| socket::finish(stream).is_ok());
+            .is_some_and(|stream| socket::shut_down(stream).is_ok());
         if finished && !ended {
             self.stage = Stage::Lingering(later(now, LINGER));
         } else {
@@ -340,9 +364,7 @@ impl ControlLeg {
                     LegEvent::Secured
                 }
                 Err(fault) => {
-                    // It is neither in clear nor under TLS: nothing more is said.
-                    self.give_up();
-                    self.read_ended = true;
+                    self.security = Security::Failed;
                     LegEvent::Unsecured(fault)
                 }
             });
@@ -356,7 +378,7 @@ impl ControlLeg {
             return Poll::Pending;
         }
         match self.stage {
-            Stage::Open if matches!(self.security, Security::Turning(_)) => Poll::Pending,
+            Stage::Open if !self.speaks() => Poll::Pending,
             Stage::Open if may_read => {
                 if self.channel().is_some_and(Channel::has_unread) {
                     return Poll::Ready(LegEvent::Readable);
@@ -383,8 +405,9 @@ impl ControlLeg {
             return Read::Nothing;
         };
         let result = match &mut self.security {
-            Security::Clear => stream.try_read(buffer),
-            Security::Turning(_) => return Read::Nothing,
+            Security::Clear if self.brings_urgent => stream.try_read(buffer),
+            Security::Clear => receive_all(stream, buffer),
+            Security::Failed | Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
         };
         self.take(result)
@@ -400,7 +423,7 @@ impl ControlLeg {
         {
             let result = match &mut self.security {
                 Security::Clear => socket::receive_now(stream, rest),
-                Security::Turning(_) => break,
+                Security::Failed | Security::Turning(_) => break,
                 Security::Tls(channel) => {
                     channel.read(|raw| socket::receive_now(stream, raw), rest)
                 }
@@ -487,6 +510,25 @@ impl ControlLeg {
     }
 }
 
+/// Reads what there is; a read that did not fill `buffer` has left nothing, and the runtime is
+/// told so: the next look at the socket waits for more to come instead of asking the kernel. Not
+/// for a connection with urgent data, before which a read stops.
+///
+/// # Errors
+/// As of a read; `WouldBlock` where there is nothing.
+fn receive_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut received = None;
+    let result = stream.try_io(Interest::READABLE, || {
+        let bytes = socket::receive_now(stream, buffer)?;
+        if bytes == 0 || bytes == buffer.len() {
+            return Ok(bytes);
+        }
+        received = Some(bytes);
+        Err(io::ErrorKind::WouldBlock.into())
+    });
+    received.map_or(result, Ok)
+}
+
 /// One write of what stands first in `queue`.
 ///
 /// # Errors
@@ -499,6 +541,9 @@ fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>) -> io::Result<usize> 
     {
         let byte = bytes.first().copied().unwrap_or_default();
         return stream.try_io(Interest::WRITABLE, || socket::send_urgent(stream, byte));
+    }
+    if let (Some(piece), 1) = (queue.front(), queue.len()) {
+        return stream.try_write(&piece.bytes);
     }
     let mut slices = [IoSlice::new(&[]); PIECES];
     let plain = queue.iter().take_while(|piece| !piece.urgent);

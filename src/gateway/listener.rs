@@ -39,6 +39,10 @@ pub(super) struct Entrance {
     name: Arc<str>,
     /// The socket.
     listener: TcpListener,
+    /// What is dialled, where that is one address only.
+    local: Option<SocketAddr>,
+    /// TCP keepalive, which connections have from the socket.
+    keepalive: Duration,
     /// The gateway.
     shared: Arc<Shared>,
     /// What is in force.
@@ -52,17 +56,23 @@ pub(super) struct Entrance {
 }
 
 impl Entrance {
-    /// For a socket.
+    /// For a socket, whose connections have `keepalive`.
     pub(super) fn new(
         key: DoorKey,
         name: Arc<str>,
         listener: TcpListener,
         shared: Arc<Shared>,
         closed: CancellationToken,
+        keepalive: Duration,
     ) -> Self {
         Self {
             key,
             name,
+            local: listener
+                .local_addr()
+                .ok()
+                .filter(|local| !local.ip().is_unspecified()),
+            keepalive,
             listener,
             orders: shared.orders.subscribe(),
             shared,
@@ -102,16 +112,16 @@ impl Entrance {
         };
         self.name = Arc::clone(&route.listener.name);
         let limits = &orders.plan.settings.limits;
+        self.follow_keepalive(limits.keepalive);
         let admission = &self.shared.admission;
         let slot = match admission.admit(&route.listener, limits, client.ip()) {
             Ok(slot) => slot,
             Err(rejection) => return self.refuse(stream, client, rejection),
         };
-        let tuned = socket::tune(&stream, limits.keepalive)
-            .and_then(|()| socket::inline_urgent(&stream))
-            .and_then(|()| stream.local_addr());
-        // A connection that takes no option is gone already.
-        let Ok(local) = tuned else { return };
+        // A connection without an address is gone already.
+        let Ok(local) = self.local(&stream) else {
+            return;
+        };
         let session = driver::serve(
             Arc::clone(&self.shared),
             Arc::clone(route),
@@ -124,6 +134,21 @@ impl Entrance {
             },
         );
         self.shared.sessions.spawn(session);
+    }
+
+    /// Connections to come have this keepalive.
+    fn follow_keepalive(&mut self, keepalive: Duration) {
+        if self.keepalive != keepalive && socket::tune(&self.listener, keepalive).is_ok() {
+            self.keepalive = keepalive;
+        }
+    }
+
+    /// What a client dialled.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    fn local(&self, stream: &TcpStream) -> io::Result<SocketAddr> {
+        self.local.map_or_else(|| stream.local_addr(), Ok)
     }
 
     /// Says 421 and closes, without waiting for anything.
@@ -204,7 +229,7 @@ fn turn_away(
 ) {
     telemetry.rejected(listener, client.ip(), why);
     stream.write_all(farewell(why)).ok();
-    socket::finish(stream).ok();
+    socket::shut_down(&stream).ok();
 }
 
 /// What somebody who is turned away is told.

@@ -304,10 +304,18 @@ impl Gateway {
                 name,
                 listener,
                 address,
+                keepalive,
             } = socket;
             let closed = CancellationToken::new();
             let shared = Arc::clone(&self.shared);
-            let entrance = Entrance::new(key.clone(), name, listener, shared, closed.clone());
+            let entrance = Entrance::new(
+                key.clone(),
+                name,
+                listener,
+                shared,
+                closed.clone(),
+                keepalive,
+            );
             self.shared.entrances.spawn(entrance.run());
             doors.insert(key, Door { address, closed });
         }
@@ -408,6 +416,8 @@ struct Bound<L> {
     listener: L,
     /// Where it listens.
     address: SocketAddr,
+    /// TCP keepalive of its connections.
+    keepalive: Duration,
 }
 
 /// Binds every socket of `plan` that is not among `doors`: all or none.
@@ -431,20 +441,32 @@ fn bind(
             }
         };
         let Some(address) = address else { continue };
-        let listener =
-            socket::listen(address, listener::BACKLOG).map_err(|source| StartError::Bind {
-                listener: Arc::clone(name),
-                address,
-                source,
-            })?;
+        let keepalive = plan.settings.limits.keepalive;
+        let listener = listen(address, keepalive).map_err(|source| StartError::Bind {
+            listener: Arc::clone(name),
+            address,
+            source,
+        })?;
         bound.push(Bound {
             key: key.clone(),
             name: Arc::clone(name),
             address: listener.local_addr().unwrap_or(address),
             listener,
+            keepalive,
         });
     }
     Ok(bound)
+}
+
+/// Listens on `address`. The socket's options are those of its connections.
+///
+/// # Errors
+/// It cannot be listened on, or takes no option.
+fn listen(address: SocketAddr, keepalive: Duration) -> io::Result<StdListener> {
+    let listener = socket::listen(address, listener::BACKLOG)?;
+    socket::tune(&listener, keepalive)?;
+    socket::inline_urgent(&listener)?;
+    Ok(listener)
 }
 
 /// Makes sockets known to the runtime: all or none.
@@ -458,6 +480,7 @@ fn register(bound: Vec<Bound<StdListener>>) -> Result<Vec<Bound<TcpListener>>, S
             name,
             listener,
             address,
+            keepalive,
         } = socket;
         match TcpListener::from_std(listener) {
             Ok(listener) => Ok(Bound {
@@ -465,6 +488,7 @@ fn register(bound: Vec<Bound<StdListener>>) -> Result<Vec<Bound<TcpListener>>, S
                 name,
                 listener,
                 address,
+                keepalive,
             }),
             Err(source) => Err(StartError::Bind {
                 listener: name,

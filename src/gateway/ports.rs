@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rand::Rng;
+use rand::seq::IndexedRandom;
 
 use crate::sys::socket;
 
@@ -18,6 +19,9 @@ const BACKLOG: i32 = 64;
 
 /// How many ports that something outside of the gateway holds are tried at most.
 const ATTEMPTS: usize = 512;
+
+/// How many ports are tried at random before it is looked which are free.
+const GUESSES: usize = 16;
 
 /// Told how many ports there are (0: any free one) and how many are in use.
 pub(super) type Gauge = Box<dyn Fn(usize, usize) + Send + Sync>;
@@ -39,6 +43,25 @@ struct Used {
     taken: Vec<bool>,
     /// How many.
     count: usize,
+}
+
+impl Used {
+    /// A free port of the range at random, none of `foreign`; None where there is none.
+    fn choose(&self, foreign: &[usize]) -> Option<usize> {
+        let is_free = |index: &usize| {
+            self.taken.get(*index).is_some_and(|taken| !taken) && !foreign.contains(index)
+        };
+        let mut rng = rand::rng();
+        let all = 0..self.taken.len();
+        if all.is_empty() {
+            return None;
+        }
+        let mut guesses = (0..GUESSES).map(|_| rng.random_range(all.clone()));
+        guesses.find(is_free).or_else(|| {
+            let free: Vec<usize> = all.clone().filter(is_free).collect();
+            free.choose(&mut rand::rng()).copied()
+        })
+    }
 }
 
 impl fmt::Debug for Ports {
@@ -83,6 +106,9 @@ impl Ports {
         self: &Arc<Self>,
         mut local: SocketAddr,
     ) -> io::Result<(TcpListener, Reservation)> {
+        if self.range.is_none() {
+            return self.listen_anywhere(local);
+        }
         let mut foreign = Vec::new();
         while foreign.len() <= ATTEMPTS {
             let reservation = self.reserve(&foreign)?;
@@ -90,13 +116,30 @@ impl Ports {
             match socket::listen(local, BACKLOG) {
                 Ok(listener) => return Ok((listener, reservation)),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
-                Err(error) => match reservation.index {
-                    Some(index) => foreign.push(index),
-                    None => return Err(error),
-                },
+                Err(_) => foreign.extend(reservation.index),
             }
         }
         Err(io::ErrorKind::AddrInUse.into())
+    }
+
+    /// Listens on any free port of `local`. The kernel looks long for one where thousands wait in
+    /// `TIME_WAIT`, which a port that is named may be in: it is asked last.
+    ///
+    /// # Errors
+    /// As of a bind.
+    fn listen_anywhere(
+        self: &Arc<Self>,
+        mut local: SocketAddr,
+    ) -> io::Result<(TcpListener, Reservation)> {
+        let reservation = self.reserve(&[])?;
+        for _ in 0..GUESSES {
+            local.set_port(rand::rng().random_range(socket::ephemeral_ports()));
+            if let Ok(listener) = socket::listen(local, BACKLOG) {
+                return Ok((listener, reservation));
+            }
+        }
+        local.set_port(0);
+        Ok((socket::listen(local, BACKLOG)?, reservation))
     }
 
     /// Reserves a free port at random, none of `foreign`.
@@ -106,16 +149,8 @@ impl Ports {
     fn reserve(self: &Arc<Self>, foreign: &[usize]) -> io::Result<Reservation> {
         let mut used = self.lock();
         let index = if self.range.is_some() {
-            let free = |(index, taken): (usize, &bool)| {
-                (!taken && !foreign.contains(&index)).then_some(index)
-            };
-            let candidates = used.taken.iter().enumerate().filter_map(free);
-            let count = candidates.clone().count();
-            if count == 0 {
-                return Err(io::ErrorKind::AddrInUse.into());
-            }
-            let chosen = rand::rng().random_range(0..count);
-            candidates.clone().nth(chosen)
+            let index = used.choose(foreign);
+            Some(index.ok_or(io::ErrorKind::AddrInUse)?)
         } else {
             None
         };

@@ -184,7 +184,8 @@ pub enum Action {
     /// Close a control connection once what was written to it is out. [`Leg::Server`] closes its
     /// side only; when both are closed the session is over.
     Close(Leg, End),
-    /// Dial the upstream; answered by [`Told::Connected`] or [`Told::ConnectFailed`].
+    /// Dial the upstream; answered by [`Told::Connected`] or [`Told::ConnectFailed`]. Said again
+    /// where the server refused a version of TLS: the connection that it refused is given up.
     Connect,
     /// Dial a data connection; answered by [`Told::Dialled`] or [`Told::DialFailed`].
     Dial {
@@ -361,4 +362,7 @@ pub enum Told {
     StrangerRefused(Leg),
     /// The TLS handshake of a control connection failed.
     Unsecured(Leg),
+    /// That of the server's failed for its version alone, and another one is left to be tried
+    /// over a new connection.
+    VersionRefused,
 }

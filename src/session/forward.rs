@@ -172,6 +172,7 @@ impl Session {
     /// Writes to the server. What has come from it so far is no reply to this.
     pub(super) fn write(&mut self, action: Action) {
         self.early_bytes = self.replies.buffered();
+        self.note_sent(&action);
         self.push(action);
         self.await_reply();
     }

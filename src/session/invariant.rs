@@ -35,8 +35,9 @@ mod checked {
                     "nothing bounds the server's protection"
                 ),
                 Phase::Connecting | Phase::Greeting => {
+                    let again = self.protection.is_redialled();
                     assert!(
-                        self.head.is_none(),
+                        self.head.is_none() || again,
                         "a command is in work before the greeting"
                     );
                     assert!(

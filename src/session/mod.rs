@@ -252,6 +252,7 @@ impl Session {
             Told::DataUnsecured(leg) => self.data_unsecured(leg),
             Told::Secured { leg, secured } => self.secured(leg, secured),
             Told::Unsecured(leg) => self.unsecured(leg),
+            Told::VersionRefused => self.version_refused(),
             Told::ConnectFailed(_) => {
                 self.goodbye(
                     CloseReason::ServerGone,

@@ -109,6 +109,12 @@ pub(super) struct Protection {
     step: Option<ServerStep>,
     /// Whether PROT P is in force on the server's leg; None where it was not settled.
     server_data: Option<bool>,
+    /// The server was sent something that it may keep until the control connection ends.
+    server_keeps: bool,
+    /// The server was dialled again: it happens once.
+    redialled: bool,
+    /// The client has the greeting of the connection before.
+    greets_again: bool,
 }
 
 impl Protection {
@@ -136,6 +142,17 @@ impl Protection {
     /// Whether the client's control connection is turning to TLS: nothing is read in clear.
     pub(super) const fn is_turning(&self) -> bool {
         self.client_turning
+    }
+
+    /// Whether the greeting that is awaited is one more than the client is to hear.
+    pub(super) const fn greets_again(&self) -> bool {
+        self.greets_again
+    }
+
+    /// Whether the server was dialled again.
+    #[cfg(debug_assertions)]
+    pub(super) const fn is_redialled(&self) -> bool {
+        self.redialled
     }
 
     /// Whether the server owes a reply to a command for its protection.
@@ -231,6 +248,46 @@ impl Session {
         }
     }
 
+    /// The server refused the version of TLS that it was offered, and another one is left: it is
+    /// dialled again, once, and the client hears nothing of that. Nothing is sent in clear that
+    /// would not have been before (law L7). A server that may keep something for the client is
+    /// not dialled again: a new connection would lack it.
+    pub(super) fn version_refused(&mut self) {
+        self.deadlines.disarm(Timer::Handshake);
+        if self.protection.redialled || self.protection.server_keeps {
+            self.give_up_server_tls();
+            return;
+        }
+        self.protection.redialled = true;
+        self.protection.greets_again = self.phase != Phase::Greeting;
+        self.protection.step = None;
+        self.forget_replies();
+        self.phase = Phase::Connecting;
+        let timeout = self.limits.greeting_timeout;
+        self.deadlines
+            .arm(Timer::Greeting, self.now.elapsed, timeout);
+        self.push(Action::Connect);
+    }
+
+    /// Takes note of what is about to be sent to the server.
+    pub(super) fn note_sent(&mut self, action: &Action) {
+        let is_kept = if let Action::Ask(command) = action {
+            !matches!(
+                command,
+                OwnCommand::AuthTls
+                    | OwnCommand::Pbsz
+                    | OwnCommand::ProtClear
+                    | OwnCommand::ProtPrivate
+            )
+        } else {
+            !matches!(
+                self.head.as_ref().and_then(|head| head.verb()),
+                Some(Verb::Feat | Verb::Help | Verb::Noop | Verb::Syst)
+            )
+        };
+        self.protection.server_keeps |= is_kept;
+    }
+
     /// A handshake has not ended in time.
     pub(super) fn handshake_timed_out(&mut self) {
         let leg = if self.protection.client_turning {
@@ -253,7 +310,9 @@ impl Session {
     fn lacks_server_tls(&self) -> bool {
         let wanted = match self.profile.server_tls {
             ServerTls::Explicit => true,
-            ServerTls::Match => self.protection.client.is_some(),
+            ServerTls::Match => {
+                self.protection.client.is_some() || self.protection.waiting.is_some()
+            }
             // It began with the connection.
             ServerTls::Implicit | ServerTls::Off => false,
         };
@@ -326,7 +385,6 @@ impl Session {
     fn go_on_protected(&mut self) {
         if self.phase == Phase::Securing {
             self.open_service();
-            return;
         }
         let Some(mut head) = self.head.take() else {
             return;

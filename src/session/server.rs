@@ -12,7 +12,7 @@ use super::transfer::FinalReply;
 use super::truth;
 use super::{CloseReason, End, Fact, Origin, Outcome, Session};
 use crate::ftp::misbehaviour::ServerFault;
-use crate::ftp::reply::{self, Code, ReplyLine};
+use crate::ftp::reply::{self, Code, ReplyLine, ReplyReader};
 use crate::ftp::verb::Verb;
 
 /// The longest reply that is held back as a whole, in bytes.
@@ -55,7 +55,9 @@ enum Owner {
     Final,
     /// The greeting, relayed.
     Greeting,
-    /// The greeting, of which the client hears nothing.
+    /// The greeting of a server that was dialled again, of which the client hears nothing.
+    GreetingAgain,
+    /// The greeting that the operator's stands for.
     HiddenGreeting,
     /// HELP or SITE HELP, to be made true.
     Help,
@@ -162,6 +164,7 @@ impl Session {
         if self.phase == Phase::Greeting {
             return match (code.class(), &self.profile.greeting) {
                 (3 | 6, _) => None,
+                _ if self.protection.greets_again() => Some(Owner::GreetingAgain),
                 (_, Some(_)) => Some(Owner::HiddenGreeting),
                 (_, None) => Some(Owner::Greeting),
             };
@@ -256,6 +259,7 @@ impl Session {
                 first,
             }),
             Owner::Greeting => self.take_greeting(code),
+            Owner::GreetingAgain => self.take_greeting_again(code),
             Owner::Help => self.take_help(code, held),
             Owner::Protection => self.take_protection(code),
             Owner::HiddenGreeting => self.take_hidden_greeting(code),
@@ -331,21 +335,43 @@ impl Session {
         }
     }
 
+    /// The server that was dialled again has greeted; the client has the first greeting.
+    fn take_greeting_again(&mut self, code: Code) {
+        match code.class() {
+            1 => {}
+            2 => self.secure_greeted(code),
+            _ => self.goodbye(CloseReason::ServerGone, "Service not available."),
+        }
+    }
+
     /// The greeting with `code` is over.
     fn greeted(&mut self, code: Code) {
-        self.deadlines.disarm(Timer::Greeting);
-        if effect::is_login(code) {
-            // The server asks for no name; to policy nobody is logged in.
-            self.login.open = true;
-        } else {
-            let timeout = self.limits.login_timeout;
-            self.deadlines.arm(Timer::Login, self.now.elapsed, timeout);
-        }
         self.note(Fact::Greeted);
+        self.secure_greeted(code);
+    }
+
+    /// Behind a greeting with `code` the server's leg is secured if it is to be.
+    fn secure_greeted(&mut self, code: Code) {
+        self.deadlines.disarm(Timer::Greeting);
+        // The server may ask for no name; to policy nobody is logged in then.
+        self.login.open = effect::is_login(code);
+        if !self.login.open {
+            let timeout = self.limits.login_timeout;
+            self.deadlines
+                .arm_once(Timer::Login, self.now.elapsed, timeout);
+        }
         self.phase = Phase::Securing;
         if !self.secure_server() {
             self.open_service();
         }
+    }
+
+    /// What came over a connection that was given up is no reply of the next one's.
+    pub(super) fn forget_replies(&mut self) {
+        let limits = &self.profile.limits;
+        self.replies = ReplyReader::new(limits.reply_line_bytes, limits.reply_bytes);
+        self.incoming = None;
+        self.early_bytes = 0;
     }
 
     /// The server's leg is as it is to be: commands are worked on.

@@ -1,8 +1,11 @@
 //! Sockets: listening, options, urgent data, and how they end.
 
+use std::fs;
 use std::io;
 use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use rustix::net::RecvFlags;
@@ -17,17 +20,18 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// # Errors
 /// The address cannot be bound, or the process is out of descriptors.
 pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let socket = Socket::new(
-        Domain::for_address(address),
-        Type::STREAM,
-        Some(Protocol::TCP),
-    )?;
+    let kind = Type::STREAM;
+    #[cfg(target_os = "linux")]
+    let kind = kind.nonblocking();
+    let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
+    // Connections of a former listener do not keep the port.
     socket.set_reuse_address(true)?;
     if address.is_ipv6() {
         socket.set_only_v6(true)?;
     }
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
+    #[cfg(not(target_os = "linux"))]
     socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
@@ -82,6 +86,47 @@ pub fn receive_now(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// The socket is gone.
 pub fn arm_reset(socket: &impl AsFd) -> io::Result<()> {
     SockRef::from(socket).set_linger(Some(Duration::ZERO))
+}
+
+/// Lets a bind to port 0 choose the address alone, and the connect the port: one that is free
+/// towards that peer, however many connections to others wait in `TIME_WAIT`.
+///
+/// # Errors
+/// The kernel does not know that.
+pub fn bind_address_only(socket: &impl AsFd) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    nix::sys::socket::setsockopt(
+        socket,
+        nix::sys::socket::sockopt::IpBindAddressNoPort,
+        &true,
+    )?;
+    #[cfg(not(target_os = "linux"))]
+    let _ = socket;
+    Ok(())
+}
+
+/// The ports that the kernel takes where any will do, as they were when this was asked first.
+pub fn ephemeral_ports() -> RangeInclusive<u16> {
+    static PORTS: OnceLock<RangeInclusive<u16>> = OnceLock::new();
+    PORTS
+        .get_or_init(|| {
+            let text = fs::read_to_string("/proc/sys/net/ipv4/ip_local_port_range");
+            let text = text.unwrap_or_default();
+            let mut ports = text.split_whitespace().map(str::parse);
+            match (ports.next(), ports.next()) {
+                (Some(Ok(first)), Some(Ok(last))) if first > 0 && first <= last => first..=last,
+                _ => 32768..=60999,
+            }
+        })
+        .clone()
+}
+
+/// Sends FIN after all that was written; for a socket that was never armed.
+///
+/// # Errors
+/// The connection is broken already.
+pub fn shut_down(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).shutdown(Shutdown::Write)
 }
 
 /// Takes back [`arm_reset`] and sends FIN after all that was written.
@@ -204,6 +249,26 @@ mod tests {
         for number in [libc::ECONNABORTED, libc::EPERM, libc::EPROTO] {
             assert!(!is_exhausted(&error(number)), "{}", error(number));
         }
+    }
+
+    #[test]
+    fn what_a_listener_has_its_connections_have() {
+        let listener = listen("127.0.0.1:0".parse().unwrap(), 8).unwrap();
+        tune(&listener, Duration::from_mins(1)).unwrap();
+        inline_urgent(&listener).unwrap();
+        let _dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (accepted, _) = loop {
+            // The socket does not block, not even for the moment of a handshake on loopback.
+            match listener.accept() {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                accepted => break accepted.unwrap(),
+            }
+        };
+        let socket = SockRef::from(&accepted);
+        assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
+        assert!(socket.out_of_band_inline().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+        assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), 15);
     }
 
     #[test]

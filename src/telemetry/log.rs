@@ -26,7 +26,7 @@ use tracing_subscriber::reload;
 use super::clock;
 use super::spool::{Spool, Target};
 use crate::settings::{Log, LogFormat, LogLevel};
-use line::Line;
+use line::{Line, TextLine};
 
 /// The target of login failures in vsftpd's form.
 const FAIL_LOGIN: &str = "ftpwarden::fail_login";
@@ -153,30 +153,39 @@ struct Lines {
 }
 
 impl Lines {
-    /// Writes a line.
-    fn write(&self, line: &Line) {
-        let text = if self.json.load(Ordering::Relaxed) {
-            line.json()
-        } else if line.is_bare {
-            line.message.clone()
+    /// Hands a line in.
+    fn push(&self, mut line: String) {
+        line.push('\n');
+        self.spool.push(line.into_bytes());
+    }
+
+    /// The line of an event, without its end.
+    fn line(&self, event: &Event<'_>) -> String {
+        let now = clock::wall();
+        let json = self.json.load(Ordering::Relaxed);
+        if event.metadata().target() == FAIL_LOGIN {
+            let mut line = Line::of(event, now);
+            line.fail_login(&clock::ctime(now, &self.zone));
+            if json { line.json() } else { line.message }
+        } else if json {
+            Line::of(event, now).json()
         } else {
-            line.text(self.colour)
-        };
-        self.spool.push(format!("{text}\n").into_bytes());
+            TextLine::of(event, now, self.colour)
+        }
     }
 }
 
 impl<S: Subscriber> Layer<S> for Lines {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
-        let now = clock::wall();
-        let mut line = Line::of(event, now);
-        if event.metadata().target() == FAIL_LOGIN {
-            line = line.fail_login(&clock::ctime(now, &self.zone));
-        }
-        self.write(&line);
+        self.push(self.line(event));
         if !self.spool.is_at_risk() && self.lost.load(Ordering::Relaxed) > 0 {
-            let lost = self.lost.swap(0, Ordering::Relaxed);
-            self.write(&Line::lost(lost, now));
+            let count = self.lost.swap(0, Ordering::Relaxed);
+            let now = clock::wall();
+            self.push(if self.json.load(Ordering::Relaxed) {
+                Line::lost(count, now).json()
+            } else {
+                TextLine::lost(count, now, self.colour)
+            });
         }
     }
 }

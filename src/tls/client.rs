@@ -14,6 +14,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::sign::SingleCertAndKey;
 use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, SignatureScheme};
 
+use super::fault::HandshakeFault;
 pub use super::load::{CertificateInfo, LoadFault};
 use super::options::{ClientOptions, SessionReuse, Trust};
 use super::reload::Snapshot;
@@ -31,8 +32,8 @@ pub struct Connector {
     first: Arc<ClientConfig>,
     /// The same with the versions that are left; None where none is.
     others: Option<Arc<ClientConfig>>,
-    /// The server has refused the first.
-    first_refused: AtomicBool,
+    /// The server has refused the first and taken one of the others.
+    takes_others: AtomicBool,
     /// The name that the certificate must have, and that the server is told.
     server_name: ServerName<'static>,
     /// Whether data connections resume.
@@ -93,7 +94,7 @@ impl Connector {
         Ok(Self {
             first,
             others,
-            first_refused: AtomicBool::new(false),
+            takes_others: AtomicBool::new(false),
             server_name,
             reuse: options.session_reuse,
             certificates,
@@ -118,19 +119,55 @@ impl Connector {
     }
 
     /// What one control connection and its data connections use: the first version, or the
-    /// others once the server has refused it.
+    /// others where the server took one of them last.
     pub fn session(&self) -> ClientSession {
-        let refused = self.first_refused.load(Ordering::Relaxed);
-        let others = self.others.as_ref().filter(|_| refused);
-        let base = Arc::clone(others.unwrap_or(&self.first));
-        ClientSession::begin(base, self.server_name.clone(), self.reuse)
+        let versions = if self.takes_others.load(Ordering::Relaxed) {
+            Versions::Others
+        } else {
+            Versions::First
+        };
+        self.begin(versions, self.others.is_some())
     }
 
-    /// A server refused its handshake with
-    /// [`HandshakeFault::Version`](super::fault::HandshakeFault::Version): from now on sessions
-    /// begin with the other versions, if there are any.
-    pub fn refuse_first_version(&self) {
-        self.first_refused.store(true, Ordering::Relaxed);
+    /// What is used in place of `former`, whose version the server refused: it is dialled again
+    /// with those that were not tried.
+    pub fn session_after(&self, former: &ClientSession) -> ClientSession {
+        let versions = match former.versions {
+            Versions::First => Versions::Others,
+            Versions::Others => Versions::First,
+        };
+        self.begin(versions, false)
+    }
+
+    /// The server took what `session` was tried with: the next one begins with that.
+    pub fn remember(&self, session: &ClientSession) {
+        let others = session.versions == Versions::Others;
+        self.takes_others.store(others, Ordering::Relaxed);
+    }
+
+    /// A session over these versions, with a store of its own.
+    fn begin(&self, versions: Versions, others_left: bool) -> ClientSession {
+        let (first, others) = self
+            .options
+            .versions
+            .split_at(1.min(self.options.versions.len()));
+        let (base, tried) = match (versions, &self.others) {
+            (Versions::Others, Some(config)) => (config, others),
+            (Versions::First, _) | (Versions::Others, None) => (&self.first, first),
+        };
+        let mut config = ClientConfig::clone(base);
+        if self.reuse != SessionReuse::Off {
+            let store = ClientSessionMemoryCache::new(TICKETS_MAX);
+            config.resumption = Resumption::store(Arc::new(store));
+        }
+        ClientSession {
+            config: Arc::new(config),
+            server_name: self.server_name.clone(),
+            reuse: self.reuse,
+            versions,
+            offers_tls12: tried.contains(&TlsVersion::V1_2),
+            others_left,
+        }
     }
 
     /// The certificate that is shown if the server asks for one.
@@ -169,27 +206,24 @@ pub struct ClientSession {
     server_name: ServerName<'static>,
     /// Whether data connections resume.
     reuse: SessionReuse,
+    /// Which versions are tried.
+    versions: Versions,
+    /// TLS 1.2 is among them.
+    offers_tls12: bool,
+    /// The others were not tried yet.
+    others_left: bool,
+}
+
+/// Which versions a server is tried with.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Versions {
+    /// The first of the configuration.
+    First,
+    /// All but that.
+    Others,
 }
 
 impl ClientSession {
-    /// A session over `base`, with a store of its own.
-    fn begin(
-        base: Arc<ClientConfig>,
-        server_name: ServerName<'static>,
-        reuse: SessionReuse,
-    ) -> Self {
-        let mut config = Arc::unwrap_or_clone(base);
-        if reuse != SessionReuse::Off {
-            let store = ClientSessionMemoryCache::new(TICKETS_MAX);
-            config.resumption = Resumption::store(Arc::new(store));
-        }
-        Self {
-            config: Arc::new(config),
-            server_name,
-            reuse,
-        }
-    }
-
     /// For the control connection and every data connection.
     pub fn config(&self) -> Arc<ClientConfig> {
         Arc::clone(&self.config)
@@ -203,6 +237,18 @@ impl ClientSession {
     /// Whether a data connection that does not resume is refused.
     pub fn requires_reuse(&self) -> bool {
         self.reuse == SessionReuse::Required
+    }
+
+    /// Whether another version may help where the handshake of the control connection failed
+    /// with `fault`. A server of before TLS 1.3 may not see that nothing else is offered: it has
+    /// no cipher suite in common with us.
+    pub fn may_try_others(&self, fault: HandshakeFault) -> bool {
+        let refused = match fault {
+            HandshakeFault::Version => true,
+            HandshakeFault::Alert("handshake_failure") => !self.offers_tls12,
+            _ => false,
+        };
+        self.others_left && refused
     }
 }
 

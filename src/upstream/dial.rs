@@ -116,6 +116,10 @@ fn open(address: SocketAddr, source: Option<SocketAddr>) -> io::Result<TcpSocket
         if source.is_ipv4() != address.is_ipv4() {
             return Err(io::ErrorKind::InvalidInput.into());
         }
+        if source.port() == 0 {
+            // Without it there may be fewer ports; that is all.
+            socket::bind_address_only(&opened).ok();
+        }
         opened.bind(source)?;
     }
     Ok(opened)

@@ -109,6 +109,10 @@ impl Stage {
             }
             Step::Ended(leg, end) => self.see(*leg, &Seen::ControlEnd(*end)),
             Step::Turning(leg) => self.see(*leg, &Seen::Turning),
+            Step::VersionRefused => {
+                self.world.tell(Told::VersionRefused);
+                Ok(())
+            }
             Step::Turned(leg, done) => {
                 self.world.turned(*leg, *done);
                 Ok(())

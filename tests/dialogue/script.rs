@@ -24,6 +24,7 @@
 //! | `CD> bytes` `CD fin` `CD rst` | sends on, ends its data connection |
 //! | `cd open` · `cd< bytes` · `cd fin` · `cd rst` | was dialled · has received · sees the end |
 //! | `c tls` · `C tls` · `C tls failed` | its control connection turns to TLS · and has · or not |
+//! | `S tls version` | it refuses the version that it was offered, and another one is left |
 //! | `cd tls` · `CD tls` · `CD tls failed` | the same of its data connection; `cd tls upload` says |
 //! | | that it was told which way bytes go |
 //! | `CD stall` · `CD read` | takes no more data bytes · takes them again |
@@ -169,6 +170,8 @@ pub(crate) enum Step {
     Turning(Leg),
     /// Its handshake succeeds, or does not.
     Turned(Leg, bool),
+    /// The server refused the version of TLS, and another one is left to be tried.
+    VersionRefused,
     /// Something of a data connection.
     Data(Leg, DataStep),
     /// A fact was noted, or none was.
@@ -405,6 +408,7 @@ fn step(line: &str, held: &mut [Text; 2]) -> Result<Option<Step>, String> {
         },
         "C" | "S" if rest == "tls" => Step::Turned(leg, true),
         "C" | "S" if rest == "tls failed" => Step::Turned(leg, false),
+        "S" if rest == "tls version" => Step::VersionRefused,
         "C" | "S" => Step::End(leg, end(rest)?),
         "c" | "s" if rest == "tls" => Step::Turning(leg),
         "c" | "s" => Step::Ended(leg, end(rest)?),

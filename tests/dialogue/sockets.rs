@@ -4,6 +4,9 @@
 //! for byte as in the core; silence is looked at before each step that makes something happen,
 //! which finds what has come by then. Time steps of a moment need nothing: it passes by itself
 //! while the next event is waited for. Longer ones are for the core alone.
+//!
+//! Under TLS it is the plaintext that is compared. A handshake that is to fail is answered with an
+//! alert.
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
@@ -12,10 +15,12 @@ use std::time::Duration;
 
 use ftpwarden::ftp::address;
 use ftpwarden::gateway::Gateway;
-use ftpwarden::session::{End, Leg};
+use ftpwarden::session::{End, Leg, TlsOffer};
 use ftpwarden::sys::socket;
 use ftpwarden::telemetry::Telemetry;
+use ftpwarden::tls::channel::Channel;
 use ftpwarden::upstream::connect;
+use rustls::Connection;
 use tokio::io::{AsyncWriteExt, Interest};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
@@ -23,6 +28,7 @@ use tokio::time::timeout;
 use super::core::{quote, tables};
 use super::rules::{self, Tables};
 use super::script::{self, DataStep, Piece, Script, ShellStep, Slot, Step, Text};
+use super::secrets::{HANDSHAKE_FAILURE, PROTOCOL_VERSION, Secrets};
 
 /// How long an event may take that is to come soon.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -51,9 +57,33 @@ struct Wire {
     unread: Vec<u8>,
     /// How it was seen to end.
     ended: Option<End>,
+    /// Its protection.
+    security: Security,
+    /// What an end without `close_notify` is: control connections have it often.
+    cut: End,
+}
+
+/// The protection of a connection.
+enum Security {
+    /// In clear.
+    Clear,
+    /// What comes belongs to a handshake.
+    Turning,
+    /// Under TLS.
+    Tls(Box<Channel>),
+    /// Its handshake has failed: what comes is thrown away.
+    Failed,
 }
 
 impl Wire {
+    /// Of a data connection.
+    fn of_data(stream: TcpStream) -> Self {
+        Self {
+            cut: End::Reset,
+            ..Self::new(stream)
+        }
+    }
+
     /// Of a connection. What is sent first has arrived first, on whichever of them.
     fn new(stream: TcpStream) -> Self {
         // One that is broken already says so when it is used.
@@ -62,7 +92,45 @@ impl Wire {
             stream: Some(stream),
             unread: Vec::new(),
             ended: None,
+            security: Security::Clear,
+            cut: End::Fin,
         }
+    }
+
+    /// What comes from now on belongs to a handshake.
+    fn await_tls(&mut self) {
+        if matches!(self.security, Security::Clear) {
+            self.security = Security::Turning;
+        }
+    }
+
+    /// Turns to TLS.
+    async fn turn(&mut self, connection: Connection) -> Result<(), String> {
+        let stream = self.stream.as_ref().ok_or("it was reset from this end")?;
+        let mut channel = Box::new(Channel::new(connection));
+        let over = async {
+            loop {
+                match channel.handshake(|raw| stream.try_read(raw), |raw| stream.try_write(raw)) {
+                    Ok(true) => return Ok(()),
+                    Ok(false) if channel.has_unsent() => stream.writable().await.map_err(told)?,
+                    Ok(false) => stream.readable().await.map_err(told)?,
+                    Err(failure) => return Err(format!("no TLS: {failure:?}")),
+                }
+            }
+        };
+        soon(over).await??;
+        self.security = Security::Tls(channel);
+        Ok(())
+    }
+
+    /// Refuses to turn to TLS; a server does so once there is a hello.
+    async fn refuse_tls(&mut self, leg: Leg, alert: &[u8]) -> Result<(), String> {
+        self.security = Security::Failed;
+        let stream = self.stream.as_mut().ok_or("it was reset from this end")?;
+        if leg == Leg::Server {
+            soon(stream.peek(&mut [0])).await?.map_err(told)?;
+        }
+        soon(stream.write_all(alert)).await?.map_err(told)
     }
 
     /// Takes what is there; whether something new came.
@@ -73,10 +141,20 @@ impl Wire {
         if self.ended.is_some() {
             return false;
         }
-        match stream.try_read_buf(&mut self.unread) {
+        let mut buffer = [0; 4096];
+        let read = match &mut self.security {
+            Security::Turning => return false,
+            Security::Clear | Security::Failed => stream.try_read(&mut buffer),
+            Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), &mut buffer),
+        };
+        match read {
             Ok(0) => self.ended = Some(End::Fin),
-            Ok(_) => {}
+            Ok(_) if matches!(self.security, Security::Failed) => {}
+            Ok(bytes) => self.unread.extend_from_slice(&buffer[..bytes]),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return false,
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
+                self.ended = Some(self.cut);
+            }
             Err(_) => self.ended = Some(End::Reset),
         }
         true
@@ -141,6 +219,11 @@ impl Wire {
     /// Sends.
     async fn send(&mut self, bytes: &[u8], urgent: bool) -> Result<(), String> {
         let stream = self.stream.as_mut().ok_or("it was reset from this end")?;
+        if let Security::Tls(channel) = &mut self.security {
+            return soon(send_secured(stream, channel, bytes))
+                .await?
+                .map_err(told);
+        }
         let (plain, last) = bytes.split_at(bytes.len() - usize::from(urgent));
         soon(stream.write_all(plain)).await?.map_err(told)?;
         if let [byte] = last {
@@ -155,6 +238,9 @@ impl Wire {
         match end {
             End::Fin => {
                 let stream = self.stream.as_mut().ok_or("it was reset from this end")?;
+                if let Security::Tls(channel) = &mut self.security {
+                    channel.close(|raw| stream.try_write(raw));
+                }
                 soon(stream.shutdown()).await?.map_err(told)
             }
             End::Reset => {
@@ -171,6 +257,29 @@ impl Wire {
             Ok(())
         } else {
             Err(format!("nobody expected {}", quote(&self.unread)))
+        }
+    }
+}
+
+/// Sends under TLS.
+async fn send_secured(
+    stream: &TcpStream,
+    channel: &mut Channel,
+    mut bytes: &[u8],
+) -> io::Result<()> {
+    loop {
+        let sent = if bytes.is_empty() {
+            channel.flush(|raw| stream.try_write(raw))
+        } else {
+            channel
+                .write(|raw| stream.try_write(raw), bytes)
+                .map(|taken| bytes = &bytes[taken..])
+        };
+        match sent {
+            Ok(()) if bytes.is_empty() && !channel.has_unsent() => return Ok(()),
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => stream.writable().await?,
+            Err(error) => return Err(error),
         }
     }
 }
@@ -293,6 +402,12 @@ struct Stage {
     server: Side,
     /// Dials that are to be refused once what happened before was seen.
     refused: Vec<Leg>,
+    /// Where the server is dialled; None where it cannot be reached.
+    listener: Option<TcpListener>,
+    /// The server's next step begins with a connection that is still to be accepted.
+    to_be_accepted: bool,
+    /// What both sides need for TLS.
+    secrets: Secrets,
 }
 
 /// Why `script` cannot run here; None if it can.
@@ -341,8 +456,12 @@ impl Stage {
             .await
             .map_err(told)?;
         let server = listener.local_addr().map_err(told)?;
-        let tables = tables(script);
+        let secrets = Secrets::new();
+        let tables = secrets.with_files(tables(script));
         let loaded = rules::load(&tables.source(&bind, &server.to_string()))?;
+        // Behind implicit TLS the server is dialled once the client is under TLS.
+        let tls = loaded.settings.listeners["main"].tls.as_ref();
+        let dials_at_once = tls.is_none_or(|tls| tls.offer.offer != TlsOffer::Implicit);
         let telemetry = Telemetry::install(&loaded.settings, &loaded.policies).map_err(told)?;
         let listener = (!script.unreachable).then_some(listener);
         let gateway = Gateway::start(Arc::new(loaded.settings), loaded.policies, telemetry)
@@ -357,14 +476,40 @@ impl Stage {
             bind,
             server: Side::new(server.ip()),
             refused: Vec::new(),
+            listener,
+            to_be_accepted: false,
+            secrets,
         };
         stage.client.control = Some(Wire::new(stream));
-        if let Some(listener) = listener {
-            let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
-            socket::inline_urgent(&stream).map_err(told)?;
-            stage.server.control = Some(Wire::new(stream));
+        if dials_at_once {
+            stage.accept().await?;
         }
         Ok(stage)
+    }
+
+    /// The server accepts its next control connection, if it can be reached.
+    async fn accept(&mut self) -> Result<(), String> {
+        self.to_be_accepted = false;
+        if let Some(listener) = &self.listener {
+            let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
+            socket::inline_urgent(&stream).map_err(told)?;
+            self.server.control = Some(Wire::new(stream));
+        }
+        Ok(())
+    }
+
+    /// The handshake of a control connection is carried out, or refused.
+    async fn turned(&mut self, leg: Leg, done: bool) -> Result<(), String> {
+        let connection = self.secrets.connection(leg)?;
+        let control = self.side(leg).control()?;
+        if !done {
+            return control.refuse_tls(leg, &HANDSHAKE_FAILURE).await;
+        }
+        control.turn(connection).await?;
+        if leg == Leg::Client && self.server.control.is_none() {
+            self.accept().await?;
+        }
+        Ok(())
     }
 
     /// One of the two sides.
@@ -390,6 +535,19 @@ impl Stage {
             self.silence()?;
             self.see_refusals().await?;
         }
+        let goes_on = matches!(
+            step,
+            Step::Send {
+                leg: Leg::Server,
+                ..
+            } | Step::Receive {
+                leg: Leg::Server,
+                ..
+            } | Step::Turning(Leg::Server)
+        );
+        if self.to_be_accepted && goes_on {
+            self.accept().await?;
+        }
         match step {
             Step::Send { leg, text, urgent } => {
                 let bytes = self.render(text).await?;
@@ -409,8 +567,15 @@ impl Stage {
                 None => Ok(()),
             },
             Step::Data(leg, step) => self.data(*leg, step).await,
-            Step::Turned(..) | Step::Turning(_) => {
-                Err("TLS is for the core alone: write `sockets: no (reason)`".into())
+            Step::Turning(leg) => {
+                self.side(*leg).control()?.await_tls();
+                Ok(())
+            }
+            Step::Turned(leg, done) => self.turned(*leg, *done).await,
+            Step::VersionRefused => {
+                self.to_be_accepted = true;
+                let control = self.server.control()?;
+                control.refuse_tls(Leg::Server, &PROTOCOL_VERSION).await
             }
             Step::Fact { .. } | Step::Wait(_) => Ok(()),
             Step::Shell(step) => self.shell(step),
@@ -423,7 +588,7 @@ impl Stage {
             DataStep::Open => {
                 let address = self.side(leg).offered.ok_or("nothing was offered")?;
                 let stream = soon(TcpStream::connect(address)).await?.map_err(told)?;
-                self.side(leg).data = Some(Wire::new(stream));
+                self.side(leg).data = Some(Wire::of_data(stream));
                 Ok(())
             }
             DataStep::Refused => {
@@ -443,11 +608,19 @@ impl Stage {
                 self.side(leg).listener = None;
                 Ok(())
             }
-            DataStep::Ignore
-            | DataStep::Read
-            | DataStep::Stall
-            | DataStep::Turned(_)
-            | DataStep::Turning(_) => {
+            DataStep::Turning(_) => {
+                self.side(leg).data()?.await_tls();
+                Ok(())
+            }
+            DataStep::Turned(true) => {
+                let connection = self.secrets.connection(leg)?;
+                self.side(leg).data()?.turn(connection).await
+            }
+            DataStep::Turned(false) => {
+                let data = self.side(leg).data()?;
+                data.refuse_tls(leg, &HANDSHAKE_FAILURE).await
+            }
+            DataStep::Ignore | DataStep::Read | DataStep::Stall => {
                 Err("it needs the core's network: write `sockets: no (reason)`".into())
             }
             DataStep::Send(text) => {
@@ -459,7 +632,7 @@ impl Stage {
                 let side = self.side(leg);
                 let listener = side.listener.as_ref().ok_or("nobody listens")?;
                 let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
-                side.data = Some(Wire::new(stream));
+                side.data = Some(Wire::of_data(stream));
                 Ok(())
             }
             DataStep::Received(text) => {

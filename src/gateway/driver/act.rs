@@ -11,7 +11,7 @@ use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
 use crate::gateway::clock;
 
-use crate::gateway::leg::later;
+use crate::gateway::leg::{ControlLeg, later};
 use crate::gateway::offer::{self, Offer};
 use crate::relay::{Ending, Relay};
 use crate::session::{Action, Direction, End, Fact, Leg, OwnCommand, RelayEnd, Told};
@@ -68,7 +68,10 @@ impl Driver {
                 Handshake::of_client(session)
             }),
             Leg::Server => self.route.connector.as_ref().map(|connector| {
-                let session = Arc::new(connector.session());
+                let session = Arc::new(match &self.connecting_tls {
+                    Some(refused) => connector.session_after(refused),
+                    None => connector.session(),
+                });
                 let handshake = Handshake::of_server(&session, false);
                 self.connecting_tls = Some(session);
                 handshake
@@ -105,8 +108,10 @@ impl Driver {
         self.legs.of_mut(leg).close(end, now);
     }
 
-    /// Begins to dial the upstream.
+    /// Begins to dial the upstream. A connection whose TLS was refused is given up for it.
     fn connect(&mut self, now: Instant) {
+        let stall_limit = self.plan.settings.session_limits.idle_timeout;
+        self.legs.server = ControlLeg::of_server(stall_limit);
         let upstream = &self.route.upstream;
         let target = Target {
             host: Arc::clone(&upstream.host),

@@ -26,11 +26,11 @@ use crate::upstream::{Dialled, Fault};
 
 /// How many bytes of a control connection are read at a time. The buffer is on the stack: a
 /// session that waits holds none.
-const READ_BYTES: usize = 8 * 1024;
+const READ_BYTES: usize = 2 * 1024;
 
 /// How often the server is read before the client's bytes are fed: more than its socket holds
 /// unless it never stops talking.
-const READS_BEFORE_CLIENT: usize = 128;
+const READS_BEFORE_CLIENT: usize = 512;
 
 /// Where events come from, beside orders and the deadline, which come first. Each has its turn
 /// to be looked at first, so that none starves the others.
@@ -209,6 +209,11 @@ impl Driver {
             version: peer.version,
             subject: peer.subject.clone(),
         };
+        if leg == Leg::Server
+            && let (Some(connector), Some(session)) = (&self.route.connector, &self.connecting_tls)
+        {
+            connector.remember(session);
+        }
         self.note_handshake(leg, Channel::Control, Ok(&peer));
         self.told.push_back(Told::Secured { leg, secured });
     }
@@ -222,14 +227,15 @@ impl Driver {
                 .client
                 .say_in_clear(b"500 This port speaks TLS.\r\n");
         }
-        if leg == Leg::Server
-            && fault == HandshakeFault::Version
-            && let Some(connector) = &self.route.connector
-        {
-            connector.refuse_first_version();
-        }
         self.note_handshake(leg, Channel::Control, Err(fault));
-        self.told.push_back(Told::Unsecured(leg));
+        let session = self.connecting_tls.as_ref();
+        let may_try_others = session.is_some_and(|session| session.may_try_others(fault));
+        self.told
+            .push_back(if leg == Leg::Server && may_try_others {
+                Told::VersionRefused
+            } else {
+                Told::Unsecured(leg)
+            });
     }
 
     /// Bytes of a control connection.

@@ -212,8 +212,8 @@ impl Driver {
         let tls = route.upstream.tls.as_ref();
         let tolerant = tls.is_some_and(|tls| tls.tolerates_truncation);
         let mut legs = Pair {
-            client: ControlLeg::absent(stall_limit),
-            server: ControlLeg::absent(stall_limit),
+            client: ControlLeg::of_client(stall_limit),
+            server: ControlLeg::of_server(stall_limit),
         };
         legs.client.open(stream);
         Self {

@@ -16,7 +16,7 @@ async fn opened() -> (ControlLeg, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    let mut leg = ControlLeg::absent(STALL);
+    let mut leg = ControlLeg::of_client(STALL);
     leg.open(accepted.unwrap().0);
     (leg, peer.unwrap())
 }
@@ -218,4 +218,36 @@ async fn urgent_data_keeps_its_place() {
         peer.shutdown().await.unwrap();
     });
     assert_eq!(read, b"NOOP\r\n\xFF\xF4\xFF\xF2ABOR\r\n");
+}
+
+#[tokio::test]
+async fn all_that_comes_is_received_up_to_the_end() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let mut ours = TcpStream::connect(address).await.unwrap();
+    let (theirs, _) = listener.accept().await.unwrap();
+    let mut received = Vec::new();
+    let mut buffer = [0; 4];
+    for piece in [&b"abc"[..], b"defg", b"hi", b"jklmnopqr"] {
+        ours.write_all(piece).await.unwrap();
+        let expected = received.len() + piece.len();
+        while received.len() < expected {
+            theirs.readable().await.unwrap();
+            match receive_all(&theirs, &mut buffer) {
+                Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
+                Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+            }
+        }
+    }
+    assert_eq!(received, b"abcdefghijklmnopqr");
+    ours.write_all(b"z").await.unwrap();
+    drop(ours);
+    loop {
+        theirs.readable().await.unwrap();
+        match receive_all(&theirs, &mut buffer) {
+            Ok(0) => break,
+            Ok(bytes) => assert_eq!(&buffer[..bytes], b"z"),
+            Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
+        }
+    }
 }

@@ -1,4 +1,4 @@
-//! One event as a line.
+//! One event as a line: an object for JSON, or text that is written as the event is read.
 //!
 //! Owns how lines look. Whatever an event holds, a line has no control byte, no end of line and
 //! no mark that turns the direction of text; and a text value cannot end its own quotes.
@@ -14,7 +14,13 @@ use tracing::{Event, Level};
 use crate::telemetry::clock;
 use crate::telemetry::escape::tame;
 
-/// One event.
+/// What most lines need beside their time.
+const TEXT_BYTES: usize = 256;
+
+/// What is said of lines that were lost.
+const LOST: &str = "log lines were lost: nobody read them in time";
+
+/// One event, to be looked at.
 pub(super) struct Line {
     /// When.
     time: Timestamp,
@@ -24,8 +30,6 @@ pub(super) struct Line {
     target: Option<&'static str>,
     /// What happened.
     pub(super) message: String,
-    /// Whether the message is the whole line in text.
-    pub(super) is_bare: bool,
     /// What it happened to.
     fields: Vec<(&'static str, Value)>,
 }
@@ -40,7 +44,6 @@ impl Line {
             level: *metadata.level(),
             target: (!target.starts_with(env!("CARGO_PKG_NAME"))).then_some(target),
             message: String::new(),
-            is_bare: false,
             fields: Vec::with_capacity(8),
         };
         event.record(&mut line);
@@ -53,15 +56,14 @@ impl Line {
             time,
             level: Level::WARN,
             target: None,
-            message: "log lines were lost: nobody read them in time".to_owned(),
-            is_bare: false,
+            message: LOST.to_owned(),
             fields: vec![("count", count.into())],
         }
     }
 
     /// A login failure in vsftpd's form. The name is escaped, its brackets as well, and stands
     /// before the address, so that it can neither end early nor plant an address.
-    pub(super) fn fail_login(mut self, time: &str) -> Self {
+    pub(super) fn fail_login(&mut self, time: &str) {
         let text = |name| {
             self.fields
                 .iter()
@@ -78,39 +80,7 @@ impl Line {
             std::process::id(),
             text("client")
         );
-        self.is_bare = true;
         self.fields.clear();
-        self
-    }
-
-    /// The line for people, without its end.
-    pub(super) fn text(&self, colour: bool) -> String {
-        let mut text = clock::stamp(self.time);
-        let (begin, end) = match self.level {
-            _ if !colour => ("", ""),
-            Level::ERROR => ("\x1b[31m", "\x1b[0m"),
-            Level::WARN => ("\x1b[33m", "\x1b[0m"),
-            Level::INFO => ("\x1b[32m", "\x1b[0m"),
-            _ => ("\x1b[2m", "\x1b[0m"),
-        };
-        for part in [" ", begin, self.level.as_str(), end, " "] {
-            text.push_str(part);
-        }
-        if let Some(target) = self.target {
-            text.push_str(target);
-            text.push_str(": ");
-        }
-        text.push_str(&self.message);
-        for (name, value) in &self.fields {
-            text.push(' ');
-            text.push_str(name);
-            text.push('=');
-            match value {
-                Value::String(value) => push_value(&mut text, value),
-                other => text.push_str(&other.to_string()),
-            }
-        }
-        text
     }
 
     /// The line as a JSON object, without its end.
@@ -131,19 +101,6 @@ impl Line {
         } else {
             self.put(field, text.into());
         }
-    }
-}
-
-/// Appends a value, in quotes where it would not be told from what follows. A quote within is
-/// written as its number, so that nothing can end the quotes.
-fn push_value(text: &mut String, value: &str) {
-    let is_plain = !value.is_empty() && !value.contains([' ', '"', '=']);
-    if is_plain {
-        text.push_str(value);
-    } else {
-        text.push('"');
-        text.push_str(&value.replace('"', "\\x22"));
-        text.push('"');
     }
 }
 
@@ -192,5 +149,120 @@ impl Serialize for Line {
                 .chain(message)
                 .chain(self.fields.iter().cloned()),
         )
+    }
+}
+
+/// The text of one event, for people. Each field is appended once, as it is read: a line is
+/// written for every session.
+pub(super) struct TextLine {
+    /// What was written so far.
+    text: String,
+    /// Where the message ends, behind which the fields are.
+    message_end: usize,
+}
+
+impl TextLine {
+    /// The text of an event, without its end.
+    pub(super) fn of(event: &Event<'_>, time: Timestamp, colour: bool) -> String {
+        let metadata = event.metadata();
+        let mut text = Self::begin(*metadata.level(), time, colour);
+        let target = metadata.target();
+        if !target.starts_with(env!("CARGO_PKG_NAME")) {
+            text.push_str(target);
+            text.push_str(": ");
+        }
+        let mut line = Self {
+            message_end: text.len(),
+            text,
+        };
+        event.record(&mut line);
+        line.text
+    }
+
+    /// The line that tells of lost ones.
+    pub(super) fn lost(count: u64, time: Timestamp, colour: bool) -> String {
+        let text = Self::begin(Level::WARN, time, colour);
+        format!("{text}{LOST} count={count}")
+    }
+
+    /// What stands before the message.
+    fn begin(level: Level, time: Timestamp, colour: bool) -> String {
+        let mut text = clock::stamp(time);
+        text.reserve(TEXT_BYTES);
+        let (begin, end) = match level {
+            _ if !colour => ("", ""),
+            Level::ERROR => ("\x1b[31m", "\x1b[0m"),
+            Level::WARN => ("\x1b[33m", "\x1b[0m"),
+            Level::INFO => ("\x1b[32m", "\x1b[0m"),
+            _ => ("\x1b[2m", "\x1b[0m"),
+        };
+        for part in [" ", begin, level.as_str(), end, " "] {
+            text.push_str(part);
+        }
+        text
+    }
+
+    /// Appends a field, in quotes where its value would not be told from what follows.
+    fn put(&mut self, field: &Field, write: impl FnOnce(&mut String)) {
+        if field.name() == "message" {
+            let fields = self.text.split_off(self.message_end);
+            self.append(write, |text, message| text.push_str(&tame(message)));
+            self.message_end = self.text.len();
+            self.text.push_str(&fields);
+        } else {
+            self.text.push(' ');
+            self.text.push_str(field.name());
+            self.text.push('=');
+            self.append(write, |text, value| push_quoted(text, &tame(value)));
+        }
+    }
+
+    /// Appends what `write` writes; through `otherwise` where it is not plain.
+    fn append(
+        &mut self,
+        write: impl FnOnce(&mut String),
+        otherwise: impl FnOnce(&mut String, &str),
+    ) {
+        let begin = self.text.len();
+        write(&mut self.text);
+        let written = self.text.as_bytes().get(begin..).unwrap_or_default();
+        let is_plain = |byte: &u8| byte.is_ascii_graphic() && !matches!(byte, b'"' | b'=');
+        if written.is_empty() || !written.iter().all(is_plain) {
+            let value = self.text.split_off(begin);
+            otherwise(&mut self.text, &value);
+        }
+    }
+}
+
+/// Appends a value in quotes, unless it can stand without. A quote within is written as its
+/// number, so that nothing can end the quotes.
+fn push_quoted(text: &mut String, value: &str) {
+    if !value.is_empty() && !value.contains([' ', '"', '=']) {
+        text.push_str(value);
+        return;
+    }
+    text.push('"');
+    for (index, part) in value.split('"').enumerate() {
+        if index > 0 {
+            text.push_str("\\x22");
+        }
+        text.push_str(part);
+    }
+    text.push('"');
+}
+
+impl Visit for TextLine {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        // A number looks the same in both formats.
+        self.put(field, |text| text.push_str(&Value::from(value).to_string()));
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.put(field, |text| text.push_str(value));
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        // A value that cannot be shown is shown as far as it goes.
+        self.put(field, |text| write!(text, "{value:?}").unwrap_or_default());
     }
 }

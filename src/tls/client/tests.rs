@@ -181,10 +181,34 @@ fn the_first_version_is_tried_alone_and_then_the_others() {
         panic!("the client failed");
     };
     assert_eq!(told, HandshakeFault::Version);
-    connector.refuse_first_version();
-    let second = connector.session();
+    assert!(first.may_try_others(HandshakeFault::Version));
+    assert!(!first.may_try_others(HandshakeFault::WrongName));
+    assert!(!first.may_try_others(HandshakeFault::Alert("handshake_failure")));
+    let second = connector.session_after(&first);
     control(&modern, &second).unwrap();
     assert!(resumes(&modern, &second, true));
+    assert!(!second.may_try_others(HandshakeFault::Version));
+    // Only what the server took is remembered.
+    let still = connector.session();
+    assert!(control(&modern, &still).is_err());
+    connector.remember(&second);
+    let next = connector.session();
+    control(&modern, &next).unwrap();
+    // The server has become another one: the first version is left to be tried.
+    assert!(next.may_try_others(HandshakeFault::Version));
+    assert!(next.may_try_others(HandshakeFault::Alert("handshake_failure")));
+    let old = connector.session_after(&next);
+    options.versions = vec![TlsVersion::V1_2];
+    let old_server = Acceptor::load(&options).unwrap().session();
+    control(&old_server, &old).unwrap();
+}
+
+#[test]
+fn a_single_version_leaves_none_to_be_tried() {
+    let world = World::new();
+    let client = client(&world.path("ca.pem"), "ftp.example.com", TlsVersion::V1_3);
+    let session = Connector::load(&client).unwrap().session();
+    assert!(!session.may_try_others(HandshakeFault::Version));
 }
 
 #[test]
