@@ -26,7 +26,7 @@ use ftpwarden::policy::judge::System;
 use ftpwarden::policy::spec::{Located, PolicySpec, Span, Stance};
 use ftpwarden::session::{CommandRecord, DataMode, Fact, Origin, Outcome};
 use ftpwarden::settings::{
-    Audit, Listener, Log, LogFormat, LogLevel, Settings, ShellLimits, Upstream, WhenFull,
+    Audit, Listener, Log, LogFormat, LogLevel, Process, Settings, ShellLimits, Upstream, WhenFull,
 };
 use ftpwarden::telemetry::{Opening, SessionRecorder, Telemetry};
 
@@ -91,6 +91,7 @@ fn recorder(audit: Option<&str>) -> SessionRecorder {
             secret: Vec::new(),
             when_full: WhenFull::Drop,
         }),
+        process: Process::default(),
         limits: ShellLimits::default(),
         session_limits: Arc::default(),
     };

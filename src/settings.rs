@@ -30,6 +30,8 @@ pub struct Settings {
     pub log: Log,
     /// `[audit]`.
     pub audit: Option<Audit>,
+    /// `[process]`.
+    pub process: Process,
     /// `[limits]`: what the shell keeps.
     pub limits: ShellLimits,
     /// `[limits]`: what each session keeps.
@@ -189,6 +191,29 @@ pub enum WhenFull {
     Drop,
     /// New commands get 421.
     Refuse,
+}
+
+/// `[process]`.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub struct Process {
+    /// Whom the process becomes once all is open: a name or a number.
+    pub user: Option<Arc<str>>,
+    /// Its group: a name or a number.
+    pub group: Option<Arc<str>>,
+    /// Whether further rights are given up.
+    pub confinement: Confinement,
+}
+
+/// `process.confinement`.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Confinement {
+    /// Nothing is given up.
+    Off,
+    /// All is given up, or the gateway does not start.
+    Require,
+    /// What the kernel has is used, and what it lacks is warned of.
+    #[default]
+    Warn,
 }
 
 /// The bounds that the shell keeps.

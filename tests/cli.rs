@@ -681,7 +681,8 @@ impl Client {
 #[test]
 fn a_gateway_runs_reloads_and_ends() {
     let upstream = server();
-    let free = TcpListener::bind("127.0.0.1:0")
+    // An address that no other test uses, so that nobody takes the port meanwhile.
+    let free = TcpListener::bind("127.0.0.8:0")
         .unwrap()
         .local_addr()
         .unwrap();

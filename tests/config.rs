@@ -22,7 +22,7 @@ use ftpwarden::tls::options::{ClientCertificates, SessionReuse, Trust};
 use proptest::prelude::*;
 
 /// How many keys the schema has.
-const KEYS: usize = 83;
+const KEYS: usize = 86;
 
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
@@ -76,14 +76,14 @@ fn odd_configurations_load_with_warnings() {
 #[test]
 fn invalid_configurations_are_refused_as_expected() {
     let all = files("tests/configs/invalid", "toml");
-    assert_eq!(all.len(), 40);
+    assert_eq!(all.len(), 41);
     for path in all {
         let error = parse(&path)
             .err()
             .unwrap_or_else(|| panic!("{} loads", path.display()));
         compare(&path, &error.report(Style::Plain));
     }
-    assert_eq!(files("tests/configs/invalid", "stderr").len(), 40);
+    assert_eq!(files("tests/configs/invalid", "stderr").len(), 41);
 }
 
 /// Compares a report with the `.stderr` beside its configuration.
@@ -375,7 +375,7 @@ fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 80);
+    assert_eq!(seen, 81);
 }
 
 #[test]

@@ -51,7 +51,17 @@ const TABLE: &[Row] = &[
     Row {
         module: "sys",
         modules: &[],
-        crates: &["nix", "rustix", "socket2", "sd_notify", "tokio"],
+        crates: &[
+            "rustix",
+            "socket2",
+            "sd_notify",
+            "tokio",
+            "landlock",
+            "libc",
+            "nix",
+            "seccompiler",
+            "thiserror",
+        ],
     },
     Row {
         module: "relay",
@@ -82,7 +92,9 @@ const TABLE: &[Row] = &[
     },
     Row {
         module: "telemetry",
-        modules: &["ftp", "policy", "session", "relay", "settings", "tls"],
+        modules: &[
+            "ftp", "policy", "session", "relay", "settings", "sys", "tls",
+        ],
         crates: &[
             "bytes",
             "metrics",
@@ -382,4 +394,37 @@ fn the_check_itself_catches_a_wrong_import() {
     assert!(names("let x = tokio::spawn(y);", "tokio::"));
     assert!(!names("use tokio_util::sync::X;", "tokio::"));
     assert!(!names("use my::tokio::X;", "tokio::"));
+}
+
+#[test]
+fn every_test_that_the_documents_name_is_there() {
+    let mut functions = BTreeSet::new();
+    for folder in ["src", "tests"] {
+        for file in sources(&root().join(folder)) {
+            let text = code(&file);
+            let names = text.split("fn ").skip(1);
+            functions.extend(names.map(|rest| {
+                let end = rest.find(|c: char| !c.is_alphanumeric() && c != '_');
+                rest[..end.unwrap_or(rest.len())].to_owned()
+            }));
+        }
+    }
+    let mut seen = 0;
+    let mut missing = Vec::new();
+    for document in ["SECURITY.md", "ARCHITECTURE.md"] {
+        let text = fs::read_to_string(root().join(document)).unwrap();
+        for name in text.split('`').skip(1).step_by(2) {
+            // A sentence with underscores for blanks is a test; a key or a function has fewer.
+            let is_test = name.matches('_').count() > 2
+                && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
+            if is_test && !name.starts_with("ftpwarden_") {
+                seen += 1;
+                if !functions.contains(name) {
+                    missing.push(format!("{document}: {name}"));
+                }
+            }
+        }
+    }
+    assert!(seen > 40, "only {seen} tests are named");
+    assert_eq!(missing, Vec::<String>::new());
 }

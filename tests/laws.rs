@@ -36,6 +36,8 @@ mod agreeing;
 mod bounds;
 #[path = "laws/breaking.rs"]
 mod breaking;
+#[path = "laws/clock.rs"]
+mod clock;
 #[path = "laws/closed.rs"]
 mod closed;
 #[path = "laws/inspection.rs"]

@@ -1,27 +1,25 @@
 //! `run`: the gateway as a service, from the first socket to the last reply.
 //!
 //! Owns the order of start and end, what each signal does, and what the service manager is told.
-//! Must not know how anything that it starts works. Spawns two tasks of a process's life: the
-//! upkeep of the metrics and the admin endpoints.
+//! Must not know how anything that it starts works. Spawns one task of a process's life: the
+//! upkeep of the metrics.
 
 use std::future::Future;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::net::TcpListener;
-use tokio::sync::oneshot;
 use tokio::time::{Interval, MissedTickBehavior, interval};
 
 use super::args::Run;
+use super::confinement::{Confinement, ConfinementError};
+use super::endpoints::{AdminError, Change, Endpoints};
 use super::signals::{Order, Signals};
 use super::{Answer, Outcome, certificates};
-use crate::admin;
 use crate::config::diagnostic::{Diagnostic, Severity, Sources};
 use crate::config::{self, ConfigError, Flags, Loaded};
-use crate::gateway::{Gateway, StartError};
+use crate::gateway::{Gateway, Prepared, StartError};
 use crate::settings::Settings;
 use crate::sys::notify;
 use crate::telemetry::{Telemetry, log};
@@ -39,13 +37,11 @@ const LAST_WORDS: Duration = Duration::from_secs(10);
 #[derive(Debug, thiserror::Error)]
 enum RunError {
     /// The admin endpoints' address cannot be listened on.
-    #[error("[admin] cannot listen on {address}: {source}")]
-    Admin {
-        /// The address.
-        address: SocketAddr,
-        /// Why.
-        source: io::Error,
-    },
+    #[error(transparent)]
+    Admin(#[from] AdminError),
+    /// Rights are not given up as they should be.
+    #[error(transparent)]
+    Confinement(#[from] ConfinementError),
     /// The gateway does not start.
     #[error(transparent)]
     Gateway(#[from] StartError),
@@ -81,28 +77,45 @@ impl Origin {
         }
     }
 
-    /// Loads it, and looks at the certificates and keys that it names.
+    /// The file.
+    fn file(&self) -> Option<&Path> {
+        match self {
+            Self::File(path) => Some(path),
+            Self::Flags(_) => None,
+        }
+    }
+
+    /// Loads it. The certificates and keys that it names are not looked at.
     ///
     /// # Errors
-    /// All that is wrong with it and with them.
+    /// All that is wrong with it.
     fn load(&self) -> Result<Loaded, ConfigError> {
-        let loaded = match self {
+        match self {
             Self::File(path) => config::load(path),
             Self::Flags(flags) => config::from_flags(flags),
-        };
-        loaded.and_then(certificates::checked)
+        }
     }
 }
 
 /// Runs the gateway until a signal ends it.
 pub(super) fn run(arguments: &Run) -> Answer {
     let origin = Origin::of(arguments);
-    let loaded = match origin.load() {
+    let loaded = match origin.load().and_then(certificates::checked) {
         Ok(loaded) => loaded,
         Err(error) => return Answer::refused(&error),
     };
     let failed = |sentence: String| Answer::wrong(Outcome::Failed, &sentence);
-    let log = match log::install(loaded.settings.log) {
+    let opened = match Opened::open(&origin, loaded) {
+        Ok(opened) => opened,
+        // Another try does not heal it.
+        Err(RunError::Confinement(error)) => {
+            return Answer::wrong(Outcome::Configuration, &error.to_string());
+        }
+        Err(error) => return failed(error.to_string()),
+    };
+    // Threads begin here, and not before rights were given up: each has those of the one that
+    // starts it.
+    let log = match log::install(opened.settings.log) {
         Ok(log) => log,
         Err(error) => return failed(format!("the log cannot be started: {error}")),
     };
@@ -111,7 +124,7 @@ pub(super) fn run(arguments: &Run) -> Answer {
         Ok(runtime) => runtime,
         Err(error) => return failed(format!("threads cannot be started: {error}")),
     };
-    let served = runtime.block_on(serve(origin, loaded, log));
+    let served = runtime.block_on(serve(origin, opened, log));
     runtime.shutdown_timeout(FAREWELL);
     match served {
         Ok(()) => Answer::fine(String::new()),
@@ -119,13 +132,59 @@ pub(super) fn run(arguments: &Run) -> Answer {
     }
 }
 
+/// All that needs rights is open, the rights are given up, and nothing runs yet.
+struct Opened {
+    /// The configuration.
+    settings: Arc<Settings>,
+    /// What is odd about it.
+    warnings: Vec<Diagnostic>,
+    /// Where that stands.
+    sources: Arc<Sources>,
+    /// The audit file.
+    telemetry: Arc<Telemetry>,
+    /// The listeners, certificates and keys.
+    gateway: Prepared,
+    /// The socket of the admin endpoints.
+    endpoints: Change,
+    /// The rights that were given up.
+    confinement: Confinement,
+}
+
+impl Opened {
+    /// Opens files, binds sockets and gives up rights, in this order.
+    ///
+    /// # Errors
+    /// What cannot be opened, or given up.
+    fn open(origin: &Origin, loaded: Loaded) -> Result<Self, RunError> {
+        let settings = Arc::new(loaded.settings);
+        let telemetry =
+            Telemetry::prepare(&settings, &loaded.policies).map_err(RunError::Telemetry)?;
+        let endpoints = Endpoints::bind(&settings, None)?;
+        let gateway = Prepared::new(
+            Arc::clone(&settings),
+            loaded.policies,
+            Arc::clone(&telemetry),
+        )?;
+        let confinement = Confinement::apply(&settings, origin.file())?;
+        Ok(Self {
+            settings,
+            warnings: loaded.warnings,
+            sources: loaded.sources,
+            telemetry,
+            gateway,
+            endpoints,
+            confinement,
+        })
+    }
+}
+
 /// Starts everything, then obeys signals until all is over.
 ///
 /// # Errors
 /// What could not be started.
-async fn serve(origin: Origin, loaded: Loaded, log: log::Handle) -> Result<(), RunError> {
+async fn serve(origin: Origin, opened: Opened, log: log::Handle) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    let mut service = Service::start(origin, loaded, log)?;
+    let mut service = Service::start(origin, opened, log)?;
     let mut heart = Heart::new();
     told(notify::ready("in service"));
     loop {
@@ -181,6 +240,8 @@ struct Service {
     telemetry: Arc<Telemetry>,
     /// The admin endpoints.
     admin: Option<Endpoints>,
+    /// The rights that were given up.
+    confinement: Confinement,
     /// `limits.drain_timeout`.
     drain_timeout: Duration,
     /// Why certificates that have changed were not taken over, as it was logged last.
@@ -188,30 +249,35 @@ struct Service {
 }
 
 impl Service {
-    /// Binds everything, then begins to serve.
+    /// Begins to serve.
     ///
     /// # Errors
     /// What could not be started; nothing is served then.
-    fn start(origin: Origin, loaded: Loaded, log: log::Handle) -> Result<Self, RunError> {
-        let settings = Arc::new(loaded.settings);
-        let telemetry =
-            Telemetry::install(&settings, &loaded.policies).map_err(RunError::Telemetry)?;
+    fn start(origin: Origin, opened: Opened, log: log::Handle) -> Result<Self, RunError> {
+        let Opened {
+            settings,
+            telemetry,
+            confinement,
+            ..
+        } = opened;
+        telemetry.begin().map_err(RunError::Telemetry)?;
         telemetry.adopt_log(log);
-        log_all(&loaded.warnings, &loaded.sources);
-        let endpoints = Endpoints::bind(&settings, None)?;
-        let policies = loaded.policies;
-        let gateway = Gateway::start(Arc::clone(&settings), policies, Arc::clone(&telemetry))?;
+        log_all(&opened.warnings, &opened.sources);
+        confinement.announce(&settings);
+        let gateway = Gateway::open(opened.gateway)?;
         let upkeep = Arc::clone(&telemetry);
         tokio::spawn(async move { upkeep.upkeep().await });
-        let mut service = Self {
+        let mut admin = None;
+        Endpoints::admit(&mut admin, opened.endpoints, &telemetry);
+        let service = Self {
             origin,
             gateway,
             telemetry,
-            admin: None,
+            admin,
+            confinement,
             drain_timeout: settings.limits.drain_timeout,
             stale_tls: None,
         };
-        service.admit(endpoints);
         service.announce(&settings);
         Ok(service)
     }
@@ -270,7 +336,8 @@ impl Service {
         if matches!(self.origin, Origin::Flags(_)) {
             return Err("the configuration came from the command line".to_owned());
         }
-        let loaded = self.origin.load().map_err(|error| {
+        self.confinement.admits_file()?;
+        let refused = |error: ConfigError| {
             if let ConfigError::Refused {
                 diagnostics,
                 sources,
@@ -279,16 +346,19 @@ impl Service {
                 log_all(diagnostics, sources);
             }
             error.to_string()
-        })?;
+        };
+        let loaded = self.origin.load().map_err(refused)?;
+        self.confinement.admits(&loaded.settings)?;
+        let loaded = certificates::checked(loaded).map_err(refused)?;
         let settings = Arc::new(loaded.settings);
         let endpoints = Endpoints::bind(&settings, self.admin.as_ref())
-            .map_err(|error: RunError| error.to_string())?;
+            .map_err(|error| self.confinement.explain(&error))?;
         self.gateway
             .reload(Arc::clone(&settings), loaded.policies)
-            .map_err(|error| error.to_string())?;
+            .map_err(|error| self.confinement.explain(&error))?;
         log_all(&loaded.warnings, &loaded.sources);
         self.drain_timeout = settings.limits.drain_timeout;
-        self.admit(endpoints);
+        Endpoints::admit(&mut self.admin, endpoints, &self.telemetry);
         Ok(())
     }
 
@@ -301,7 +371,7 @@ impl Service {
                 tracing::info!("certificates were read anew");
                 None
             }
-            Err(error) => Some(error.to_string()),
+            Err(error) => Some(self.confinement.explain(&error)),
         };
         if let Some(reason) = &trouble
             && self.stale_tls != trouble
@@ -312,29 +382,6 @@ impl Service {
             );
         }
         self.stale_tls = trouble;
-    }
-
-    /// Serves the admin endpoints as `change` has it.
-    fn admit(&mut self, change: Change) {
-        match change {
-            Change::Stay => {}
-            Change::End => self.admin = None,
-            Change::Begin(listener, address) => {
-                let (end, ended) = oneshot::channel::<()>();
-                let ended = async {
-                    // The sender is dropped and says nothing.
-                    ended.await.ok();
-                };
-                let bound = listener.local_addr().unwrap_or(address);
-                let telemetry = Arc::clone(&self.telemetry);
-                tokio::spawn(admin::serve(listener, telemetry, ended));
-                self.admin = Some(Endpoints {
-                    address,
-                    bound,
-                    _end: end,
-                });
-            }
-        }
     }
 
     /// Tells the service manager that all is well.
@@ -389,49 +436,6 @@ impl Service {
                 () = heart.beat() => self.report(heart, "draining"),
             }
         }
-    }
-}
-
-/// Admin endpoints that are served.
-struct Endpoints {
-    /// Where, as the configuration has it.
-    address: SocketAddr,
-    /// Where, as the kernel has it: port 0 is any free port.
-    bound: SocketAddr,
-    /// Ends them when it is dropped.
-    _end: oneshot::Sender<()>,
-}
-
-/// What becomes of the admin endpoints.
-enum Change {
-    /// They are served at this address.
-    Begin(TcpListener, SocketAddr),
-    /// They are served no more.
-    End,
-    /// They stay as they are.
-    Stay,
-}
-
-impl Endpoints {
-    /// Binds what `settings` want and `present` does not have.
-    ///
-    /// # Errors
-    /// The address cannot be listened on.
-    fn bind(settings: &Settings, present: Option<&Self>) -> Result<Change, RunError> {
-        let Some(wanted) = &settings.admin else {
-            return Ok(Change::End);
-        };
-        let address = wanted.bind;
-        if present.is_some_and(|present| present.address == address) {
-            return Ok(Change::Stay);
-        }
-        let bind = || {
-            let listener = StdListener::bind(address)?;
-            listener.set_nonblocking(true)?;
-            TcpListener::from_std(listener)
-        };
-        let listener = bind().map_err(|source| RunError::Admin { address, source })?;
-        Ok(Change::Begin(listener, address))
     }
 }
 

@@ -61,6 +61,7 @@ pub(super) fn compile(
                 admin: document.admin,
                 log: document.log.unwrap_or(LOG),
                 audit: document.audit,
+                process: document.process,
                 limits: document.limits,
                 session_limits: Arc::new(document.session_limits),
             },

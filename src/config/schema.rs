@@ -22,6 +22,7 @@ pub const ROOT: Table = Table {
         "admin",
         "log",
         "audit",
+        "process",
         "limits",
     ],
 };
@@ -145,6 +146,12 @@ pub const AUDIT: Table = Table {
     keys: &["path", "secret", "when_full"],
 };
 
+/// `[process]`.
+pub const PROCESS: Table = Table {
+    path: "process",
+    keys: &["user", "group", "confinement"],
+};
+
 /// `[limits]`.
 pub const LIMITS: Table = Table {
     path: "limits",
@@ -169,7 +176,7 @@ pub const LIMITS: Table = Table {
 };
 
 /// Every kind of table that has keys of its own, the file itself apart.
-pub const TABLES: [&Table; 11] = [
+pub const TABLES: [&Table; 12] = [
     &LISTENER,
     &LISTENER_TLS,
     &CERTIFICATE,
@@ -180,5 +187,6 @@ pub const TABLES: [&Table; 11] = [
     &ADMIN,
     &LOG,
     &AUDIT,
+    &PROCESS,
     &LIMITS,
 ];

@@ -20,7 +20,8 @@ use super::value::{self, Misfit};
 use crate::policy::spec::{Located, PolicySpec, Span};
 use crate::session::Limits;
 use crate::settings::{
-    Admin, Audit, Listener, Log, LogFormat, LogLevel, ShellLimits, Upstream, WhenFull,
+    Admin, Audit, Confinement, Listener, Log, LogFormat, LogLevel, Process, ShellLimits, Upstream,
+    WhenFull,
 };
 
 /// What tables say of each other, with the places where they say it.
@@ -61,6 +62,8 @@ pub(super) struct Document {
     pub(super) log: Option<Log>,
     /// `[audit]`.
     pub(super) audit: Option<Audit>,
+    /// `[process]`.
+    pub(super) process: Process,
     /// The part of `[limits]` that the shell keeps.
     pub(super) limits: ShellLimits,
     /// The part of `[limits]` that each session keeps.
@@ -101,6 +104,9 @@ pub(super) fn document(root: &DeTable<'_>, problems: &mut Problems) -> Document 
     }
     if let Some((place, table)) = root.table("audit", problems) {
         document.audit = audit(table, place, problems);
+    }
+    if let Some((place, table)) = root.table("process", problems) {
+        document.process = process(table, place, problems);
     }
     if let Some((place, table)) = root.table("limits", problems) {
         limits(table, place, &mut document, problems);
@@ -171,6 +177,26 @@ fn audit(table: &DeTable<'_>, place: Span, problems: &mut Problems) -> Option<Au
         when_full: or_default(section.one("when_full", problems, value::word(&whens))),
     };
     path.map(|_| audit)
+}
+
+/// `[process]`. Whether the system knows the user is seen when the gateway starts: the file may be
+/// checked on another machine.
+fn process(table: &DeTable<'_>, place: Span, problems: &mut Problems) -> Process {
+    let section = Section::open(table, &schema::PROCESS, place, problems);
+    let words = [
+        ("require", Confinement::Require),
+        ("warn", Confinement::Warn),
+        ("off", Confinement::Off),
+    ];
+    Process {
+        user: section
+            .one("user", problems, value::account)
+            .map(|user| user.value),
+        group: section
+            .one("group", problems, value::account)
+            .map(|group| group.value),
+        confinement: or_default(section.one("confinement", problems, value::word(&words))),
+    }
 }
 
 /// `[limits]`, shared between the shell and the sessions.

@@ -161,6 +161,36 @@ pub struct Gateway {
     doors: Mutex<BTreeMap<DoorKey, Door>>,
 }
 
+/// A gateway whose files are read and whose sockets are bound, and which runs nothing yet.
+pub struct Prepared {
+    /// The configuration.
+    plan: Plan,
+    /// Its listening sockets.
+    bound: Vec<Bound<StdListener>>,
+    /// Where things are counted.
+    telemetry: Arc<Telemetry>,
+}
+
+impl Prepared {
+    /// Reads the files that `settings` name and binds every listener. Needs no runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]: one listener that cannot be bound, and none is.
+    pub fn new(
+        settings: Arc<Settings>,
+        policies: Arc<PolicySet>,
+        telemetry: Arc<Telemetry>,
+    ) -> Result<Self, StartError> {
+        let plan = Plan::new(settings, policies, None, &telemetry)?;
+        let bound = bind(&plan, &BTreeMap::new())?;
+        Ok(Self {
+            plan,
+            bound,
+            telemetry,
+        })
+    }
+}
+
 impl Gateway {
     /// Binds every listener, then begins to accept. To be called within a runtime.
     ///
@@ -171,11 +201,23 @@ impl Gateway {
         policies: Arc<PolicySet>,
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, StartError> {
+        Self::open(Prepared::new(settings, policies, telemetry)?)
+    }
+
+    /// Begins to accept. To be called within a runtime.
+    ///
+    /// # Errors
+    /// [`StartError`]: the runtime does not take a socket.
+    pub fn open(prepared: Prepared) -> Result<Self, StartError> {
         if let Err(error) = rlimit::raise_descriptors() {
             tracing::warn!(%error, "the limit on open descriptors stays as it is");
         }
-        let plan = Plan::new(settings, policies, None, &telemetry)?;
-        let bound = bind(&plan, &BTreeMap::new())?;
+        let Prepared {
+            plan,
+            bound,
+            telemetry,
+        } = prepared;
+        let entrances = register(bound)?;
         let (orders, _) = watch::channel(Orders {
             plan: Arc::new(plan),
             stage: Stage::Running,
@@ -199,7 +241,7 @@ impl Gateway {
             .borrow()
             .plan
             .announce(&gateway.shared.telemetry);
-        gateway.open(&mut gateway.doors(), bound);
+        gateway.admit(&mut gateway.doors(), entrances);
         Ok(gateway)
     }
 
@@ -232,7 +274,7 @@ impl Gateway {
         let orders = self.shared.orders.borrow().clone();
         let telemetry = &self.shared.telemetry;
         let plan = Plan::new(settings, policies, Some(&orders.plan), telemetry)?;
-        let bound = bind(&plan, &doors)?;
+        let entrances = register(bind(&plan, &doors)?)?;
         telemetry
             .reconfigure(&plan.settings, &plan.policies)
             .map_err(StartError::Telemetry)?;
@@ -249,13 +291,13 @@ impl Gateway {
             .send_modify(|orders| orders.plan = Arc::clone(&plan));
         plan.announce(telemetry);
         if orders.stage == Stage::Running {
-            self.open(&mut doors, bound);
+            self.admit(&mut doors, entrances);
         }
         Ok(())
     }
 
     /// Begins to accept on sockets that are bound.
-    fn open(&self, doors: &mut BTreeMap<DoorKey, Door>, bound: Vec<Bound>) {
+    fn admit(&self, doors: &mut BTreeMap<DoorKey, Door>, bound: Vec<Bound<TcpListener>>) {
         for socket in bound {
             let Bound {
                 key,
@@ -364,14 +406,14 @@ impl Drop for Gateway {
     }
 }
 
-/// A socket that is bound and not yet accepted from.
-struct Bound {
+/// A socket that is bound and not yet accepted from: of the system's, then of the runtime's.
+struct Bound<L> {
     /// Which one.
     key: DoorKey,
     /// The name of its listener.
     name: Arc<str>,
     /// The socket.
-    listener: TcpListener,
+    listener: L,
     /// Where it listens.
     address: SocketAddr,
     /// TCP keepalive of its connections.
@@ -382,7 +424,10 @@ struct Bound {
 ///
 /// # Errors
 /// [`StartError::Bind`].
-fn bind(plan: &Plan, doors: &BTreeMap<DoorKey, Door>) -> Result<Vec<Bound>, StartError> {
+fn bind(
+    plan: &Plan,
+    doors: &BTreeMap<DoorKey, Door>,
+) -> Result<Vec<Bound<StdListener>>, StartError> {
     let mut bound = Vec::new();
     for (key, name) in &plan.doors {
         if doors.contains_key(key) {
@@ -397,13 +442,11 @@ fn bind(plan: &Plan, doors: &BTreeMap<DoorKey, Door>) -> Result<Vec<Bound>, Star
         };
         let Some(address) = address else { continue };
         let keepalive = plan.settings.limits.keepalive;
-        let listener = socket::listen(address, listener::BACKLOG)
-            .and_then(|listener| register(listener, keepalive))
-            .map_err(|source| StartError::Bind {
-                listener: Arc::clone(name),
-                address,
-                source,
-            })?;
+        let listener = listen(address, keepalive).map_err(|source| StartError::Bind {
+            listener: Arc::clone(name),
+            address,
+            source,
+        })?;
         bound.push(Bound {
             key: key.clone(),
             name: Arc::clone(name),
@@ -415,12 +458,44 @@ fn bind(plan: &Plan, doors: &BTreeMap<DoorKey, Door>) -> Result<Vec<Bound>, Star
     Ok(bound)
 }
 
-/// Makes a socket known to the runtime. Its options are those of its connections.
+/// Listens on `address`. The socket's options are those of its connections.
 ///
 /// # Errors
-/// It takes no option, or the runtime does not take it.
-fn register(listener: StdListener, keepalive: Duration) -> io::Result<TcpListener> {
+/// It cannot be listened on, or takes no option.
+fn listen(address: SocketAddr, keepalive: Duration) -> io::Result<StdListener> {
+    let listener = socket::listen(address, listener::BACKLOG)?;
     socket::tune(&listener, keepalive)?;
     socket::inline_urgent(&listener)?;
-    TcpListener::from_std(listener)
+    Ok(listener)
+}
+
+/// Makes sockets known to the runtime: all or none.
+///
+/// # Errors
+/// [`StartError::Bind`]: the runtime does not take one.
+fn register(bound: Vec<Bound<StdListener>>) -> Result<Vec<Bound<TcpListener>>, StartError> {
+    let register = |socket: Bound<StdListener>| {
+        let Bound {
+            key,
+            name,
+            listener,
+            address,
+            keepalive,
+        } = socket;
+        match TcpListener::from_std(listener) {
+            Ok(listener) => Ok(Bound {
+                key,
+                name,
+                listener,
+                address,
+                keepalive,
+            }),
+            Err(source) => Err(StartError::Bind {
+                listener: name,
+                address,
+                source,
+            }),
+        }
+    };
+    bound.into_iter().map(register).collect()
 }

@@ -76,6 +76,8 @@ impl fmt::Debug for Ports {
 impl Ports {
     /// The ports of `range`, or any free one.
     pub(super) fn new(range: Option<RangeInclusive<u16>>, gauge: Gauge) -> Self {
+        // Asked while the program may still read what the kernel tells of itself.
+        socket::ephemeral_ports();
         let length = range.as_ref().map_or(0, ExactSizeIterator::len);
         Self {
             range,

@@ -241,6 +241,17 @@ mod tests {
     }
 
     #[test]
+    fn what_comes_back_with_time_is_told_from_what_concerns_one_connection() {
+        let error = |number: i32| io::Error::from_raw_os_error(number);
+        for number in [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM] {
+            assert!(is_exhausted(&error(number)), "{}", error(number));
+        }
+        for number in [libc::ECONNABORTED, libc::EPERM, libc::EPROTO] {
+            assert!(!is_exhausted(&error(number)), "{}", error(number));
+        }
+    }
+
+    #[test]
     fn what_a_listener_has_its_connections_have() {
         let listener = listen("127.0.0.1:0".parse().unwrap(), 8).unwrap();
         tune(&listener, Duration::from_mins(1)).unwrap();

@@ -155,15 +155,26 @@ pub(super) struct Audit {
 }
 
 impl Audit {
-    /// Opens the audit file, or standard output; `lost` counts what does not get there.
+    /// Opens the audit file, or standard output.
     ///
     /// # Errors
-    /// The file cannot be opened, or the writer cannot be started.
-    pub(super) fn open(settings: &settings::Audit, lost: Counter) -> io::Result<Self> {
-        let target = match &settings.path {
+    /// The file cannot be opened.
+    pub(super) fn open(settings: &settings::Audit) -> io::Result<Target> {
+        Ok(match &settings.path {
             Some(path) => Target::file(path)?,
             None => Target::Stream(Box::new(io::stdout())),
-        };
+        })
+    }
+
+    /// Begins to write to `target`; `lost` counts what does not get there.
+    ///
+    /// # Errors
+    /// The writer cannot be started.
+    pub(super) fn begin(
+        target: Target,
+        settings: &settings::Audit,
+        lost: Counter,
+    ) -> io::Result<Self> {
         let audit = Self {
             spool: Spool::new("audit", target, lost)?,
             refuses: AtomicBool::new(false),

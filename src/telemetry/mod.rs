@@ -33,6 +33,7 @@ pub use metrics::Channel;
 use metrics::{Dial, Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;
+use spool::Target;
 use status::Sessions;
 pub use status::{SessionStatus, TransferStatus};
 use tables::Tables;
@@ -108,6 +109,15 @@ struct OpenAudit {
     settings: settings::Audit,
 }
 
+/// An audit file that is open and not yet written to.
+#[derive(Debug)]
+struct PreparedAudit {
+    /// Where events will go.
+    target: Target,
+    /// Its settings.
+    settings: settings::Audit,
+}
+
 /// The process-wide telemetry.
 #[derive(Debug)]
 pub struct Telemetry {
@@ -120,6 +130,8 @@ pub struct Telemetry {
     policies: Mutex<Vec<(Weak<PolicySet>, Arc<PolicyTable>)>>,
     /// The audit file.
     audit: ArcSwapOption<OpenAudit>,
+    /// The audit file that is open and not yet written to.
+    prepared: Mutex<Option<PreparedAudit>>,
     /// The sessions of this moment.
     sessions: Sessions,
     /// The log, once it was handed over.
@@ -151,14 +163,59 @@ impl Telemetry {
         set: Option<SetId>,
         rules: &[RuleInfo],
     ) -> io::Result<Arc<Self>> {
+        let telemetry = Self::prepare_rules(settings, set, rules)?;
+        telemetry.begin()?;
+        Ok(telemetry)
+    }
+
+    /// The same without a thread of its own: nothing is written to the audit file before
+    /// [`Self::begin`].
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
+    pub fn prepare(settings: &Settings, policies: &PolicySet) -> io::Result<Arc<Self>> {
+        Self::prepare_rules(settings, Some(policies.id()), policies.rules())
+    }
+
+    /// Begins to write to the audit file that was opened, if there is one.
+    ///
+    /// # Errors
+    /// The thread that writes cannot be started.
+    pub fn begin(&self) -> io::Result<()> {
+        let mut prepared = self.prepared.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(PreparedAudit { target, settings }) = prepared.take() {
+            let lost = self.metrics.audit_dropped.clone();
+            let file = Audit::begin(target, &settings, lost)?;
+            self.audit
+                .store(Some(Arc::new(OpenAudit { file, settings })));
+        }
+        Ok(())
+    }
+
+    /// The same, of the rules of a set.
+    ///
+    /// # Errors
+    /// The audit file cannot be opened.
+    fn prepare_rules(
+        settings: &Settings,
+        set: Option<SetId>,
+        rules: &[RuleInfo],
+    ) -> io::Result<Arc<Self>> {
         let metrics = Metrics::new().map_err(io::Error::other)?;
-        let audit = open_audit(settings, &metrics)?;
+        let prepared = settings.audit.as_ref().map(|settings| {
+            Ok::<_, io::Error>(PreparedAudit {
+                target: Audit::open(settings)?,
+                settings: settings.clone(),
+            })
+        });
+        let prepared = prepared.transpose()?;
         let tables = Tables::new(&metrics, settings, set, rules, None);
         Ok(Arc::new(Self {
             metrics,
             tables: ArcSwap::from_pointee(tables),
             policies: Mutex::default(),
-            audit: ArcSwapOption::from_pointee(audit),
+            audit: ArcSwapOption::empty(),
+            prepared: Mutex::new(prepared),
             sessions: Sessions::new(),
             log: OnceLock::new(),
             began: clock::monotonic(),
@@ -369,7 +426,7 @@ fn open_audit(settings: &Settings, metrics: &Metrics) -> io::Result<Option<OpenA
         .as_ref()
         .map(|audit| {
             Ok(OpenAudit {
-                file: Audit::open(audit, metrics.audit_dropped.clone())?,
+                file: Audit::begin(Audit::open(audit)?, audit, metrics.audit_dropped.clone())?,
                 settings: audit.clone(),
             })
         })

@@ -12,7 +12,7 @@ use crate::policy::judge::System;
 use crate::policy::spec::Span;
 use crate::policy::verdict::Action;
 use crate::session::{DataMode, Fact, Origin};
-use crate::settings::{Audit, Listener, Log, Settings, ShellLimits, Upstream, WhenFull};
+use crate::settings::{Audit, Listener, Log, Process, Settings, ShellLimits, Upstream, WhenFull};
 
 /// A listener of the policy `partners`, which observes `next`.
 pub(super) fn listener(name: &str, upstream: &str) -> Arc<Listener> {
@@ -66,6 +66,7 @@ pub(crate) fn settings(audit: Option<&Path>) -> Settings {
             secret: Vec::new(),
             when_full: WhenFull::Drop,
         }),
+        process: Process::default(),
         limits: ShellLimits::default(),
         session_limits: Arc::default(),
     }

@@ -126,6 +126,24 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_that_leads_elsewhere_is_followed_when_its_time_is_over() {
+        let resolver = Resolver::new(Duration::from_secs(30));
+        let host: Arc<str> = "localhost".into();
+        let former: IpAddr = "192.0.2.7".parse().unwrap();
+        let start = Instant::now();
+        resolver.entry(&host).lock().await.known = Some((vec![former], start));
+        let just_before = start + Duration::from_millis(29_999);
+        assert_eq!(
+            resolver.resolve(&host, just_before).await.unwrap(),
+            [former]
+        );
+        let after = start + Duration::from_secs(30);
+        let found = resolver.resolve(&host, after).await.unwrap();
+        assert!(!found.contains(&former), "{found:?}");
+        assert!(found.iter().all(IpAddr::is_loopback), "{found:?}");
+    }
+
+    #[tokio::test]
     async fn names_have_a_bound() {
         let resolver = Resolver::new(Duration::from_secs(30));
         for number in 0..=NAMES {

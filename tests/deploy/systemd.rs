@@ -42,6 +42,26 @@ fn the_unit_is_as_confined_as_we_claim() {
 }
 
 #[test]
+fn the_unit_lets_the_gateway_give_its_rights_up() {
+    let unit = text(UNIT);
+    let last = unit
+        .lines()
+        .filter_map(|line| line.strip_prefix("SystemCallFilter="))
+        .next_back()
+        .unwrap();
+    let calls: Vec<&str> = last.split(' ').collect();
+    for call in [
+        "capset",
+        "seccomp",
+        "landlock_create_ruleset",
+        "landlock_add_rule",
+        "landlock_restrict_self",
+    ] {
+        assert!(calls.contains(&call), "{call} in {last}");
+    }
+}
+
+#[test]
 fn the_unit_checks_the_configuration_before_it_starts_or_reloads() {
     let unit = text(UNIT);
     let commands: Vec<&str> = unit

@@ -196,7 +196,7 @@ pub(crate) struct World {
     /// How every action is written for debugging, where a test wants to know.
     pub(crate) actions: Option<Vec<String>>,
     /// The time.
-    now: Now,
+    pub(crate) now: Now,
     /// What the session is to be told next.
     told: VecDeque<Told>,
     /// The running relay.
@@ -310,7 +310,8 @@ impl World {
             self.settle();
         }
         self.now.elapsed = until;
-        self.now.unix_time += i64::try_from(time.as_secs()).unwrap_or(0);
+        let seconds = i64::try_from(time.as_secs()).unwrap_or(0);
+        self.now.unix_time = self.now.unix_time.saturating_add(seconds);
     }
 
     /// The handshake of a control connection is over.

@@ -35,6 +35,18 @@ impl Client {
         client
     }
 
+    /// Dials a gateway that lets nobody do anything: the first reply that is not the greeting.
+    pub(crate) fn refused(address: SocketAddr, line: &str) -> String {
+        let mut stream = TcpStream::connect(address).unwrap();
+        // The gateway may have closed before it comes.
+        let _closed = stream.write_all(format!("{line}\r\n").as_bytes());
+        let mut said = String::new();
+        // What was not read by then makes it a reset.
+        let _reset = BufReader::new(&mut stream).read_to_string(&mut said);
+        let mut lines = said.lines().map(str::to_owned);
+        lines.next_back().unwrap_or_default()
+    }
+
     /// Sends a line and reads a reply, which must have `code`.
     pub(crate) fn expect(&mut self, line: &str, code: u16) -> String {
         self.send(line);

@@ -3,8 +3,11 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
@@ -21,6 +24,10 @@ pub(crate) struct Gateway {
     pub(crate) address: SocketAddr,
     /// Where the endpoints are.
     pub(crate) admin: SocketAddr,
+    /// What it wrote until it was in service.
+    before: Vec<String>,
+    /// Whether nobody reads what it writes.
+    stalled: Arc<AtomicBool>,
     /// Its configuration file.
     pub(crate) file: PathBuf,
     _directory: tempfile::TempDir,
@@ -30,6 +37,8 @@ impl Gateway {
     /// Starts it in front of `server`, with further lines of its listener and further tables.
     pub(crate) fn start(server: SocketAddr, listener: &str, rest: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
+        // Whom the gateway may become reads its configuration as one of the others.
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let file = directory.path().join("gateway.toml");
         fs::write(&file, configuration(server, listener, rest)).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
@@ -42,20 +51,35 @@ impl Gateway {
             .unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (sender, log) = channel();
+        let stalled = Arc::new(AtomicBool::new(false));
+        let stalls = Arc::clone(&stalled);
         thread::spawn(move || {
             for line in stderr.lines().map_while(Result::ok) {
                 if sender.send(line).is_err() {
                     break;
                 }
+                while stalls.load(Ordering::Acquire) {
+                    thread::park();
+                }
             }
         });
-        let address = address_in(&expect_line(&log, " listening listener=main"));
+        let mut before = Vec::new();
+        let address = loop {
+            let line = log.recv_timeout(PATIENCE);
+            let line = line.unwrap_or_else(|error| panic!("not in service ({error}): {before:#?}"));
+            if line.contains(" listening listener=main") {
+                break address_in(&line);
+            }
+            before.push(line);
+        };
         let admin = address_in(&expect_line(&log, "listening for the admin endpoints"));
         Self {
             child,
             log,
             address,
             admin,
+            before,
+            stalled,
             file,
             _directory: directory,
         }
@@ -64,6 +88,25 @@ impl Gateway {
     /// The next line of the log that has `part` in it.
     pub(crate) fn line(&self, part: &str) -> String {
         expect_line(&self.log, part)
+    }
+
+    /// What it wrote until it was in service.
+    pub(crate) fn before(&self) -> &[String] {
+        &self.before
+    }
+
+    /// What the kernel says of each of its threads.
+    pub(crate) fn statuses(&self) -> Vec<String> {
+        fs::read_dir(format!("/proc/{}/task", self.child.id()))
+            .unwrap()
+            // A thread that has ended is no thread.
+            .filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok())
+            .collect()
+    }
+
+    /// Reads what it writes no more, without closing the pipe.
+    pub(crate) fn stall_log(&self) {
+        self.stalled.store(true, Ordering::Release);
     }
 
     /// Sends a signal by name.

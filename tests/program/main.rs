@@ -13,7 +13,9 @@
 )]
 
 mod client;
+mod confinement;
 mod counters;
+mod faults;
 mod gateway;
 mod leftovers;
 mod passthrough;

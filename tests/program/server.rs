@@ -18,7 +18,12 @@ impl Heard {
 
 /// Starts it: a thread a session. RETR sends the number of bytes that its argument states.
 pub(crate) fn start() -> (SocketAddr, Heard) {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    start_at((Ipv4Addr::LOCALHOST, 0).into())
+}
+
+/// The same, at an address.
+pub(crate) fn start_at(address: SocketAddr) -> (SocketAddr, Heard) {
+    let listener = TcpListener::bind(address).unwrap();
     let address = listener.local_addr().unwrap();
     let heard = Heard::default();
     let all = heard.clone();

@@ -9,6 +9,8 @@ mod measure;
 mod network;
 mod tls;
 
+use std::sync::Arc;
+
 use toml::de::DeValue;
 
 pub(super) use ftp::{greeting, secret, unsupported};
@@ -82,6 +84,20 @@ pub(super) fn text<'a>(value: &'a DeValue<'_>, expected: &str, example: &str) ->
 /// Any string.
 pub(super) fn any_text(value: &DeValue<'_>) -> Read<String> {
     text(value, "a string", "name").map(str::to_owned)
+}
+
+/// A user or a group of the system: a name, or a number in quotes.
+pub(super) fn account(value: &DeValue<'_>) -> Read<Arc<str>> {
+    let written = text(value, "a name", "ftpwarden")?;
+    let fits = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b':' | b'/' | b',');
+    if written.is_empty() || !written.bytes().all(fits) {
+        return Err(Misfit::new(
+            "config/bad-account",
+            format!("`{written}` is no user or group"),
+            "write the name that the system has for it, or its number in quotes",
+        ));
+    }
+    Ok(written.into())
 }
 
 /// `true` or `false`.

@@ -34,7 +34,8 @@ fn a_name_stays_in_its_quotes() {
         secret: Vec::new(),
         when_full: WhenFull::Drop,
     };
-    let audit = Audit::open(&settings, Counter::noop()).unwrap();
+    let target = Audit::open(&settings).unwrap();
+    let audit = Audit::begin(target, &settings, Counter::noop()).unwrap();
     let user =
         "x\",\"result\":\"success\"}\n{\"ts\":\"1\",\"event\":\"login\",\"client_ip\":\"192.0.2.1";
     let client = "203.0.113.9:5".parse().unwrap();

@@ -3,9 +3,10 @@
 //! Owns the file: when it is opened again, and what becomes of a line of which only a part could
 //! be written. Must not know who hands lines in.
 
-use std::fs::{File, OpenOptions};
+use std::fmt;
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
@@ -13,6 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Message, Shared};
+use crate::sys::file::append_to;
 use crate::telemetry::clock;
 
 /// How many bytes are written at once, about.
@@ -48,6 +50,15 @@ pub(in crate::telemetry) struct OpenFile {
     looked: Instant,
 }
 
+impl fmt::Debug for Target {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(open) => formatter.debug_tuple("File").field(&open.path).finish(),
+            Self::Stream(_) => formatter.write_str("Stream"),
+        }
+    }
+}
+
 impl Target {
     /// The file called `path`, created with mode 0640 where there is none.
     ///
@@ -60,18 +71,6 @@ impl Target {
             looked: clock::monotonic(),
         }))
     }
-}
-
-/// Opens `path` for appending.
-///
-/// # Errors
-/// It cannot be opened or created.
-fn append_to(path: &Path) -> io::Result<File> {
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .mode(0o640)
-        .open(path)
 }
 
 impl OpenFile {
