@@ -5,9 +5,11 @@ What a client cannot do is said here, with the reason, and shown as `-`; everyth
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
+import subprocess
 import urllib.parse
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -129,6 +131,8 @@ class Client:
     login_refused = "530"
     # Whether it speaks TLS.
     speaks_tls = False
+    # How the names of the scenarios begin that it is tried with.
+    tried_with: tuple[str, ...] = ("",)
     # Whether its exit status tells that a step failed; scenarios look at the files in any case.
     tells_failure = True
 
@@ -255,6 +259,58 @@ class Curl(Client):
         return [*slow, *self._options(site, 0), *self._step(site, step)], ""
 
 
+class CurlGnutls(Client):
+    """libcurl over GnuTLS: Debian builds the command with OpenSSL only, and Python's binding with GnuTLS."""
+
+    name = "curl-gnutls"
+    speaks_tls = True
+    # It is another client in its TLS alone.
+    tried_with = ("tls-front-", "tls-behind-")
+    _program = ("/usr/bin/python3", str(Path(__file__).with_name("pycurl_client.py")))
+
+    def check(self) -> None:
+        command = [*self._program, "--version"]
+        if not Path(command[0]).exists() or "GnuTLS" not in subprocess.run(command, capture_output=True, text=True).stdout:
+            raise Failed("pycurl with GnuTLS is missing; run tests/install")
+
+    def session(self, site: Site, steps: list[Step], work: Path, deadline: float) -> Finished:
+        return self._run(site, [self._step(site, step) for step in steps], work, deadline)
+
+    def _run(self, site: Site, transfers: list[dict[str, object]], work: Path, deadline: float) -> Finished:
+        common = {
+            "USERPWD": f"{site.user}:{site.password}",
+            "CAINFO": str(site.authority),
+            "USE_SSL": {"explicit": "USESSL_ALL", "clear-data": "USESSL_CONTROL"}.get(site.tls or "", "USESSL_NONE"),
+        }
+        if site.tls in ("explicit", "implicit"):
+            # Over 1.3 curl 7.88 takes its session before GnuTLS has the ticket and never resumes: vsftpd and ProFTPD refuse
+            # its data connections as the gateway does.
+            common["SSLVERSION"] = "SSLVERSION_MAX_TLSv1_2"
+        if site.is_active:
+            common |= {"FTPPORT": "-", "FTP_USE_EPRT": int(site.data == "EPRT")}
+        feed = json.dumps([common | transfer for transfer in transfers])
+        return self.run(list(self._program), work, deadline, feed)
+
+    def _step(self, site: Site, step: Step) -> dict[str, object]:
+        match step:
+            case ResumeUpload(local, remote, _):
+                return {"URL": site.url(remote), "upload": str(local), "RESUME_FROM": -1}
+            case Upload(local, remote):
+                return {"URL": site.url(remote), "upload": str(local)}
+            case ResumeDownload(remote, local):
+                return {"URL": site.url(remote), "download": str(local), "RESUME_FROM": local.stat().st_size}
+            case Download(remote, local):
+                return {"URL": site.url(remote), "download": str(local)}
+            case List(remote):
+                return {"URL": site.url(f"{remote}/")}
+        raise AssertionError(step)
+
+    def abort_download(self, site: Site, large: str, after: Step, work: Path, deadline: float) -> Finished:
+        """A range that ends early, as with curl."""
+        first = {"URL": site.url(large), "RANGE": "0-9999", "download": str(work / "range")}
+        return self._run(site, [first, self._step(site, after)], work, deadline)
+
+
 class Wget(Client):
     name = "wget"
     speaks_tls = True
@@ -294,6 +350,9 @@ class Wget(Client):
         command += [f"--ca-certificate={site.authority}"] * bool(site.tls)
         command += ["--ftps-implicit"] * (site.tls == "implicit")
         command += ["--ftps-clear-data-connection"] * (site.tls == "clear-data")
+        # Over 1.3 wget 1.21 takes its session right behind the handshake: where the ticket is some 20 ms late, data connections
+        # do not resume and are refused, by vsftpd and the gateway alike. Over 1.2 the session is whole by then.
+        command += ["--ciphers=NORMAL:-VERS-ALL:+VERS-TLS1.2"] * (site.tls in ("explicit", "implicit"))
         match step:
             case ResumeDownload(remote, local):
                 return [*command, "--continue", "--output-document", str(local), _wget_url(site, remote)]

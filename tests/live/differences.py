@@ -32,12 +32,13 @@ KNOWN: dict[tuple[str, str, str, str], str] = {
         for scenario in ("many-files", "empty-file")
     },
     **{
-        ("*", "curl", f"tls-{route}-active", "*"): _ACTIVE_TLS
+        ("*", client, f"tls-{route}-active", "*"): _ACTIVE_TLS
+        for client in ("curl", "curl-gnutls")
         for route in ("front", "front-implicit", "front-and-behind")
     },
     **{
         ("*", "wget", f"tls-{route}-many-files", "*"): _ONE_FILE
-        for route in ("front", "front-clear-data", "front-implicit", "behind", "front-and-behind")
+        for route in ("front", "front-clear-data", "front-implicit", "behind", "behind-implicit", "front-and-behind")
     },
 }
 

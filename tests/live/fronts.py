@@ -38,13 +38,13 @@ class Route:
     refused: str | None = None
     # How TLS begins in front: None is in clear. `clear-data`: explicit, and the client asks for PROT C.
     front: str | None = None
-    # Whether the gateway speaks TLS to the server.
-    behind: bool = False
+    # How TLS begins between the gateway and the server.
+    behind: str | None = None
 
     def listener(self, server: Server) -> str:
         end = f"-no-{self.refused.lower()}" if self.refused else ""
         end += f"-{self.front}" if self.front else ""
-        end += "-behind" if self.behind else ""
+        end += f"-behind-{self.behind}" if self.behind else ""
         return f"{server.name}-client{self.client}-server{self.server}{end}"
 
 
@@ -54,8 +54,9 @@ TLS_ROUTES = {
     "front": Route(front="explicit"),
     "front-clear-data": Route(front="clear-data"),
     "front-implicit": Route(front="implicit"),
-    "behind": Route(behind=True),
-    "front-and-behind": Route(front="explicit", behind=True),
+    "behind": Route(behind="explicit"),
+    "behind-implicit": Route(behind="implicit"),
+    "front-and-behind": Route(front="explicit", behind="explicit"),
 }
 ROUTES = (
     PLAIN, Route(6, 6), Route(6, 4), Route(4, 6), *(Route(refused=verb) for verb in REFUSED), *TLS_ROUTES.values()
@@ -122,7 +123,8 @@ class Direct(Front):
         """The taps are threads of this process."""
 
     def cannot(self, route: Route) -> str | None:
-        same = route.client == route.server and bool(route.front) == route.behind and route.front != "implicit"
+        front = "explicit" if route.front == "clear-data" else route.front
+        same = route.client == route.server and front == route.behind and front != "implicit"
         return None if same else "needs the gateway"
 
     def port(self, server: Server, route: Route) -> int:
@@ -186,22 +188,27 @@ class Gateway(Front):
             for family, port in server.ports.items():
                 parts.append(f'[upstreams.{server.name}{family}]\naddress = "{_address(family, port)}"\n')
             if server.speaks_tls:
-                upstream = f'[upstreams.{server.name}4-tls]\naddress = "{_address(4, server.ports[4])}"\n'
-                reuse = "allowed" if server.name == "pyftpdlib" else "required"
-                ca = server.certificates.authority
-                parts.append(f'{upstream}tls = {{ mode = "explicit", ca = "{ca}", session_reuse = "{reuse}" }}\n')
+                parts.append(self._upstream_tls(server, "explicit", server.ports[4]))
+            if server.implicit_port:
+                parts.append(self._upstream_tls(server, "implicit", server.implicit_port))
             for route in ROUTES:
                 parts.append(self._listener(server, route))
         return "\n".join(parts)
+
+    def _upstream_tls(self, server: Server, mode: str, port: int) -> str:
+        reuse = "allowed" if server.name == "pyftpdlib" else "required"
+        tls = f'mode = "{mode}", ca = "{server.certificates.authority}", session_reuse = "{reuse}"'
+        name = f"{server.name}4-{mode}"
+        return f'[upstreams.{name}]\naddress = "{_address(4, port)}"\ntls = {{ {tls} }}\n'
 
     def _listener(self, server: Server, route: Route) -> str:
         name = route.listener(server)
         lines = [f"[listeners.{name}]", f'bind = "{_address(route.client, self._ports[server.name, route])}"']
         upstream = f"{server.name}{route.server}"
         if route.behind:
-            if not server.speaks_tls:
+            if server.lacks(route.behind):
                 return ""
-            upstream += "-tls"
+            upstream += f"-{route.behind}"
         if route.front:
             lines.append(self._listener_tls(server, route.front))
         if route == PLAIN:

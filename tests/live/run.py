@@ -33,7 +33,7 @@ from scenarios import Scenario, Trial
 from servers import Server
 
 ROOT = Path(__file__).resolve().parents[2]
-CLIENTS = (clients.Curl, clients.Wget, clients.Lftp, clients.Ncftp, clients.Tnftp, Ftplib)
+CLIENTS = (clients.Curl, clients.CurlGnutls, clients.Wget, clients.Lftp, clients.Ncftp, clients.Tnftp, Ftplib)
 
 
 def main() -> int:
@@ -77,6 +77,11 @@ def chosen(only: list[str], everything: tuple) -> list:
     return [one for one in everything if one.name in only] or list(everything)
 
 
+def chosen_scenarios(arguments: argparse.Namespace) -> list[Scenario]:
+    named = chosen(arguments.only, scenarios.ALL)
+    return [scenario for scenario in named if not (arguments.clear and scenario.uses_tls)]
+
+
 def run_matrix(arguments: argparse.Namespace, folder: Path) -> tuple[list[table.Outcome], list[str]]:
     """All outcomes, and what is wrong beyond single trials."""
     wrong: list[str] = []
@@ -93,6 +98,8 @@ def run_matrix(arguments: argparse.Namespace, folder: Path) -> tuple[list[table.
                 wrong.append(str(failed))
         all_clients = []
         for kind in chosen(arguments.only, CLIENTS):
+            if not any(scenario.name.startswith(kind.tried_with) for scenario in chosen_scenarios(arguments)):
+                continue
             try:
                 kind().check()
                 all_clients.append(kind())
@@ -129,8 +136,7 @@ def run_trials(
     work.mkdir()
     trials = [
         (scenario, server, client)
-        for scenario in chosen(arguments.only, scenarios.ALL)
-        if not (arguments.clear and scenario.uses_tls)
+        for scenario in chosen_scenarios(arguments)
         for client in all_clients
         for server in all_servers
     ]

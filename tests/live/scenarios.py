@@ -142,7 +142,7 @@ class Scenario:
 
     @property
     def uses_tls(self) -> bool:
-        return self.route.front is not None or self.route.behind
+        return bool(self.route.front or self.route.behind)
 
     def unavailable(self, server: Server, client: Client, front: Front) -> str | None:
         """Why this pair does not try it, if so."""
@@ -150,8 +150,10 @@ class Scenario:
             return f"tried with {' and '.join(self.only)} only"
         if self.route.front and not client.speaks_tls:
             return f"{client.name} speaks no TLS"
-        if self.route.behind and not server.speaks_tls:
-            return f"{server.name} speaks no TLS"
+        if not self.name.startswith(client.tried_with):
+            return f"{client.name} is tried with {'* and '.join(client.tried_with)}* only"
+        if self.route.behind and (lacking := server.lacks(self.route.behind)):
+            return lacking
         for need in (self.name, *self.needs):
             if need in client.cannot:
                 return client.cannot[need]

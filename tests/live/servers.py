@@ -13,6 +13,7 @@ import random
 import secrets
 import shutil
 import socket
+import ssl
 import subprocess
 import sys
 import threading
@@ -84,6 +85,8 @@ class Server:
     pam_service: str
     # Whether it takes AUTH TLS, and then wants data connections to resume the session of their control connection.
     speaks_tls = True
+    # Whether it can begin with TLS as well: a process of its own then does so, on 127.0.0.1.
+    speaks_implicit_tls = False
 
     def __init__(self, folder: Path, programs: Path, certificates: Certificates) -> None:
         self.folder = folder
@@ -93,6 +96,7 @@ class Server:
         self.log = folder / "server.log"
         self.account = Account.new()
         self.ports: dict[int, int] = {}
+        self.implicit_port: int | None = None
         self._daemons: list[Daemon] = []
 
     def program(self, path: str) -> str:
@@ -101,9 +105,15 @@ class Server:
             raise Failed(f"{self.name} is missing: no {program}; run tests/install")
         return str(program)
 
-    def command(self, family: int, port: int) -> list[str]:
+    def command(self, family: int, port: int, implicit: bool) -> list[str]:
         """The program with its arguments, after whatever configuration it needs was written."""
         raise NotImplementedError
+
+    def lacks(self, tls: str) -> str | None:
+        """Why it cannot be reached over TLS that begins so."""
+        if not self.speaks_tls:
+            return f"{self.name} speaks no TLS"
+        return None if tls == "explicit" or self.speaks_implicit_tls else f"{self.name} cannot begin with TLS"
 
     def prepare(self) -> None:
         self.folder.mkdir()
@@ -122,23 +132,25 @@ class Server:
     def start(self) -> None:
         self.prepare()
         for family in HOSTS:
-            self._start(family)
+            self.ports[family] = self._start(family)
+        if self.speaks_implicit_tls:
+            self.implicit_port = self._start(4, implicit=True)
 
-    def _start(self, family: int) -> None:
+    def _start(self, family: int, implicit: bool = False) -> int:
         """Another process may take the port between our look and the server's bind; then the next one is tried."""
         for _ in range(3):
             port = ports.one()
-            daemon = Daemon(self._in_enclosure(family, self.command(family, port)), self.log)
+            enclosed = self._in_enclosure(f"{family}{'-implicit' * implicit}", self.command(family, port, implicit))
+            daemon = Daemon(enclosed, self.log)
             daemon.start()
-            if wait_for_greeting(HOSTS[family], port, daemon):
-                self.ports[family] = port
+            if wait_for_greeting(HOSTS[family], port, daemon, implicit):
                 self._daemons.append(daemon)
-                return
+                return port
             daemon.stop()
         raise Failed(f"{self.name} does not start on {HOSTS[family]}\n{tail(self.log)}")
 
-    def _in_enclosure(self, family: int, command: list[str]) -> list[str]:
-        enclosure = self.folder / f"enclosure{family}"
+    def _in_enclosure(self, name: str, command: list[str]) -> list[str]:
+        enclosure = self.folder / f"enclosure{name}"
         shutil.rmtree(enclosure, ignore_errors=True)
         enclosure.mkdir()
         (enclosure / "dev").mkdir()
@@ -166,8 +178,9 @@ class Server:
 class Vsftpd(Server):
     name = "vsftpd"
     pam_service = "vsftpd"
+    speaks_implicit_tls = True
 
-    def command(self, family: int, port: int) -> list[str]:
+    def command(self, family: int, port: int, implicit: bool) -> list[str]:
         empty = self.folder / "empty"
         empty.mkdir(exist_ok=True)
         listen = {4: ("listen", "listen_address"), 6: ("listen_ipv6", "listen_address6")}[family]
@@ -193,6 +206,7 @@ class Vsftpd(Server):
             "xferlog_enable": "YES",
             "vsftpd_log_file": self.log,
             "ssl_enable": "YES",
+            "implicit_ssl": "YES" if implicit else "NO",
             "rsa_cert_file": self.certificates.certificate,
             "rsa_private_key_file": self.certificates.key,
             "require_ssl_reuse": "YES",
@@ -201,7 +215,7 @@ class Vsftpd(Server):
             "force_local_data_ssl": "NO",
             "ssl_ciphers": "HIGH",
         }
-        configuration = self.folder / f"vsftpd{family}.conf"
+        configuration = self.folder / f"vsftpd{port}.conf"
         configuration.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
         return [self.program("vsftpd/usr/sbin/vsftpd"), str(configuration)]
 
@@ -209,10 +223,11 @@ class Vsftpd(Server):
 class Proftpd(Server):
     name = "proftpd"
     pam_service = "proftpd"
+    speaks_implicit_tls = True
 
-    def command(self, family: int, port: int) -> list[str]:
+    def command(self, family: int, port: int, implicit: bool) -> list[str]:
         modules = Path(self.program("proftpd/usr/sbin/proftpd")).parents[1] / "lib/proftpd"
-        configuration = self.folder / f"proftpd{family}.conf"
+        configuration = self.folder / f"proftpd{port}.conf"
         configuration.write_text(
             f"""
 ServerName "Live test"
@@ -225,6 +240,7 @@ TLSLog {self.folder}/tls.log
 TLSECCertificateFile {self.certificates.certificate}
 TLSECCertificateKeyFile {self.certificates.key}
 TLSProtocol TLSv1.2 TLSv1.3
+{"TLSOptions UseImplicitSSL" if implicit else ""}
 DefaultServer on
 UseIPv6 {"on" if family == 6 else "off"}
 DefaultAddress {HOSTS[family]}
@@ -242,8 +258,8 @@ DefaultRoot ~
 AllowOverwrite on
 AllowRetrieveRestart on
 AllowStoreRestart on
-PidFile {self.folder}/proftpd{family}.pid
-ScoreboardFile {self.folder}/proftpd{family}.scoreboard
+PidFile {self.folder}/proftpd{port}.pid
+ScoreboardFile {self.folder}/proftpd{port}.scoreboard
 SystemLog {self.log}
 TransferLog none
 LogFormat commands "[%P] %r -> %s"
@@ -260,7 +276,7 @@ class PureFtpd(Server):
     name = "pure-ftpd"
     pam_service = "pure-ftpd"
 
-    def command(self, family: int, port: int) -> list[str]:
+    def command(self, family: int, port: int, implicit: bool) -> list[str]:
         return [
             self.program("pure-ftpd/usr/sbin/pure-ftpd"),
             f"--bind={HOSTS[family]},{port}",
@@ -284,7 +300,7 @@ class Inetutils(Server):
     pam_service = "ftp"
     speaks_tls = False
 
-    def command(self, family: int, port: int) -> list[str]:
+    def command(self, family: int, port: int, implicit: bool) -> list[str]:
         ftpd = [self.program("inetutils/usr/sbin/ftpd"), "--logging", "--logging", "--debug"]
         return [sys.executable, str(HERE / "inetd.py"), HOSTS[family], str(port), *ftpd]
 
@@ -294,25 +310,30 @@ class Pyftpdlib(Server):
 
     name = "pyftpdlib"
     pam_service = "none"
+    speaks_implicit_tls = True
 
-    def command(self, family: int, port: int) -> list[str]:
+    def command(self, family: int, port: int, implicit: bool) -> list[str]:
         library = Path(self.program("pyftpdlib/pyftpdlib/__init__.py")).parents[1]
         password = self.folder / "password"
         password.write_text(self.account.password)
         password.chmod(0o600)
         uid = str(self.account.uid)
         arguments = [HOSTS[family], str(port), uid, uid, self.account.user, str(password), str(self.home)]
-        arguments.append(str(self.certificates.both))
+        arguments += [str(self.certificates.both), "implicit" if implicit else "explicit"]
         return ["env", f"PYTHONPATH={library}", sys.executable, str(HERE / "pyftpd.py"), *arguments]
 
 
 ALL = (Vsftpd, Proftpd, PureFtpd, Inetutils, Pyftpdlib)
 
 
-def wait_for_greeting(host: str, port: int, daemon: Daemon) -> bool:
+def wait_for_greeting(host: str, port: int, daemon: Daemon, implicit: bool) -> bool:
+    trust_anybody = ssl.create_default_context()
+    trust_anybody.check_hostname = False
+    trust_anybody.verify_mode = ssl.CERT_NONE
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline and daemon.is_running():
         with contextlib.suppress(OSError), socket.create_connection((host, port), timeout=START_SECONDS) as control:
-            return control.recv(512).startswith(b"220")
+            with trust_anybody.wrap_socket(control) if implicit else control as greeted:
+                return greeted.recv(512).startswith(b"220")
         time.sleep(0.05)
     return False
