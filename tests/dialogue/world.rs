@@ -42,6 +42,11 @@ pub(crate) enum Seen {
 
 /// Something that happened to the session or that it wanted, in the order of the journal.
 #[derive(Debug)]
+#[allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "a journal is read by the simulation alone"
+)]
 pub(crate) enum Entry {
     /// The gateway's listener is there.
     Advertised(Leg, SocketAddr),
@@ -317,7 +322,10 @@ impl World {
 
     /// Lets everything happen that has a reason to.
     pub(crate) fn settle(&mut self) {
+        let mut rounds = 0_u32;
         loop {
+            rounds += 1;
+            assert!(rounds < 1_000_000, "it never comes to rest");
             while let Some(action) = self.session.next_action() {
                 self.perform(action);
             }
@@ -339,69 +347,6 @@ impl World {
         if let Some(journal) = &mut self.journal {
             journal.push(entry());
         }
-    }
-
-    /// How many bytes a side has sent on its control connection that were not read.
-    pub(crate) fn unread(&self, leg: Leg) -> usize {
-        match leg {
-            Leg::Client => self.client.unread.len(),
-            Leg::Server => self.server.unread.len(),
-        }
-    }
-
-    /// Whether the server's control connection is there.
-    pub(crate) fn is_connected(&self) -> bool {
-        self.session.reads(Leg::Server) && !self.server.closed
-    }
-
-    /// Whether a side has a data connection, or is offered one.
-    pub(crate) const fn has_data(&self, leg: Leg) -> bool {
-        let peer = match leg {
-            Leg::Client => &self.client,
-            Leg::Server => &self.server,
-        };
-        matches!(peer.data, Data::Listening | Data::Open(..))
-    }
-
-    /// How many outcomes of dials are under way.
-    pub(crate) const fn underway(&self) -> usize {
-        self.underway.len()
-    }
-
-    /// An outcome that was under way is there.
-    pub(crate) fn arrive(&mut self, index: usize) {
-        let mut told = self.underway.remove(index);
-        let opened = match &told {
-            Told::Dialled(leg) => Some((*leg, true)),
-            Told::DialFailed(leg) => Some((*leg, false)),
-            _ => None,
-        };
-        if let Some((leg, opened)) = opened {
-            let peer = self.peer(leg);
-            if opened && peer.listens == Listens::Accepts {
-                peer.data = Data::Open(VecDeque::new(), None);
-                peer.see(Seen::DataOpened);
-                self.record(|| Entry::Opened(leg));
-            } else {
-                peer.data = Data::None;
-                told = Told::DialFailed(leg);
-            }
-        }
-        self.tell(told);
-    }
-
-    /// A control connection is read, at most so many bytes of it; whether there was anything.
-    pub(crate) fn read_some(&mut self, leg: Leg, bytes: usize) -> bool {
-        let read = self.read(leg, bytes);
-        self.settle();
-        read
-    }
-
-    /// The relay takes a step of at most so many bytes; whether anything happened.
-    pub(crate) fn pump_some(&mut self, bytes: usize) -> bool {
-        let pumped = self.pump(bytes);
-        self.settle();
-        pumped
     }
 
     /// A side sends on its control connection.
@@ -430,7 +375,10 @@ impl World {
     pub(crate) fn wait(&mut self, time: Duration) {
         let until = self.now.elapsed + time;
         self.settle();
+        let mut deadlines = 0_u32;
         while let Some(deadline) = self.session.deadline().filter(|at| *at <= until) {
+            deadlines += 1;
+            assert!(deadlines < 100_000, "deadlines come without end");
             self.now.elapsed = deadline.max(self.now.elapsed);
             self.session.expire(self.now);
             self.settle();
@@ -520,6 +468,9 @@ impl World {
         let Data::Open(unread, ended) = &mut self.peer(leg).data else {
             return false;
         };
+        if *ended == Some(End::Reset) || *ended == Some(end) {
+            return false;
+        }
         *ended = Some(end);
         if end == End::Reset {
             unread.clear();
@@ -787,9 +738,9 @@ impl World {
 
     /// The gateway ends a data connection.
     fn end_gateway_data(&mut self, leg: Leg, end: End) {
-        self.underway.retain(|told| {
-            !matches!(told, Told::Dialled(other) | Told::DialFailed(other) if *other == leg)
-        });
+        self.underway.retain(
+            |told| !matches!(told, Told::Dialled(other) | Told::DialFailed(other) if *other == leg),
+        );
         if let Some(relay) = self.relay.take() {
             self.told.push_back(Told::RelayEnded {
                 bytes: relay.bytes,
@@ -803,5 +754,75 @@ impl World {
             peer.see(Seen::DataEnd(end));
             self.record(|| Entry::EndedData(leg, end));
         }
+    }
+}
+
+#[allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "a world is slow in the simulation alone"
+)]
+impl World {
+    /// How many bytes a side has sent on its control connection that were not read.
+    pub(crate) fn unread(&self, leg: Leg) -> usize {
+        match leg {
+            Leg::Client => self.client.unread.len(),
+            Leg::Server => self.server.unread.len(),
+        }
+    }
+
+    /// Whether the server's control connection is there.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.session.reads(Leg::Server) && !self.server.closed
+    }
+
+    /// Whether a side has a data connection, or is offered one.
+    pub(crate) const fn has_data(&self, leg: Leg) -> bool {
+        let peer = match leg {
+            Leg::Client => &self.client,
+            Leg::Server => &self.server,
+        };
+        matches!(peer.data, Data::Listening | Data::Open(..))
+    }
+
+    /// How many outcomes of dials are under way.
+    pub(crate) const fn underway(&self) -> usize {
+        self.underway.len()
+    }
+
+    /// An outcome that was under way is there.
+    pub(crate) fn arrive(&mut self, index: usize) {
+        let mut told = self.underway.remove(index);
+        let opened = match &told {
+            Told::Dialled(leg) => Some((*leg, true)),
+            Told::DialFailed(leg) => Some((*leg, false)),
+            _ => None,
+        };
+        if let Some((leg, opened)) = opened {
+            let peer = self.peer(leg);
+            if opened && peer.listens == Listens::Accepts {
+                peer.data = Data::Open(VecDeque::new(), None);
+                peer.see(Seen::DataOpened);
+                self.record(|| Entry::Opened(leg));
+            } else {
+                peer.data = Data::None;
+                told = Told::DialFailed(leg);
+            }
+        }
+        self.tell(told);
+    }
+
+    /// A control connection is read, at most so many bytes of it; whether there was anything.
+    pub(crate) fn read_some(&mut self, leg: Leg, bytes: usize) -> bool {
+        let read = self.read(leg, bytes);
+        self.settle();
+        read
+    }
+
+    /// The relay takes a step of at most so many bytes; whether anything happened.
+    pub(crate) fn pump_some(&mut self, bytes: usize) -> bool {
+        let pumped = self.pump(bytes);
+        self.settle();
+        pumped
     }
 }
