@@ -138,8 +138,7 @@ impl DataLeg {
                 waiting.set_tickets(tickets);
                 self.stage = Stage::Securing(socket, waiting);
             }
-            other
-            @ (Stage::Dialling(_)
+            other @ (Stage::Dialling(_)
             | Stage::Discarding(..)
             | Stage::Listening(_)
             | Stage::Naming(..)

@@ -10,32 +10,118 @@ use crate::world::{Listens, Seen, World};
 
 /// Commands that a client may send at any time.
 const COMMANDS: [&str; 66] = [
-    "SYST", "FEAT", "HELP", "HELP SITE", "NOOP", "NOOP", "noop ", "NOP", "STAT", "PWD", "XPWD",
-    "CWD /pub_~", "CWD ~", "CDUP", "TYPE I", "type  a  n", "TYPE E", "MODE S", "MODE B", "STRU F",
-    "SIZE /pub/f~", "SIZE /pub/f", "SIZE /secret/f", "SIZE x", "MDTM /pub/~",
-    "MDTM 20260101000000 /f~", "OPTS UTF8 ON", "XYZZY ~", "RCMD ~", "SITE CHMOD 777 ~",
-    "SITE  IDLE ~", "site help", "CHMOD 7 ~", "DELE /pub/x", "DELE /secret/~", "SMNT ~", "MKD ~",
-    "XMKD ~", "RMD ~", "XRMD ~", "RNFR /pub/a", "RNTO /pub/b", "RNFR /secret/a", "RNTO /secret/b",
-    "RNTO", "REST 10", "REST 99999999999999999999", "REST ~", "ALLO 5", "ABOR", "abor ",
-    "CCC", "PBSZ 0", "PROT P", "PROT C", "PROT S", "MIC ~", "PRET RETR ~", "LPRT 4,4,~",
-    "CLNT a~", "LANG", "HOST ~", "MLST ~", "MFMT 20260101000000 ~", "ACCT hunter2swordfish",
+    "SYST",
+    "FEAT",
+    "HELP",
+    "HELP SITE",
+    "NOOP",
+    "NOOP",
+    "noop ",
+    "NOP",
+    "STAT",
+    "PWD",
+    "XPWD",
+    "CWD /pub_~",
+    "CWD ~",
+    "CDUP",
+    "TYPE I",
+    "type  a  n",
+    "TYPE E",
+    "MODE S",
+    "MODE B",
+    "STRU F",
+    "SIZE /pub/f~",
+    "SIZE /pub/f",
+    "SIZE /secret/f",
+    "SIZE x",
+    "MDTM /pub/~",
+    "MDTM 20260101000000 /f~",
+    "OPTS UTF8 ON",
+    "XYZZY ~",
+    "RCMD ~",
+    "SITE CHMOD 777 ~",
+    "SITE  IDLE ~",
+    "site help",
+    "CHMOD 7 ~",
+    "DELE /pub/x",
+    "DELE /secret/~",
+    "SMNT ~",
+    "MKD ~",
+    "XMKD ~",
+    "RMD ~",
+    "XRMD ~",
+    "RNFR /pub/a",
+    "RNTO /pub/b",
+    "RNFR /secret/a",
+    "RNTO /secret/b",
+    "RNTO",
+    "REST 10",
+    "REST 99999999999999999999",
+    "REST ~",
+    "ALLO 5",
+    "ABOR",
+    "abor ",
+    "CCC",
+    "PBSZ 0",
+    "PROT P",
+    "PROT C",
+    "PROT S",
+    "MIC ~",
+    "PRET RETR ~",
+    "LPRT 4,4,~",
+    "CLNT a~",
+    "LANG",
+    "HOST ~",
+    "MLST ~",
+    "MFMT 20260101000000 ~",
+    "ACCT hunter2swordfish",
     "SITE TOKEN hunter2swordfish",
 ];
 
 /// Transfers.
 const TRANSFERS: [&str; 12] = [
-    "RETR /pub/f", "RETR /secret/f", "RETR ~", "STOR /pub/~", "STOR /pub/f", "STOR /secret/x",
-    "APPE /pub/x", "STOU", "LIST", "LIST -la ~", "NLST", "MLSD",
+    "RETR /pub/f",
+    "RETR /secret/f",
+    "RETR ~",
+    "STOR /pub/~",
+    "STOR /pub/f",
+    "STOR /secret/x",
+    "APPE /pub/x",
+    "STOU",
+    "LIST",
+    "LIST -la ~",
+    "NLST",
+    "MLSD",
 ];
 
 /// Lines that are no commands, or hide one.
 const JUNK: [&[u8]; 26] = [
-    b"!\r\n", b"\r\n", b"  \r\n", b" SITE x\r\n", b"\tSITE x\r\n", b"SITE\tx\r\n", b"NOOP\rSITE x\r\n",
-    b"NOOP\0SITE x\r\n", b"PWD\r\0\n", b"PWD\r\r\n", b"NOOP\nSITE x\n", b"SI\xFF\xF1TE x\r\n",
-    b"\xFF\xFD\x01SITE x\r\n", b"S\xC5\xBFTE x\r\n", b"\xEF\xBB\xBFSITE x\r\n", b"SIZE a\xFF\xFFb\r\n",
-    b"SIZE a\x08b\r\n", b"SIZE a\tb\r\n", b"\xFF\xF4\xFF\xF2ABOR\r\n", b"\xF2ABOR\r\n",
-    b"PASS\thunter2swordfish\r\n", b"PASS hunter2swordfish\0\r\n", b"OPTS\x0BUTF8\r\n",
-    b"XCRC \"a b\" 0 1\r\n", b"GET / HTTP/1.1\r\n", b"\x16\x03\x01\r\n",
+    b"!\r\n",
+    b"\r\n",
+    b"  \r\n",
+    b" SITE x\r\n",
+    b"\tSITE x\r\n",
+    b"SITE\tx\r\n",
+    b"NOOP\rSITE x\r\n",
+    b"NOOP\0SITE x\r\n",
+    b"PWD\r\0\n",
+    b"PWD\r\r\n",
+    b"NOOP\nSITE x\n",
+    b"SI\xFF\xF1TE x\r\n",
+    b"\xFF\xFD\x01SITE x\r\n",
+    b"S\xC5\xBFTE x\r\n",
+    b"\xEF\xBB\xBFSITE x\r\n",
+    b"SIZE a\xFF\xFFb\r\n",
+    b"SIZE a\x08b\r\n",
+    b"SIZE a\tb\r\n",
+    b"\xFF\xF4\xFF\xF2ABOR\r\n",
+    b"\xF2ABOR\r\n",
+    b"PASS\thunter2swordfish\r\n",
+    b"PASS hunter2swordfish\0\r\n",
+    b"OPTS\x0BUTF8\r\n",
+    b"XCRC \"a b\" 0 1\r\n",
+    b"GET / HTTP/1.1\r\n",
+    b"\x16\x03\x01\r\n",
 ];
 
 /// A client.
@@ -62,7 +148,11 @@ impl Client {
             say(dice.pick(&["AUTH TLS", "auth tls", "AUTH SSL", "AUTH TLS-C"]));
         }
         if honest || dice.chance(90) {
-            let name = if honest { "ann" } else { dice.pick(&["ann", "ann", "ann", "eve", "bob"]) };
+            let name = if honest {
+                "ann"
+            } else {
+                dice.pick(&["ann", "ann", "ann", "eve", "bob"])
+            };
             say(&format!("USER {name}"));
             say(&format!("PASS {SECRET}"));
         }
@@ -84,14 +174,17 @@ impl Client {
     pub(crate) fn look(&mut self, world: &mut World) {
         for seen in world.client.seen.drain(..) {
             if let Seen::Control(bytes) = seen {
-                self.offered |= bytes.windows(4).any(|four| four == b"227 " || four == b"229 ");
+                self.offered |= bytes
+                    .windows(4)
+                    .any(|four| four == b"227 " || four == b"229 ");
             }
         }
     }
 
     /// Whether it could say something.
     pub(crate) fn may_speak(&self, shadow: &Shadow, world: &World) -> bool {
-        let waits = self.polite && (shadow.owes() > 0 || world.unread(Leg::Client) > 0 || !shadow.is_greeted());
+        let waits = self.polite
+            && (shadow.owes() > 0 || world.unread(Leg::Client) > 0 || !shadow.is_greeted());
         !self.done && !waits && !shadow.turning[0]
     }
 
@@ -116,7 +209,13 @@ impl Client {
                 both.extend(dice.pick(&TRANSFERS).bytes());
                 both.extend(b"\r\n");
                 if !self.honest && dice.chance(25) {
-                    both.extend(dice.pick(&[&b"ABOR\r\n"[..], b"STAT\r\n", b"\xFF\xF4\xFF\xF2ABOR\r\n", b"NOOP\r\nABOR\r\n", b"STAT\r\nSTAT\r\nABOR\r\n"]));
+                    both.extend(dice.pick(&[
+                        &b"ABOR\r\n"[..],
+                        b"STAT\r\n",
+                        b"\xFF\xF4\xFF\xF2ABOR\r\n",
+                        b"NOOP\r\nABOR\r\n",
+                        b"STAT\r\nSTAT\r\nABOR\r\n",
+                    ]));
                 }
                 both
             }
@@ -126,8 +225,22 @@ impl Client {
                 self.done = true;
                 b"QUIT\r\n".to_vec()
             }
-            91..92 if !self.honest => dice.pick(&[&b"USER eve\r\n"[..], b"USER bob\r\n", b"REIN\r\n", b"USER ann\r\nPASS x\r\n"]).to_vec(),
-            92..93 if !self.honest => dice.pick(&[&b"AUTH TLS\r\n"[..], b"AUTH TLS\r\nFEAT\r\n", b"AUTH X\r\n", b"EPSV ALL\r\n"]).to_vec(),
+            91..92 if !self.honest => dice
+                .pick(&[
+                    &b"USER eve\r\n"[..],
+                    b"USER bob\r\n",
+                    b"REIN\r\n",
+                    b"USER ann\r\nPASS x\r\n",
+                ])
+                .to_vec(),
+            92..93 if !self.honest => dice
+                .pick(&[
+                    &b"AUTH TLS\r\n"[..],
+                    b"AUTH TLS\r\nFEAT\r\n",
+                    b"AUTH X\r\n",
+                    b"EPSV ALL\r\n",
+                ])
+                .to_vec(),
             93..97 if !self.honest => dice.pick(&JUNK).to_vec(),
             97 if !self.honest && dice.chance(30) => {
                 let length = dice.pick(&[400, 503, 504, 505, 506, 1000, 3000]);
@@ -167,10 +280,33 @@ impl Client {
                 let target = world.listen(Leg::Client);
                 return address::render_eprt(target).to_vec();
             }
-            4 => dice.pick(&["PORT 10,0,0,5,200,1", "PORT 127,0,0,1,200,1", "PORT 192,0,2,10,0,22", "PORT 192,0,2,10,3,255", "PORT 1,2,3", "PORT 192,0,2,10,200,+1"]).to_owned(),
-            5 => dice.pick(&["EPRT |1|10.0.0.5|5000|", "EPRT |2|::1|5000|", "EPRT |3|x|1|", "EPRT |1|192.0.2.10|1023|", "EPRT |1|192.0.2.10|65536|"]).to_owned(),
-            6 => format!("EPRT |{}|{host}|{}|", if v6 { 2 } else { 1 }, dice.pick(&[1024, 5000, 80, 0])),
-            _ => dice.pick(&["EPSV 1", "EPSV 2", "EPSV 3", "EPSV x", "EPSV ALL", "PASV x"]).to_owned(),
+            4 => dice
+                .pick(&[
+                    "PORT 10,0,0,5,200,1",
+                    "PORT 127,0,0,1,200,1",
+                    "PORT 192,0,2,10,0,22",
+                    "PORT 192,0,2,10,3,255",
+                    "PORT 1,2,3",
+                    "PORT 192,0,2,10,200,+1",
+                ])
+                .to_owned(),
+            5 => dice
+                .pick(&[
+                    "EPRT |1|10.0.0.5|5000|",
+                    "EPRT |2|::1|5000|",
+                    "EPRT |3|x|1|",
+                    "EPRT |1|192.0.2.10|1023|",
+                    "EPRT |1|192.0.2.10|65536|",
+                ])
+                .to_owned(),
+            6 => format!(
+                "EPRT |{}|{host}|{}|",
+                if v6 { 2 } else { 1 },
+                dice.pick(&[1024, 5000, 80, 0])
+            ),
+            _ => dice
+                .pick(&["EPSV 1", "EPSV 2", "EPSV 3", "EPSV x", "EPSV ALL", "PASV x"])
+                .to_owned(),
         };
         format!("{line}\r\n").into_bytes()
     }
@@ -198,13 +334,16 @@ impl Client {
                 world.send_data(Leg::Client, &bytes)
             }
             60..90 if uploads || early && dice.chance(20) => world.end_data(Leg::Client, End::Fin),
-            90..97 if !self.honest => world.end_data(Leg::Client, dice.pick(&[End::Fin, End::Reset])),
+            90..97 if !self.honest => {
+                world.end_data(Leg::Client, dice.pick(&[End::Fin, End::Reset]))
+            }
             97 if !self.honest => {
                 world.client.stalls = !world.client.stalls;
                 true
             }
             98 if !self.honest => {
-                world.client.listens = dice.pick(&[Listens::Accepts, Listens::Ignores, Listens::Refuses]);
+                world.client.listens =
+                    dice.pick(&[Listens::Accepts, Listens::Ignores, Listens::Refuses]);
                 true
             }
             _ => false,

@@ -9,10 +9,18 @@ pub(crate) enum Dice {
     Bytes(Vec<u8>, usize),
 }
 
+/// Spreads what differs between two states over all bits.
+const fn mix(state: u64) -> u64 {
+    let state = (state ^ (state >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    let state = (state ^ (state >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    state ^ (state >> 31)
+}
+
 impl Dice {
     /// Those of a seed.
     pub(crate) const fn of_seed(seed: u64) -> Self {
-        Self::Seed(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15).wrapping_add(1))
+        // Neighbours must not be one stream, a step apart.
+        Self::Seed(mix(seed ^ 0x5851_F42D_4C95_7F2D))
     }
 
     /// Those of bytes.
@@ -33,11 +41,7 @@ impl Dice {
         match self {
             Self::Seed(state) => {
                 *state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
-                let mut mixed = *state;
-                mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-                mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-                mixed ^= mixed >> 31;
-                usize::try_from(mixed % u64::try_from(bound).unwrap()).unwrap()
+                usize::try_from(mix(*state) % u64::try_from(bound).unwrap()).unwrap()
             }
             Self::Bytes(bytes, at) => {
                 let mut drawn = 0;

@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use ftpwarden::config::Loaded;
 use ftpwarden::policy::Judge;
-use ftpwarden::session::{Profile, Require, ServerTls};
+use ftpwarden::session::{Profile, Require};
 
 use crate::framing::Spoken;
 use crate::rules::{self, Tables};
@@ -79,9 +79,18 @@ static LOADED: LazyLock<Vec<Loaded>> = LazyLock::new(|| KINDS.iter().map(load).c
 
 /// Reads the configuration of a kind.
 fn load(kind: &Kind) -> Loaded {
-    let quoted = |names: &[&str]| names.iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    let quoted = |names: &[&str]| {
+        names
+            .iter()
+            .map(|name| format!("\"{name}\""))
+            .collect::<Vec<_>>()
+            .join(", ")
+    };
     let policy = match kind {
-        Kind::Open => vec!["default = \"allow\"".into(), format!("deny = [{}]", quoted(&DENIED))],
+        Kind::Open => vec![
+            "default = \"allow\"".into(),
+            format!("deny = [{}]", quoted(&DENIED)),
+        ],
         Kind::Listed => vec![format!("allow = [{}]", quoted(&LISTED))],
         Kind::Paths => vec![
             "default = \"allow\"".into(),
@@ -136,8 +145,6 @@ pub(crate) struct Circumstances {
     pub(crate) kind: Kind,
     /// What the client must protect.
     pub(crate) require: Require,
-    /// What the server's leg is protected with.
-    pub(crate) server_tls: ServerTls,
     /// The client's control connection is under TLS.
     pub(crate) client_secured: bool,
     /// The server's is.
@@ -161,7 +168,10 @@ impl Circumstances {
     pub(crate) fn judge(&self, spoken: &Spoken) -> Verdict {
         let verb = spoken.verb.as_str();
         if ["QUIT", "NOOP", "NOP"].contains(&verb) {
-            return if self.require != Require::No && !self.client_secured && !BEFORE_TLS.contains(&verb) {
+            return if self.require != Require::No
+                && !self.client_secured
+                && !BEFORE_TLS.contains(&verb)
+            {
                 Verdict::Local
             } else {
                 Verdict::Permitted
@@ -179,7 +189,12 @@ impl Circumstances {
         if ["PASS", "ACCT"].contains(&verb) && self.refused {
             return Verdict::Local;
         }
-        if verb == "MODE" && matches!(spoken.text().trim().bytes().next(), Some(b'b' | b'B' | b'c' | b'C')) {
+        if verb == "MODE"
+            && matches!(
+                spoken.text().trim().bytes().next(),
+                Some(b'b' | b'B' | b'c' | b'C')
+            )
+        {
             return Verdict::Local;
         }
         if NAMED.contains(&verb) {
@@ -214,7 +229,10 @@ impl Circumstances {
             verb => verb,
         };
         let argument = spoken.argument.as_deref().unwrap_or_default();
-        let wild = argument.iter().filter(|byte| matches!(byte, b'*' | b'?' | b'[' | b'{')).count();
+        let wild = argument
+            .iter()
+            .filter(|byte| matches!(byte, b'*' | b'?' | b'[' | b'{'))
+            .count();
         if wild > 16 {
             return Verdict::Unsure;
         }
@@ -227,10 +245,16 @@ impl Circumstances {
             Kind::Paths if !known => Verdict::Local,
             Kind::Paths if ["RETR", "STOR", "SIZE", "DELE", "RNFR", "RNTO"].contains(&verb) => {
                 // Of two names one that is refused is enough, and the other one may be.
-                let other = if verb == "RNTO" { Verdict::Unsure } else { Verdict::Permitted };
+                let other = if verb == "RNTO" {
+                    Verdict::Unsure
+                } else {
+                    Verdict::Permitted
+                };
                 match plain_path(argument) {
                     None => Verdict::Unsure,
-                    Some(path) if path == "/secret" || path.starts_with("/secret/") => Verdict::Local,
+                    Some(path) if path == "/secret" || path.starts_with("/secret/") => {
+                        Verdict::Local
+                    }
                     Some(_) => other,
                 }
             }
@@ -262,7 +286,8 @@ impl Circumstances {
             "SITE" | "OPTS" | "TYPE" | "MODE" | "STRU" => blank,
             "FEAT" | "PASV" if spoken.argument.is_some() => true,
             "REST" => {
-                let digits = (1..=19).contains(&argument.len()) && argument.iter().all(u8::is_ascii_digit);
+                let digits =
+                    (1..=19).contains(&argument.len()) && argument.iter().all(u8::is_ascii_digit);
                 !digits || spoken.text().parse::<i64>().is_err()
             }
             "RNTO" => !self.renaming,
@@ -277,7 +302,8 @@ impl Circumstances {
     pub(crate) fn may_listen(&self, target: Option<SocketAddr>) -> bool {
         target.is_some_and(|target| {
             let own = target.ip().to_canonical() == self.client;
-            let unspecified = target.ip().is_unspecified() && target.is_ipv6() == self.client.is_ipv6();
+            let unspecified =
+                target.ip().is_unspecified() && target.is_ipv6() == self.client.is_ipv6();
             (own || unspecified) && target.port() >= 1024
         })
     }
@@ -293,7 +319,11 @@ fn risky_site(verb: &str, spoken: &Spoken) -> Verdict {
         return Verdict::Permitted;
     }
     let plain = ["CHMOD", "UTIME", "IDLE", "PSWD", "TOKEN", "HELP"];
-    let word = spoken.text().split(' ').find(|word| !word.is_empty()).unwrap_or_default();
+    let word = spoken
+        .text()
+        .split(' ')
+        .find(|word| !word.is_empty())
+        .unwrap_or_default();
     if plain.contains(&word.to_ascii_uppercase().as_str()) {
         Verdict::Permitted
     } else {
@@ -304,7 +334,9 @@ fn risky_site(verb: &str, spoken: &Spoken) -> Verdict {
 /// An absolute path that every server reads alike.
 fn plain_path(argument: &[u8]) -> Option<&str> {
     let text = std::str::from_utf8(argument).ok()?;
-    let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_'));
+    let plain = text
+        .bytes()
+        .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'/' | b'_'));
     (plain && text.starts_with('/') && !text.contains("//") && !text.ends_with('/')).then_some(text)
 }
 
@@ -312,7 +344,15 @@ fn plain_path(argument: &[u8]) -> Option<&str> {
 pub(crate) fn target(spoken: &Spoken) -> Option<SocketAddr> {
     let text = spoken.text();
     if spoken.verb == "PORT" {
-        let numbers: Vec<u8> = text.split(',').map(|number| number.parse().ok().filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))).collect::<Option<_>>()?;
+        let numbers: Vec<u8> = text
+            .split(',')
+            .map(|number| {
+                number
+                    .parse()
+                    .ok()
+                    .filter(|_| number.bytes().all(|byte| byte.is_ascii_digit()))
+            })
+            .collect::<Option<_>>()?;
         let [a, b, c, d, high, low] = numbers.as_slice() else {
             return None;
         };
@@ -325,7 +365,14 @@ pub(crate) fn target(spoken: &Spoken) -> Option<SocketAddr> {
         return None;
     };
     let host: IpAddr = host.parse().ok()?;
-    let family = if parts[1] == "1" { host.is_ipv4() } else { host.is_ipv6() };
-    let port = port.parse().ok().filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
+    let family = if parts[1] == "1" {
+        host.is_ipv4()
+    } else {
+        host.is_ipv6()
+    };
+    let port = port
+        .parse()
+        .ok()
+        .filter(|_| port.bytes().all(|byte| byte.is_ascii_digit()))?;
     family.then_some(SocketAddr::new(host, port))
 }

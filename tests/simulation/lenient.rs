@@ -37,7 +37,11 @@ impl Lenient {
                     let end = line.iter().rposition(|byte| *byte != b'\r');
                     line[..end.map_or(0, |end| end + 1)].to_vec()
                 })
-                .flat_map(|line| line.split(|byte| *byte == 0).map(<[u8]>::to_vec).collect::<Vec<_>>())
+                .flat_map(|line| {
+                    line.split(|byte| *byte == 0)
+                        .map(<[u8]>::to_vec)
+                        .collect::<Vec<_>>()
+                })
                 .collect(),
             Self::Proftpd => without_telnet(wire, true)
                 .split(|byte| *byte == b'\n')
@@ -49,7 +53,12 @@ impl Lenient {
                 .collect(),
             Self::Iis => wire
                 .split(|byte| matches!(byte, b'\n' | b'\r'))
-                .map(|line| line.split(|byte| *byte == 0).next().unwrap_or_default().to_vec())
+                .map(|line| {
+                    line.split(|byte| *byte == 0)
+                        .next()
+                        .unwrap_or_default()
+                        .to_vec()
+                })
                 .collect(),
         };
         lines.iter().filter_map(|line| self.command(line)).collect()
@@ -104,7 +113,11 @@ fn without_telnet(wire: &[u8], keeps: bool) -> Vec<u8> {
 pub(crate) fn agrees(reader: Lenient, line: &[u8], judged: (&str, &[u8])) -> Result<(), String> {
     let taken = reader.read(line);
     let [(verb, argument)] = taken.as_slice() else {
-        return Err(format!("{reader:?} takes {} commands from {}", taken.len(), line.escape_ascii()));
+        return Err(format!(
+            "{reader:?} takes {} commands from {}",
+            taken.len(),
+            line.escape_ascii()
+        ));
     };
     // Those that know Telnet undo the doubling, the others see two bytes: no server sees none.
     let folded = |bytes: &[u8]| -> Vec<u8> {

@@ -166,7 +166,13 @@ fn clean(line: &[u8]) -> Vec<u8> {
     let content = content.strip_suffix(b"\r").unwrap_or(content);
     let mut cleaned: Vec<u8> = content
         .iter()
-        .map(|byte| if matches!(byte, b'\r' | 0) { b'?' } else { *byte })
+        .map(|byte| {
+            if matches!(byte, b'\r' | 0) {
+                b'?'
+            } else {
+                *byte
+            }
+        })
         .collect();
     cleaned.extend(&line[content.len()..]);
     cleaned
