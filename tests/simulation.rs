@@ -10,6 +10,9 @@
     clippy::panic,
     clippy::expect_used,
     clippy::unwrap_used,
+    clippy::similar_names,
+    clippy::struct_excessive_bools,
+    clippy::match_same_arms,
     reason = "a test fails by panicking, and spells its cases out"
 )]
 

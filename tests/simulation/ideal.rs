@@ -75,10 +75,10 @@ pub(crate) enum Kind {
 pub(crate) const KINDS: [Kind; 4] = [Kind::Open, Kind::Listed, Kind::Paths, Kind::Users];
 
 /// Their configurations.
-static LOADED: LazyLock<Vec<Loaded>> = LazyLock::new(|| KINDS.iter().map(load).collect());
+static LOADED: LazyLock<Vec<Loaded>> = LazyLock::new(|| KINDS.into_iter().map(load).collect());
 
 /// Reads the configuration of a kind.
-fn load(kind: &Kind) -> Loaded {
+fn load(kind: Kind) -> Loaded {
     let quoted = |names: &[&str]| {
         names
             .iter()

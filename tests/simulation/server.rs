@@ -358,7 +358,7 @@ impl Server {
                 }
                 if job.upload {
                     if !self.honest && dice.chance(5) {
-                        self.mischief(dice, world);
+                        Self::mischief(dice, world);
                     }
                     return;
                 }
@@ -367,11 +367,10 @@ impl Server {
                         let bytes = vec![b'd'; 1 + dice.below(40)];
                         world.send_data(Leg::Server, &bytes);
                     }
-                    60..90 => {
-                        if world.end_data(Leg::Server, End::Fin) {
-                            job.stage = Stage::Ended(true);
-                        }
+                    60..90 if world.end_data(Leg::Server, End::Fin) => {
+                        job.stage = Stage::Ended(true);
                     }
+                    60..90 => {}
                     _ if !self.honest => {
                         if dice.chance(50) {
                             // It says that it is done, and goes on.
@@ -381,7 +380,7 @@ impl Server {
                                 dice.pick(&["226 Done.", "451 Broken.", "552 Full.", "226 Done."]),
                             );
                         } else {
-                            self.mischief(dice, world);
+                            Self::mischief(dice, world);
                         }
                         return;
                     }
@@ -391,14 +390,12 @@ impl Server {
             Stage::Ended(well) => {
                 self.job = None;
                 let lies = dice.chance(self.lies);
-                if well != lies {
-                    self.say(
-                        world,
-                        dice.pick(&["226 Done.", "250 Done.", "226-Done\r\n226 it is."]),
-                    );
+                let text = if well == lies {
+                    dice.pick(&["426 Broken.", "451 Broken."])
                 } else {
-                    self.say(world, dice.pick(&["426 Broken.", "451 Broken."]));
-                }
+                    dice.pick(&["226 Done.", "250 Done.", "226-Done\r\n226 it is."])
+                };
+                self.say(world, text);
                 self.connected = false;
                 return;
             }
@@ -407,7 +404,7 @@ impl Server {
     }
 
     /// Something that a server must not do to its data connection.
-    fn mischief(&self, dice: &mut Dice, world: &mut World) {
+    fn mischief(dice: &mut Dice, world: &mut World) {
         match dice.below(3) {
             0 => {
                 world.end_data(Leg::Server, End::Reset);
@@ -415,7 +412,7 @@ impl Server {
             1 => world.server.stalls = !world.server.stalls,
             _ => {
                 world.server.listens =
-                    dice.pick(&[Listens::Accepts, Listens::Ignores, Listens::Refuses])
+                    dice.pick(&[Listens::Accepts, Listens::Ignores, Listens::Refuses]);
             }
         }
     }

@@ -335,7 +335,7 @@ impl Shadow {
             Entry::Ended(leg, end) => self.gone[side(*leg)] = Some(*end),
             Entry::EndedData(leg, end) => return self.ended_data(*leg, *end),
             Entry::Fed(Leg::Client, bytes) => return self.client_said(bytes),
-            Entry::Fed(Leg::Server, bytes) => return self.server_said(bytes),
+            Entry::Fed(Leg::Server, bytes) => self.server_said(bytes),
             Entry::Forwarded(line) => return self.forwarded(line),
             Entry::Moved(bytes) => {
                 if let Some(moving) = &mut self.moving {
@@ -427,12 +427,12 @@ impl Shadow {
     }
 
     /// Bytes of the server's were fed.
-    fn server_said(&mut self, bytes: &[u8]) -> Held {
+    fn server_said(&mut self, bytes: &[u8]) {
         let replies = self.server.push(bytes, self.now);
         for reply in replies {
             if self.server_turns {
                 self.doomed = Some("L7: a reply in clear behind the server's 234 is borne");
-                return Ok(());
+                return;
             }
             self.answered(reply);
         }
@@ -442,7 +442,6 @@ impl Shadow {
         if self.server.is_broken() {
             self.doomed = Some("L6: a stream that is no stream of replies is borne");
         }
-        Ok(())
     }
 
     /// The server said a whole reply.
@@ -706,7 +705,7 @@ impl Shadow {
                 "L1: PWD goes to the server before a login"
             ),
             OwnCommand::RestZero => {
-                law!(self.restart_stale, "L1: REST 0 goes to the server unasked")
+                law!(self.restart_stale, "L1: REST 0 goes to the server unasked");
             }
         }
         if let Some(front) = self.owed.front_mut() {
@@ -1224,7 +1223,7 @@ impl Shadow {
             "PASS" | "ACCT"
                 if self.circumstances.user.is_none() && matches!(code, 202 | 230 | 232) =>
             {
-                self.log_in()
+                self.log_in();
             }
             "REIN" if (200..300).contains(&code) => {
                 self.void();
