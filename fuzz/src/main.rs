@@ -54,14 +54,19 @@ const CORPUS: usize = 4096;
 
 /// The corpus of a target, in the repository.
 fn corpus(name: &str) -> Vec<Vec<u8>> {
-    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("corpus").join(name);
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("corpus")
+        .join(name);
     let mut files: Vec<PathBuf> = fs::read_dir(directory)
         .into_iter()
         .flatten()
         .filter_map(|entry| Some(entry.ok()?.path()))
         .collect();
     files.sort();
-    files.iter().filter_map(|file| fs::read(file).ok()).collect()
+    files
+        .iter()
+        .filter_map(|file| fs::read(file).ok())
+        .collect()
 }
 
 /// What breaks with `input`, if anything does.
@@ -125,7 +130,11 @@ fn fuzz(name: &str, target: targets::Target, time: Duration, seed: u64) -> bool 
         if let Some(fault) = fault(target, &input) {
             let small = shrink(target, input);
             let file = keep(name, &small);
-            println!("{name}: {fault}\n  {}\n  kept in {}", small.escape_ascii(), file.display());
+            println!(
+                "{name}: {fault}\n  {}\n  kept in {}",
+                small.escape_ascii(),
+                file.display()
+            );
             return false;
         }
         // Mutants of mutants: some live on, and push others out.
@@ -138,7 +147,10 @@ fn fuzz(name: &str, target: targets::Target, time: Duration, seed: u64) -> bool 
             }
         }
     }
-    println!("{name}: {count} inputs in {} s, nothing broke", time.as_secs());
+    println!(
+        "{name}: {count} inputs in {} s, nothing broke",
+        time.as_secs()
+    );
     true
 }
 
@@ -147,7 +159,10 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = env::args().skip(1).collect();
     let (Some(name), Some(how)) = (arguments.first(), arguments.get(1)) else {
         let names: Vec<&str> = TARGETS.iter().map(|(name, _)| *name).collect();
-        println!("fuzz TARGET SECONDS|FILE [SEED]; targets: {}", names.join(" "));
+        println!(
+            "fuzz TARGET SECONDS|FILE [SEED]; targets: {}",
+            names.join(" ")
+        );
         return ExitCode::from(2);
     };
     let Some((name, target)) = TARGETS.iter().find(|(each, _)| each == name) else {
@@ -156,7 +171,10 @@ fn main() -> ExitCode {
     };
     let whole = match how.parse() {
         Ok(seconds) => {
-            let seed = arguments.get(2).and_then(|seed| seed.parse().ok()).unwrap_or(1);
+            let seed = arguments
+                .get(2)
+                .and_then(|seed| seed.parse().ok())
+                .unwrap_or(1);
             fuzz(name, *target, Duration::from_secs(seconds), seed)
         }
         Err(_) => {

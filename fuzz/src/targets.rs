@@ -41,23 +41,33 @@ fn check(holds: bool, text: impl FnOnce() -> String) -> Result<(), String> {
 fn address_target(input: &[u8]) -> Result<(), String> {
     if let Some(read) = address::parse_port(input) {
         let line = address::render_port(read).ok_or("no PORT for an IPv4 address")?;
-        let back = line.strip_prefix(b"PORT ").and_then(|rest| rest.strip_suffix(b"\r\n"));
-        check(back.and_then(address::parse_port) == Some(read), || format!("PORT {read}"))?;
+        let back = line
+            .strip_prefix(b"PORT ")
+            .and_then(|rest| rest.strip_suffix(b"\r\n"));
+        check(back.and_then(address::parse_port) == Some(read), || {
+            format!("PORT {read}")
+        })?;
     }
     if let Ok(read) = address::parse_eprt(input) {
         let line = address::render_eprt(read);
-        let back = line.strip_prefix(b"EPRT ").and_then(|rest| rest.strip_suffix(b"\r\n"));
+        let back = line
+            .strip_prefix(b"EPRT ")
+            .and_then(|rest| rest.strip_suffix(b"\r\n"));
         let back = back.and_then(|text| address::parse_eprt(text).ok());
         check(back == Some(read), || format!("EPRT {read}"))?;
     }
     if let Some(read) = address::parse_227(input) {
         let line = address::render_227(read).ok_or("no 227 for an IPv4 address")?;
-        check(address::parse_227(&line) == Some(read), || format!("227 {read}"))?;
+        check(address::parse_227(&line) == Some(read), || {
+            format!("227 {read}")
+        })?;
     }
     if let Some(port) = address::parse_229(input) {
         check(port > 0, || "229 with port 0".into())?;
         let line = address::render_229(port);
-        check(address::parse_229(&line) == Some(port), || format!("229 {port}"))?;
+        check(address::parse_229(&line) == Some(port), || {
+            format!("229 {port}")
+        })?;
     }
     address::parse_epsv(input).ok();
     Ok(())
@@ -88,7 +98,9 @@ fn line_target(input: &[u8]) -> Result<(), String> {
     let limit = [510, 64, 80][usize::from(*how) % 3];
     let piece = usize::from(*how) / 3 + 1;
     let read = commands(stream, limit, piece);
-    check(read == commands(stream, limit, usize::MAX), || "cut otherwise it says something else".into())?;
+    check(read == commands(stream, limit, usize::MAX), || {
+        "cut otherwise it says something else".into()
+    })?;
     let mut framing = Framing::new(limit);
     // Sixteen empty lines and more are a fault of the queue's, not of the reader's.
     let said: Vec<_> = framing.push(stream);
@@ -104,7 +116,9 @@ fn line_target(input: &[u8]) -> Result<(), String> {
         };
         check(same || empty, || format!("{ours:?} for {:?}", theirs.said))?;
     }
-    check(read.len() == said.len() || empty, || format!("{} lines for {}", read.len(), said.len()))
+    check(read.len() == said.len() || empty, || {
+        format!("{} lines for {}", read.len(), said.len())
+    })
 }
 
 /// Commands: what is parsed is encoded as an independent reader would, in one line.
@@ -115,13 +129,22 @@ fn command_target(input: &[u8]) -> Result<(), String> {
     };
     let encoded = command.encode().ok_or("a command that cannot be encoded")?;
     let content = encoded.strip_suffix(b"\r\n").ok_or("no CR LF at the end")?;
-    check(!content.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)), || "a byte that ends lines".into())?;
+    check(
+        !content.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)),
+        || "a byte that ends lines".into(),
+    )?;
     let again = commands(&encoded, encoded.len(), usize::MAX);
     let [Some(again)] = again.as_slice() else {
         return Err(format!("{} commands of one", again.len()));
     };
-    check(again.encode() == Some(encoded), || "encoded again it is another".into())?;
-    check(again.word().map(<[u8]>::to_ascii_uppercase) == command.word().map(<[u8]>::to_ascii_uppercase), || "another word".into())?;
+    check(again.encode() == Some(encoded), || {
+        "encoded again it is another".into()
+    })?;
+    check(
+        again.word().map(<[u8]>::to_ascii_uppercase)
+            == command.word().map(<[u8]>::to_ascii_uppercase),
+        || "another word".into(),
+    )?;
     check(again.judged() == command.judged(), || "another verb".into())
 }
 
@@ -161,17 +184,43 @@ fn lenient_target(input: &[u8]) -> Result<(), String> {
         judged.push(verb.as_bytes().to_vec());
     }
     for reader in lenient::ALL {
-        let taken: Vec<Vec<u8>> = reader.read(&wire).into_iter().map(|(verb, _)| verb).collect();
-        check(taken == judged, || format!("{reader:?} takes other commands from {}", wire.escape_ascii()))?;
-        let denied = [&b"SITE"[..], b"DELE", b"MKD", b"XMKD", b"OPTS", b"MLSD", b"RCMD", b"APPE", b"SMNT"];
-        check(!taken.iter().any(|verb| denied.contains(&verb.as_slice())), || format!("{reader:?} runs what is denied"))?;
+        let taken: Vec<Vec<u8>> = reader
+            .read(&wire)
+            .into_iter()
+            .map(|(verb, _)| verb)
+            .collect();
+        check(taken == judged, || {
+            format!(
+                "{reader:?} takes other commands from {}",
+                wire.escape_ascii()
+            )
+        })?;
+        let denied = [
+            &b"SITE"[..],
+            b"DELE",
+            b"MKD",
+            b"XMKD",
+            b"OPTS",
+            b"MLSD",
+            b"RCMD",
+            b"APPE",
+            b"SMNT",
+        ];
+        check(
+            !taken.iter().any(|verb| denied.contains(&verb.as_slice())),
+            || format!("{reader:?} runs what is denied"),
+        )?;
     }
     Ok(())
 }
 
 /// Where a path leads, read in the simplest way: parts between slashes, dots resolved.
 fn resolve(directory: &str, path: &str) -> Vec<String> {
-    let whole = if path.starts_with('/') { path.to_owned() } else { format!("{directory}/{path}") };
+    let whole = if path.starts_with('/') {
+        path.to_owned()
+    } else {
+        format!("{directory}/{path}")
+    };
     let mut parts: Vec<String> = Vec::new();
     for part in whole.split('/') {
         match part {
@@ -189,17 +238,26 @@ fn path_target(input: &[u8]) -> Result<(), String> {
     let (Some(directory), Some(path)) = (pieces.next(), pieces.next()) else {
         return Ok(());
     };
-    let (Ok(directory), Ok(path)) = (std::str::from_utf8(directory), std::str::from_utf8(path)) else {
+    let (Ok(directory), Ok(path)) = (std::str::from_utf8(directory), std::str::from_utf8(path))
+    else {
         return Ok(());
     };
     let line = Bytes::from(format!("RETR {path}"));
     let Ok(command) = Command::parse(&line) else {
         return Ok(());
     };
-    let verdict = verdict(Kind::Paths, &command, directory.starts_with('/').then_some(directory.as_bytes()));
-    let inside = resolve(directory, path).first().is_some_and(|first| first == "secret");
+    let verdict = verdict(
+        Kind::Paths,
+        &command,
+        directory.starts_with('/').then_some(directory.as_bytes()),
+    );
+    let inside = resolve(directory, path)
+        .first()
+        .is_some_and(|first| first == "secret");
     let passes = matches!(verdict, Verdict::Forward(_));
-    check(!(inside && passes && directory.starts_with('/')), || format!("{path} in {directory} passes"))
+    check(!(inside && passes && directory.starts_with('/')), || {
+        format!("{path} in {directory} passes")
+    })
 }
 
 /// Replies: the same however the stream is cut, and the same as an independent reader's.
@@ -228,10 +286,18 @@ fn reply_target(input: &[u8]) -> Result<(), String> {
         (replies, broken)
     };
     let ours = read(usize::from(*how) / 2 + 1);
-    check(ours == read(usize::MAX), || "cut otherwise it says something else".into())?;
+    check(ours == read(usize::MAX), || {
+        "cut otherwise it says something else".into()
+    })?;
     let mut reader = Replies::new(bounds);
-    let theirs: Vec<_> = reader.push(stream, 0).into_iter().map(|reply| (reply.code, reply.bytes)).collect();
-    check(ours == (theirs.clone(), reader.is_broken()), || format!("{ours:?} for {theirs:?}, {}", reader.is_broken()))
+    let theirs: Vec<_> = reader
+        .push(stream, 0)
+        .into_iter()
+        .map(|reply| (reply.code, reply.bytes))
+        .collect();
+    check(ours == (theirs.clone(), reader.is_broken()), || {
+        format!("{ours:?} for {theirs:?}, {}", reader.is_broken())
+    })
 }
 
 /// Configurations: read or refused with a report, never a panic.
@@ -241,7 +307,9 @@ fn config_target(input: &[u8]) -> Result<(), String> {
     };
     if let Err(error) = config::parse(source, "fuzz.toml") {
         let report = error.report(config::diagnostic::Style::Plain);
-        check(report.contains("error"), || "a refusal without a reason".into())?;
+        check(report.contains("error"), || {
+            "a refusal without a reason".into()
+        })?;
     }
     Ok(())
 }
