@@ -299,7 +299,7 @@ pub enum EndReason {
 }
 
 /// What the shell tells a session.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub enum Told {
     /// The upstream answered the dial.
     Connected {

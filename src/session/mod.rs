@@ -410,8 +410,9 @@ impl Session {
         if self.is_over() {
             return;
         }
-        if self.reply_open {
-            // A reply that cannot be finished is not made worse by a line of the gateway's.
+        if self.reply_open || self.protection.is_turning() {
+            // A reply that cannot be finished is not made worse by a line of the gateway's, and a
+            // client that turns to TLS hears nothing in clear (RFC 4217 §10.1).
             self.finish_unanswered();
         } else if self.head.is_some() {
             self.answer_head(421, text, Outcome::Forwarded);

@@ -197,9 +197,10 @@ impl Pipeline {
         self.acted_ahead || self.queue.iter().any(|entry| entry.acted)
     }
 
-    /// Whether the client may be read.
+    /// Whether the client may be read. Where the queue has just lost its head it is not full, and
+    /// what was read ahead is still there: that alone counts.
     pub(super) fn has_room(&self) -> bool {
-        !self.is_full() || self.reader.buffered() < OVERFLOW_BYTES
+        self.reader.buffered() < OVERFLOW_BYTES
     }
 
     /// Whether a line has begun and not ended.

@@ -185,7 +185,8 @@ impl Session {
             self.note(Fact::ServerFault(ServerFault::Unsolicited));
         }
         // 421 may come at any time (RFC 959 §5.4): it is the one that is passed on unasked.
-        let unasked = if code.value() == 421 {
+        // A client that turns to TLS hears nothing in clear, though.
+        let unasked = if code.value() == 421 && !self.protection.is_turning() {
             Owner::Client
         } else {
             Owner::Nobody
@@ -289,6 +290,11 @@ impl Session {
     fn take_goodbye(&mut self, owner: Owner, held: &Bytes) {
         self.cut_transfer(false);
         self.drop_data(End::Reset);
+        if owner == Owner::Nobody {
+            self.finish_unanswered();
+            self.close(CloseReason::ServerGone, End::Fin);
+            return;
+        }
         if !owner.is_relayed() {
             self.out.extend_from_slice(held);
         }
@@ -421,7 +427,10 @@ impl Session {
 
     /// FEAT was answered: it is made to tell the session's truth (RFC 2389 §3.2).
     fn take_features(&mut self, code: Code, held: &Bytes) {
-        if code.class() == 2 {
+        // A single line lists nothing: what the client reads in its place is a 211, whatever the
+        // server's code was.
+        let lists = held.split_inclusive(|byte| *byte == b'\n').count() > 1;
+        if code.class() == 2 && (lists || code.value() == 211) {
             let lines = truth::features(held, |name, word| self.could_use(name, word));
             self.finish_held(code.value(), &lines, Origin::Server);
         } else if let Some(lines) = truth::own_features(|name, word| self.could_use(name, word)) {

@@ -171,6 +171,7 @@ impl Session {
         if self.client_ended && is_upload(&head) {
             // Its data would come behind the end of the control connection: not to be trusted.
             self.drop_data(End::Reset);
+            self.unlearn(&head.command);
             let text = "Connection closed; transfer aborted.";
             self.answer(head, 426, text, Outcome::Answered);
             return;

@@ -19,6 +19,7 @@ const REPLIES: &[Topic] = &[
         &[
             "transfer/offset-of-a-refused-transfer",
             "transfer/offset-of-a-transfer-without-endpoint",
+            "transfer/offset-of-an-upload-that-is-not-trusted",
             "policy/rename-needs-both",
         ],
     ),
@@ -233,6 +234,7 @@ const TRUTH: &[Topic] = &[
             "replies/features-filtered",
             "replies/features-of-a-denying-policy",
             "replies/features-of-nothing",
+            "replies/features-behind-another-code",
         ],
     ),
     (
@@ -469,6 +471,7 @@ const TRANSFERS: &[Topic] = &[
             "abort/upload",
             "abort/idle",
             "abort/server-was-done",
+            "abort/half-a-reply-before-it",
             "abort/waits-for-its-turn",
             "abort/answered-too-late",
             "abort/answered-once",

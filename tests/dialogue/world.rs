@@ -40,6 +40,52 @@ pub(crate) enum Seen {
     DataTurning(Option<Direction>),
 }
 
+/// Something that happened to the session or that it wanted, in the order of the journal.
+#[derive(Debug)]
+#[allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "a journal is read by the simulation alone"
+)]
+pub(crate) enum Entry {
+    /// The gateway's listener is there.
+    Advertised(Leg, SocketAddr),
+    /// The session asked the server something of its own.
+    Asked(OwnCommand),
+    /// A control connection is closed by the gateway.
+    Closed(Leg, End),
+    /// The session wanted a data connection dialled.
+    Dialled(Leg, SocketAddr),
+    /// A peer's control connection ended.
+    Ended(Leg, End),
+    /// The gateway ended a data connection that was there.
+    EndedData(Leg, End),
+    /// Bytes of a control connection were fed.
+    Fed(Leg, Vec<u8>),
+    /// A permitted line went to the server.
+    Forwarded(Bytes),
+    /// The relay moved so many bytes.
+    Moved(usize),
+    /// A fact was noted.
+    Noted(Fact),
+    /// A data connection came to be there.
+    Opened(Leg),
+    /// A peer ended its data connection.
+    PeerEnded(Leg, End),
+    /// A relay began.
+    Relayed(Direction),
+    /// Reply bytes went to the client.
+    Replied(Bytes),
+    /// A data connection was to be secured.
+    Securing(Leg),
+    /// A peer sent so many bytes on its data connection.
+    Sent(Leg, usize),
+    /// A control connection was to be turned to TLS.
+    Turning(Leg),
+    /// The session was told something.
+    Told(Told),
+}
+
 /// How a peer's own data listener behaves.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Listens {
@@ -195,6 +241,13 @@ pub(crate) struct World {
     pub(crate) dialled: Vec<SocketAddr>,
     /// How every action is written for debugging, where a test wants to know.
     pub(crate) actions: Option<Vec<String>>,
+    /// What happened, where a test wants to know.
+    pub(crate) journal: Option<Vec<Entry>>,
+    /// Nothing happens by itself: control connections are read, relays run and dials end when a
+    /// test says so.
+    pub(crate) slow: bool,
+    /// Outcomes of dials that were not told yet, in a slow world.
+    underway: Vec<Told>,
     /// The time.
     pub(crate) now: Now,
     /// What the session is to be told next.
@@ -230,6 +283,9 @@ impl World {
             own: Vec::new(),
             dialled: Vec::new(),
             actions: None,
+            journal: None,
+            slow: false,
+            underway: Vec::new(),
             now,
             told: VecDeque::new(),
             relay: None,
@@ -266,15 +322,30 @@ impl World {
 
     /// Lets everything happen that has a reason to.
     pub(crate) fn settle(&mut self) {
+        let mut rounds = 0_u32;
         loop {
+            rounds += 1;
+            assert!(rounds < 1_000_000, "it never comes to rest");
             while let Some(action) = self.session.next_action() {
                 self.perform(action);
             }
             if let Some(told) = self.told.pop_front() {
+                self.record(|| Entry::Told(told.clone()));
                 self.session.tell(told, self.now);
-            } else if !self.read(Leg::Client) && !self.read(Leg::Server) && !self.pump() {
+            } else if self.slow
+                || !self.read(Leg::Client, READ_BYTES)
+                    && !self.read(Leg::Server, READ_BYTES)
+                    && !self.pump(usize::MAX)
+            {
                 break;
             }
+        }
+    }
+
+    /// Writes the journal, where there is one.
+    fn record(&mut self, entry: impl FnOnce() -> Entry) {
+        if let Some(journal) = &mut self.journal {
+            journal.push(entry());
         }
     }
 
@@ -304,7 +375,10 @@ impl World {
     pub(crate) fn wait(&mut self, time: Duration) {
         let until = self.now.elapsed + time;
         self.settle();
+        let mut deadlines = 0_u32;
         while let Some(deadline) = self.session.deadline().filter(|at| *at <= until) {
+            deadlines += 1;
+            assert!(deadlines < 100_000, "deadlines come without end");
             self.now.elapsed = deadline.max(self.now.elapsed);
             self.session.expire(self.now);
             self.settle();
@@ -364,6 +438,7 @@ impl World {
             return false;
         }
         peer.data = Data::Open(VecDeque::new(), None);
+        self.record(|| Entry::Opened(leg));
         self.tell(Told::PeerArrived(leg));
         true
     }
@@ -383,6 +458,7 @@ impl World {
             return false;
         };
         unread.extend(bytes);
+        self.record(|| Entry::Sent(leg, bytes.len()));
         self.settle();
         true
     }
@@ -393,13 +469,17 @@ impl World {
         let Data::Open(unread, ended) = &mut self.peer(leg).data else {
             return false;
         };
+        if *ended == Some(End::Reset) || *ended == Some(end) {
+            return false;
+        }
         *ended = Some(end);
         if end == End::Reset {
             unread.clear();
-            if !relays {
-                self.peer(leg).data = Data::None;
-                self.told.push_back(Told::DataReset(leg));
-            }
+        }
+        self.record(|| Entry::PeerEnded(leg, end));
+        if end == End::Reset && !relays {
+            self.peer(leg).data = Data::None;
+            self.told.push_back(Told::DataReset(leg));
         }
         self.settle();
         true
@@ -416,7 +496,7 @@ impl World {
     }
 
     /// Feeds what a side has sent, if the session reads; whether anything was fed.
-    fn read(&mut self, leg: Leg) -> bool {
+    fn read(&mut self, leg: Leg, bytes: usize) -> bool {
         let now = self.now;
         let reads = self.session.reads(leg);
         let peer = self.peer(leg);
@@ -425,6 +505,7 @@ impl World {
         }
         if let (true, Some(End::Reset)) = (peer.unread.is_empty(), peer.ended) {
             peer.end_told = true;
+            self.record(|| Entry::Ended(leg, End::Reset));
             self.session.ended(leg, End::Reset, now);
             return true;
         }
@@ -434,17 +515,19 @@ impl World {
         if peer.unread.is_empty() {
             let Some(end) = peer.ended else { return false };
             peer.end_told = true;
+            self.record(|| Entry::Ended(leg, end));
             self.session.ended(leg, end, now);
             return true;
         }
-        let length = peer.unread.len().min(READ_BYTES);
+        let length = peer.unread.len().min(bytes);
         let bytes: Vec<u8> = peer.unread.drain(..length).collect();
+        self.record(|| Entry::Fed(leg, bytes.clone()));
         self.session.receive(leg, &bytes, now);
         true
     }
 
     /// Moves the bytes of the running relay; whether anything happened.
-    fn pump(&mut self) -> bool {
+    fn pump(&mut self, most: usize) -> bool {
         let Some(mut relay) = self.relay.take() else {
             return false;
         };
@@ -462,10 +545,12 @@ impl World {
         } else if sink.stalls {
             (*ended == Some(End::Reset)).then_some(RelayEnd::SourceBroke)
         } else if !unread.is_empty() {
-            relay.bytes += u64::try_from(unread.len()).unwrap_or(0);
-            let bytes = unread.drain(..).collect();
+            let length = unread.len().min(most);
+            relay.bytes += u64::try_from(length).unwrap_or(0);
+            let bytes = unread.drain(..length).collect();
             sink.see(Seen::Data(bytes));
             self.relay = Some(relay);
+            self.record(|| Entry::Moved(length));
             return true;
         } else {
             match *ended {
@@ -492,25 +577,34 @@ impl World {
             Action::Ask(command) => {
                 let mut bytes = command.urgent().unwrap_or_default().to_vec();
                 bytes.extend_from_slice(&command.line());
+                self.record(|| Entry::Asked(command));
                 self.own.push(command);
                 self.write_server(bytes);
             }
             Action::Close(leg, end) => {
+                self.record(|| Entry::Closed(leg, end));
                 let peer = self.peer(leg);
                 if !std::mem::replace(&mut peer.closed, true) {
                     peer.see(Seen::ControlEnd(end));
                 }
             }
-            Action::Connect => self.told.push_back(if self.unreachable {
-                Told::ConnectFailed(ConnectFailure::Refused)
-            } else {
-                Told::Connected {
-                    server: self.places.server,
-                    local: self.places.outside,
-                }
-            }),
-            Action::StartTls(leg) => self.peer(leg).see(Seen::Turning),
+            Action::Connect => {
+                let told = if self.unreachable {
+                    Told::ConnectFailed(ConnectFailure::Refused)
+                } else {
+                    Told::Connected {
+                        server: self.places.server,
+                        local: self.places.outside,
+                    }
+                };
+                self.come(told);
+            }
+            Action::StartTls(leg) => {
+                self.record(|| Entry::Turning(leg));
+                self.peer(leg).see(Seen::Turning);
+            }
             Action::SecureData { leg, direction } => {
+                self.record(|| Entry::Securing(leg));
                 self.peer(leg).see(Seen::DataTurning(direction));
             }
             Action::Dial { leg, address } => self.dial_peer(leg, address),
@@ -523,13 +617,17 @@ impl World {
             Action::EndData { leg, end } => self.end_gateway_data(leg, end),
             Action::Forward(permit) => {
                 self.permitted.push(permit.line().clone());
+                self.record(|| Entry::Forwarded(permit.line().clone()));
                 self.write_server(permit.line().to_vec());
             }
             Action::Measure => {
                 let bytes = self.relay.as_ref().map_or(0, |relay| relay.bytes);
                 self.told.push_back(Told::Measured { bytes });
             }
-            Action::Note(fact) => self.facts.push(fact),
+            Action::Note(fact) => {
+                self.record(|| Entry::Noted(fact.clone()));
+                self.facts.push(fact);
+            }
             Action::Offer { leg, family } => self.offer(leg, family),
             Action::Relay(direction) => {
                 assert!(self.relay.is_none(), "two relays at once");
@@ -539,15 +637,26 @@ impl World {
                         "a relay without its connections"
                     );
                 }
+                self.record(|| Entry::Relayed(direction));
                 self.relay = Some(Relay {
                     direction,
                     bytes: 0,
                 });
             }
             Action::Reply(bytes) => {
+                self.record(|| Entry::Replied(bytes.clone()));
                 assert!(!self.client.closed, "a reply behind the close");
                 self.client.see(Seen::Control(bytes.to_vec()));
             }
+        }
+    }
+
+    /// Tells the outcome of a dial at once, or has it under way.
+    fn come(&mut self, told: Told) {
+        if self.slow {
+            self.underway.push(told);
+        } else {
+            self.told.push_back(told);
         }
     }
 
@@ -573,12 +682,15 @@ impl World {
         assert_eq!(peer.data, Data::None, "an offer beside a data connection");
         peer.data = Data::Listening;
         peer.offered = Some(address);
+        self.record(|| Entry::Advertised(leg, address));
         self.told.push_back(Told::OfferReady { leg, address });
     }
 
     /// Dials a data listener of a peer's.
     fn dial_peer(&mut self, leg: Leg, address: SocketAddr) {
         self.dialled.push(address);
+        self.record(|| Entry::Dialled(leg, address));
+        let slow = self.slow;
         let peer = self.peer(leg);
         assert_eq!(peer.data, Data::None, "a dial beside a data connection");
         let host = address.ip();
@@ -588,12 +700,21 @@ impl World {
             Listens::Refuses
         };
         match listens {
+            Listens::Ignores => peer.data = Data::Dialling,
+            listens if slow => {
+                peer.data = Data::Dialling;
+                self.come(if listens == Listens::Accepts {
+                    Told::Dialled(leg)
+                } else {
+                    Told::DialFailed(leg)
+                });
+            }
             Listens::Accepts => {
                 peer.data = Data::Open(VecDeque::new(), None);
                 peer.see(Seen::DataOpened);
+                self.record(|| Entry::Opened(leg));
                 self.told.push_back(Told::Dialled(leg));
             }
-            Listens::Ignores => peer.data = Data::Dialling,
             Listens::Refuses => self.told.push_back(Told::DialFailed(leg)),
         }
         self.assert_known_host(leg, host);
@@ -618,6 +739,9 @@ impl World {
 
     /// The gateway ends a data connection.
     fn end_gateway_data(&mut self, leg: Leg, end: End) {
+        self.underway.retain(
+            |told| !matches!(told, Told::Dialled(other) | Told::DialFailed(other) if *other == leg),
+        );
         if let Some(relay) = self.relay.take() {
             self.told.push_back(Told::RelayEnded {
                 bytes: relay.bytes,
@@ -629,6 +753,77 @@ impl World {
             && ended != Some(End::Reset)
         {
             peer.see(Seen::DataEnd(end));
+            self.record(|| Entry::EndedData(leg, end));
         }
+    }
+}
+
+#[allow(
+    clippy::allow_attributes,
+    dead_code,
+    reason = "a world is slow in the simulation alone"
+)]
+impl World {
+    /// How many bytes a side has sent on its control connection that were not read.
+    pub(crate) fn unread(&self, leg: Leg) -> usize {
+        match leg {
+            Leg::Client => self.client.unread.len(),
+            Leg::Server => self.server.unread.len(),
+        }
+    }
+
+    /// Whether the server's control connection is there.
+    pub(crate) fn is_connected(&self) -> bool {
+        self.session.reads(Leg::Server) && !self.server.closed
+    }
+
+    /// Whether a side has a data connection, or is offered one.
+    pub(crate) const fn has_data(&self, leg: Leg) -> bool {
+        let peer = match leg {
+            Leg::Client => &self.client,
+            Leg::Server => &self.server,
+        };
+        matches!(peer.data, Data::Listening | Data::Open(..))
+    }
+
+    /// How many outcomes of dials are under way.
+    pub(crate) const fn underway(&self) -> usize {
+        self.underway.len()
+    }
+
+    /// An outcome that was under way is there.
+    pub(crate) fn arrive(&mut self, index: usize) {
+        let mut told = self.underway.remove(index);
+        let opened = match &told {
+            Told::Dialled(leg) => Some((*leg, true)),
+            Told::DialFailed(leg) => Some((*leg, false)),
+            _ => None,
+        };
+        if let Some((leg, opened)) = opened {
+            let peer = self.peer(leg);
+            if opened && peer.listens == Listens::Accepts {
+                peer.data = Data::Open(VecDeque::new(), None);
+                peer.see(Seen::DataOpened);
+                self.record(|| Entry::Opened(leg));
+            } else {
+                peer.data = Data::None;
+                told = Told::DialFailed(leg);
+            }
+        }
+        self.tell(told);
+    }
+
+    /// A control connection is read, at most so many bytes of it; whether there was anything.
+    pub(crate) fn read_some(&mut self, leg: Leg, bytes: usize) -> bool {
+        let read = self.read(leg, bytes);
+        self.settle();
+        read
+    }
+
+    /// The relay takes a step of at most so many bytes; whether anything happened.
+    pub(crate) fn pump_some(&mut self, bytes: usize) -> bool {
+        let pumped = self.pump(bytes);
+        self.settle();
+        pumped
     }
 }

@@ -534,3 +534,19 @@ proptest! {
         prop_assert!(extra.len() <= 1 && extra.iter().all(|code| *code == 421), "{extra:?}");
     }
 }
+
+#[test]
+fn law_6_no_more_is_read_ahead_for_each_reply() {
+    let mut world = logged_in(&["standard"], &["pipelined_commands = 2"]);
+    let line = b"CWD /aaaaaaaaaa\r\n";
+    world.send(Leg::Client, &line.repeat(100_000));
+    for _ in 0..200 {
+        world.send(Leg::Server, b"250 Ok.\r\n");
+    }
+    let unread = world.unread(Leg::Client);
+    let taken = 100_000 * line.len() - unread;
+    assert!(
+        taken < 64 * 1024 + 8192 + 300 * line.len(),
+        "{taken} bytes were read ahead"
+    );
+}

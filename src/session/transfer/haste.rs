@@ -127,6 +127,14 @@ impl Session {
     /// answers none for a transfer whose data connection broke before.
     pub(in crate::session) fn send_abort(&mut self) {
         self.abort = Abort::Sent;
+        if self
+            .transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.final_reply.is_some())
+        {
+            // Nothing else is in flight: what has come so far is no reply to ABOR.
+            self.early_bytes = self.replies.buffered();
+        }
         let gone = !self.data.is_open(Leg::Server)
             && self
                 .transfer
