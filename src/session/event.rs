@@ -295,6 +295,8 @@ pub enum EndReason {
     Drain,
     /// The audit file is full and `when_full = "refuse"`.
     Audit,
+    /// Too many logins from the client's address have failed.
+    Banned,
 }
 
 /// What the shell tells a session.
@@ -323,6 +325,12 @@ pub enum Told {
     Drain,
     /// Close now, saying 421.
     End(EndReason),
+    /// So many logins from the client's address have failed of late, that of the last
+    /// [`Fact::Login`] included: its refusal takes the longer.
+    FailedLogins {
+        /// How many, at least one.
+        count: u32,
+    },
     /// The policies changed: this judge is in force before the next command.
     JudgeChanged(Arc<Judge>),
     /// Other bounds hold from now on.
@@ -331,6 +339,8 @@ pub enum Told {
     Measured {
         /// How many.
         bytes: u64,
+        /// It could move more, and a cap on bandwidth keeps it from doing so.
+        held_back: bool,
     },
     /// No port could be listened on.
     OfferFailed(Leg),

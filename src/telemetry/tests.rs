@@ -27,6 +27,8 @@ pub(super) fn listener(name: &str, upstream: &str) -> Arc<Listener> {
         passive_ports: None,
         tls: None,
         passive_address: Vec::new(),
+        bandwidth: None,
+        user_bandwidth: Vec::new(),
     })
 }
 

@@ -193,6 +193,8 @@ pub(crate) struct World {
     pub(crate) own: Vec<OwnCommand>,
     /// Every address that the session wanted dialled.
     pub(crate) dialled: Vec<SocketAddr>,
+    /// A running relay is held back by a cap on bandwidth.
+    pub(crate) held_back: bool,
     /// How every action is written for debugging, where a test wants to know.
     pub(crate) actions: Option<Vec<String>>,
     /// The time.
@@ -229,6 +231,7 @@ impl World {
             permitted: Vec::new(),
             own: Vec::new(),
             dialled: Vec::new(),
+            held_back: false,
             actions: None,
             now,
             told: VecDeque::new(),
@@ -526,7 +529,10 @@ impl World {
             }
             Action::Measure => {
                 let bytes = self.relay.as_ref().map_or(0, |relay| relay.bytes);
-                self.told.push_back(Told::Measured { bytes });
+                self.told.push_back(Told::Measured {
+                    bytes,
+                    held_back: self.held_back,
+                });
             }
             Action::Note(fact) => self.facts.push(fact),
             Action::Offer { leg, family } => self.offer(leg, family),
