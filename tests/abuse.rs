@@ -469,6 +469,24 @@ async fn a_session_moves_no_more_than_its_bandwidth() {
 }
 
 #[tokio::test]
+async fn short_transfers_do_not_escape_a_bandwidth() {
+    let bench = Bench::start("", "", "[limits]\nsession_bandwidth = \"100KiB/s\"").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let began = now();
+    for _ in 0..20 {
+        let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+        exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+        peer.write_all(&pattern(5000)).await.unwrap();
+        drop(peer);
+        server.say("226 Done.").await;
+        read_all(&mut data).await;
+        client.hear("226 Done.").await;
+    }
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(700), "{took:?}");
+}
+
+#[tokio::test]
 async fn a_user_moves_no_more_than_the_users_bandwidth() {
     let keys = "user_bandwidth = { \"t*\" = \"1MiB/s\" }";
     let took = download(keys, "", 1 << 20).await;

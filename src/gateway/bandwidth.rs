@@ -41,18 +41,17 @@ impl Bandwidth {
         self.rate == listener.bandwidth && self.users == listener.user_bandwidth
     }
 
-    /// What holds for a transfer of `user`, whose session may have `session` bytes a second.
+    /// What holds for a transfer of `user`, whose session is under the cap `session`.
     pub(super) fn throttle(
         &self,
         user: Option<&Bytes>,
         system: System,
-        session: Option<u64>,
+        session: Option<Arc<Cap>>,
     ) -> Option<Throttle> {
         let caps = [
             self.listener.clone(),
             user.and_then(|user| self.of_user(user, system)),
-            // A session has one transfer at a time.
-            session.map(|rate| Arc::new(Cap::new(rate))),
+            session,
         ];
         Throttle::new(caps.into_iter().flatten().collect())
     }
@@ -72,6 +71,20 @@ impl Bandwidth {
         let cap = Arc::new(Cap::new(*rate));
         live.insert(name, Arc::downgrade(&cap));
         Some(cap)
+    }
+}
+
+/// `limits.session_bandwidth` of one session: one cap for all of its transfers.
+#[derive(Debug, Default)]
+pub(super) struct SessionBandwidth(Option<(u64, Arc<Cap>)>);
+
+impl SessionBandwidth {
+    /// The cap of `rate` bytes a second: the same one for as long as the rate is.
+    pub(super) fn cap(&mut self, rate: Option<u64>) -> Option<Arc<Cap>> {
+        if self.0.as_ref().map(|(rate, _)| *rate) != rate {
+            self.0 = rate.map(|rate| (rate, Arc::new(Cap::new(rate))));
+        }
+        self.0.as_ref().map(|(_, cap)| Arc::clone(cap))
     }
 }
 

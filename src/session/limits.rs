@@ -31,7 +31,7 @@ pub struct Limits {
     /// Malformed or refused unknown lines in a session; a fifth of it before login.
     pub violations: u32,
     /// How long the first refusal of a login takes; each further one takes as much longer, up to
-    /// [`REFUSALS`] times as long.
+    /// five times as long.
     pub failed_login_delay: Duration,
 }
 

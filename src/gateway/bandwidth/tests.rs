@@ -28,7 +28,10 @@ fn without_a_key_there_is_no_cap() {
         none.throttle(Some(&user("ann")), System::Unix, None)
             .is_none()
     );
-    assert!(none.throttle(None, System::Unix, Some(1024)).is_some());
+    assert!(
+        none.throttle(None, System::Unix, Some(Arc::new(Cap::new(1024))))
+            .is_some()
+    );
 }
 
 #[test]
@@ -65,4 +68,14 @@ fn a_reload_that_changes_nothing_is_seen() {
     ] {
         assert!(!some.is_of(&listener(other)));
     }
+}
+
+#[test]
+fn a_session_has_one_cap_until_its_rate_changes() {
+    let mut session = SessionBandwidth::default();
+    assert!(session.cap(None).is_none());
+    let first = session.cap(Some(1024)).unwrap();
+    assert!(Arc::ptr_eq(&first, &session.cap(Some(1024)).unwrap()));
+    assert!(!Arc::ptr_eq(&first, &session.cap(Some(2048)).unwrap()));
+    assert!(session.cap(None).is_none());
 }

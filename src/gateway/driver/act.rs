@@ -268,6 +268,9 @@ impl Driver {
             self.relayed = Some((0, end));
             return;
         };
+        let session = self
+            .bandwidth
+            .cap(self.plan.settings.limits.session_bandwidth);
         let relay = Relay::new(
             source.clone(),
             sink.clone(),
@@ -277,7 +280,7 @@ impl Driver {
         .throttled(self.route.bandwidth.throttle(
             self.session.user(),
             self.route.upstream.system,
-            self.plan.settings.limits.session_bandwidth,
+            session,
         ));
         self.relay = Some(Running { relay, direction });
     }
