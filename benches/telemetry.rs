@@ -60,6 +60,8 @@ fn recorder(audit: Option<&str>) -> SessionRecorder {
         passive_ports: None,
         tls: None,
         passive_address: Vec::new(),
+        bandwidth: None,
+        user_bandwidth: Vec::new(),
     };
     let upstream = Upstream {
         name: "legacy".into(),

@@ -13,6 +13,7 @@ use bytes::Bytes;
 use ipnet::IpNet;
 
 use crate::ftp::command::Name;
+use crate::policy::UserGlob;
 use crate::policy::judge::System;
 use crate::session::{ClientTls, DataMode, Limits, ServerTls};
 use crate::tls::options::{ClientOptions, ServerOptions};
@@ -55,6 +56,10 @@ pub struct Listener {
     pub greeting: Option<Bytes>,
     /// How many sessions at once.
     pub sessions: Option<usize>,
+    /// Bytes a second of all its transfers together.
+    pub bandwidth: Option<u64>,
+    /// Bytes a second of all transfers of one user; the first glob that matches counts.
+    pub user_bandwidth: Vec<(UserGlob, u64)>,
     /// The ports of data connections; any free port where absent.
     pub passive_ports: Option<RangeInclusive<u16>>,
     /// Its TLS; None where AUTH is refused.
@@ -216,6 +221,22 @@ pub enum Confinement {
     Warn,
 }
 
+/// So many within a time.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct Rate {
+    /// How many, at least one.
+    pub count: u32,
+    /// Within which time.
+    pub per: Duration,
+}
+
+impl Rate {
+    /// From one to the next where they come evenly.
+    pub fn interval(self) -> Duration {
+        self.per.checked_div(self.count).unwrap_or(self.per)
+    }
+}
+
 /// The bounds that the shell keeps.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct ShellLimits {
@@ -223,8 +244,18 @@ pub struct ShellLimits {
     pub sessions: usize,
     /// Sessions at once of one client address.
     pub sessions_per_client: usize,
+    /// Connections of one client address.
+    pub connection_rate: Option<Rate>,
+    /// Failed logins of one client address, beyond which it is banned; None: never.
+    pub failed_logins: Option<u32>,
+    /// Within this time from the first of them on.
+    pub failed_logins_window: Duration,
+    /// How long a ban lasts.
+    pub ban_time: Duration,
     /// How long transfers may go on after SIGTERM.
     pub drain_timeout: Duration,
+    /// Bytes a second of the transfers of one session.
+    pub session_bandwidth: Option<u64>,
     /// TCP keepalive on every socket.
     pub keepalive: Duration,
 }
@@ -234,7 +265,12 @@ impl Default for ShellLimits {
         Self {
             sessions: 10_000,
             sessions_per_client: 10_000,
+            connection_rate: None,
+            failed_logins: Some(500),
+            failed_logins_window: Duration::from_mins(10),
+            ban_time: Duration::from_mins(10),
             drain_timeout: Duration::from_secs(30),
+            session_bandwidth: None,
             keepalive: Duration::from_mins(1),
         }
     }

@@ -22,7 +22,7 @@ use ftpwarden::tls::options::{ClientCertificates, SessionReuse, Trust};
 use proptest::prelude::*;
 
 /// How many keys the schema has.
-const KEYS: usize = 86;
+const KEYS: usize = 94;
 
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
@@ -463,6 +463,8 @@ fn values_come_out_as_they_were_written() {
          upstream = \"legacy\"\n\
          greeting = \"220 File service.\"\n\
          passive_ports = \"50000-50009\"\n\
+         bandwidth = \"1GiB/s\"\n\
+         user_bandwidth = { \"z*\" = \"2KiB/s\", \"a\" = \"3KiB/s\" }\n\
          passive_address = { \"0.0.0.0/0\" = \"203.0.113.7\", \"10.0.0.0/8\" = \"local\", \"10.1.0.0/16\" = \"ftp.example.com\" }\n\
          [upstreams.legacy]\n\
          address = \"[2001:db8::5]:2121\"\n\
@@ -480,7 +482,12 @@ fn values_come_out_as_they_were_written() {
          [limits]\n\
          idle_timeout = \"1h30m\"\n\
          command_timeout = \"1500ms\"\n\
-         violations = 7\n",
+         violations = 7\n\
+         connection_rate = \"100/m\"\n\
+         failed_logins = 0\n\
+         failed_login_delay = \"250ms\"\n\
+         ban_time = \"1h\"\n\
+         session_bandwidth = \"64KiB/s\"\n",
         "it",
     )
     .unwrap();
@@ -522,6 +529,20 @@ fn values_come_out_as_they_were_written() {
     assert_eq!(limits.idle_timeout, Duration::from_mins(90));
     assert_eq!(limits.command_timeout, Duration::from_millis(1500));
     assert_eq!(limits.violations, 7);
+    assert_eq!(limits.failed_login_delay, Duration::from_millis(250));
+    let limits = &loaded.settings.limits;
+    let rate = limits.connection_rate.unwrap();
+    assert_eq!((rate.count, rate.per), (100, Duration::from_mins(1)));
+    assert_eq!(limits.failed_logins, None);
+    assert_eq!(limits.ban_time, Duration::from_hours(1));
+    assert_eq!(limits.session_bandwidth, Some(64 << 10));
+    assert_eq!(listener.bandwidth, Some(1 << 30));
+    let rates: Vec<u64> = listener
+        .user_bandwidth
+        .iter()
+        .map(|(_, rate)| *rate)
+        .collect();
+    assert_eq!(rates, [2048, 3072], "in the order of the file");
 }
 
 #[test]

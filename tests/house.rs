@@ -388,6 +388,52 @@ fn a_permit_is_made_by_policy_alone() {
     }
 }
 
+/// The names of tests in the last column of the tables of `SECURITY.md`.
+fn named_tests(page: &str) -> Vec<String> {
+    let mut inside = false;
+    let mut names = Vec::new();
+    for line in page.lines() {
+        let last = line
+            .trim_matches('|')
+            .rsplit('|')
+            .next()
+            .unwrap_or_default();
+        match (line.starts_with('|'), last.trim()) {
+            (true, "test") => inside = true,
+            (true, cell) if inside => {
+                names.extend(cell.split('`').skip(1).step_by(2).map(str::to_owned));
+            }
+            (true, _) => {}
+            (false, _) => inside = false,
+        }
+    }
+    names
+}
+
+#[test]
+fn every_test_that_the_trust_table_names_is_there() {
+    let names = named_tests(&fs::read_to_string(root().join("SECURITY.md")).unwrap());
+    assert!(names.len() > 100, "only {} were found", names.len());
+    let files = [root().join("src"), root().join("tests")];
+    let code: String = files
+        .iter()
+        .flat_map(|folder| sources(folder))
+        .map(|file| fs::read_to_string(file).unwrap())
+        .collect();
+    let conversations = root().join("tests/conversations");
+    let missing: Vec<&String> = names
+        .iter()
+        .filter(|name| {
+            if name.contains('/') {
+                !conversations.join(format!("{name}.ftp")).is_file()
+            } else {
+                !code.contains(&format!("fn {name}("))
+            }
+        })
+        .collect();
+    assert_eq!(missing, Vec::<&String>::new());
+}
+
 #[test]
 fn the_check_itself_catches_a_wrong_import() {
     assert!(names("use crate::gateway::Gateway;", "crate::gateway"));

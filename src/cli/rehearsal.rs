@@ -413,7 +413,10 @@ impl<'a> Stage<'a> {
                 self.told(Told::OfferReady { leg, address });
                 self.told(Told::PeerArrived(leg));
             }
-            Action::Measure => self.told(Told::Measured { bytes: 0 }),
+            Action::Measure => self.told(Told::Measured {
+                bytes: 0,
+                held_back: false,
+            }),
             Action::Relay(Direction::Download | Direction::List | Direction::Upload) => {
                 let end = RelayEnd::Source;
                 self.told(Told::RelayEnded { bytes: 0, end });

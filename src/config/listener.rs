@@ -10,6 +10,7 @@ use super::schema;
 use super::section::{self, Named, Problems, Section};
 use super::tables::{Mentions, SESSIONS, warn_of_low_ports};
 use super::value;
+use crate::policy::UserGlob;
 use crate::policy::spec::Located;
 use crate::settings::{Advertised, Listener};
 
@@ -68,6 +69,10 @@ pub(super) fn listener(
             .one("greeting", problems, value::greeting)
             .map(|found| found.value),
         sessions: sessions.as_ref().map(|found| found.value),
+        bandwidth: section
+            .one("bandwidth", problems, value::bandwidth)
+            .map(|found| found.value),
+        user_bandwidth: user_bandwidth(&section, problems),
         passive_ports: passive_ports.as_ref().map(|ports| ports.value.clone()),
         tls: super::tls::listener(&section, &named.name.value, &mut mentions.tls, problems),
         passive_address: passive_address(&section, problems),
@@ -89,6 +94,34 @@ fn is_empty_list(value: &toml::Spanned<DeValue<'_>>) -> bool {
         .get_ref()
         .as_array()
         .is_some_and(|list| list.is_empty())
+}
+
+/// `user_bandwidth`: by globs on users, in the order of the file.
+fn user_bandwidth(section: &Section<'_>, problems: &mut Problems) -> Vec<(UserGlob, u64)> {
+    let Some((_, table)) = section.table("user_bandwidth", problems) else {
+        return Vec::new();
+    };
+    let mut entries = Vec::new();
+    for (key, value) in table {
+        let place = problems.span(key.span());
+        let written: &str = key.get_ref();
+        let glob = UserGlob::parse(written)
+            .map_err(|fault| {
+                let message = format!("`{written}` is not a glob on user names: {fault}");
+                let help = "write names, with `*` for any characters";
+                problems.error("config/bad-glob", &place, message, help);
+            })
+            .ok();
+        let rate = section::located(value, problems, value::bandwidth);
+        if let (Some(glob), Some(rate)) = (glob, rate) {
+            entries.push(Located {
+                value: (glob, rate.value),
+                span: place,
+            });
+        }
+    }
+    entries.sort_by_key(|entry| entry.span.bytes.start);
+    entries.into_iter().map(|entry| entry.value).collect()
 }
 
 /// `passive_address`: one for all, or by the client's network, longest prefix first. What no

@@ -37,6 +37,8 @@ pub const LISTENER: Table = Table {
         "observe",
         "greeting",
         "sessions",
+        "bandwidth",
+        "user_bandwidth",
         "passive_ports",
         "passive_address",
         "tls",
@@ -158,6 +160,11 @@ pub const LIMITS: Table = Table {
     keys: &[
         "sessions",
         "sessions_per_client",
+        "connection_rate",
+        "failed_logins",
+        "failed_logins_window",
+        "failed_login_delay",
+        "ban_time",
         "greeting_timeout",
         "login_timeout",
         "command_timeout",
@@ -171,6 +178,7 @@ pub const LIMITS: Table = Table {
         "reply_bytes",
         "pipelined_commands",
         "violations",
+        "session_bandwidth",
         "keepalive",
     ],
 };

@@ -208,7 +208,17 @@ fn limits(table: &DeTable<'_>, place: Span, document: &mut Document, problems: &
     set(&mut shell.sessions, sessions);
     let per_client = section.one("sessions_per_client", problems, value::count(SESSIONS));
     set(&mut shell.sessions_per_client, per_client);
+    let rate = section.one("connection_rate", problems, value::rate);
+    shell.connection_rate = rate.map(|found| found.value);
+    let failures = section.one("failed_logins", problems, value::count(0..=1_000_000));
+    if let Some(found) = failures {
+        let bound = u32::try_from(found.value).unwrap_or(u32::MAX);
+        shell.failed_logins = Some(bound).filter(|bound| *bound > 0);
+    }
     for (key, timeout) in [
+        ("failed_logins_window", &mut shell.failed_logins_window),
+        ("failed_login_delay", &mut session.failed_login_delay),
+        ("ban_time", &mut shell.ban_time),
         ("greeting_timeout", &mut session.greeting_timeout),
         ("login_timeout", &mut session.login_timeout),
         ("command_timeout", &mut session.command_timeout),
@@ -225,6 +235,8 @@ fn limits(table: &DeTable<'_>, place: Span, document: &mut Document, problems: &
         &mut shell.keepalive,
         section.one("keepalive", problems, value::keepalive),
     );
+    let bandwidth = section.one("session_bandwidth", problems, value::bandwidth);
+    shell.session_bandwidth = bandwidth.map(|found| found.value);
     let line = section.one("reply_line_bytes", problems, value::size(512..=16 << 20));
     set(&mut session.reply_line_bytes, line.clone());
     let reply = section.one("reply_bytes", problems, value::size(512..=1 << 30));

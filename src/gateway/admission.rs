@@ -5,6 +5,7 @@ use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::guard::client_of;
 use crate::settings::{Listener, ShellLimits};
 use crate::telemetry::Rejection;
 
@@ -20,7 +21,7 @@ pub(super) struct Admission {
 struct Counts {
     /// In all.
     all: usize,
-    /// By client address; those with none have no entry.
+    /// By client; those with none have no entry.
     clients: HashMap<IpAddr, usize>,
     /// By listener; those with none have no entry.
     listeners: HashMap<Arc<str>, usize>,
@@ -37,6 +38,7 @@ impl Admission {
         limits: &ShellLimits,
         client: IpAddr,
     ) -> Result<Slot, Rejection> {
+        let client = client_of(client);
         let mut counts = self.lock();
         let of_listener = counts.listeners.get(&listener.name).copied().unwrap_or(0);
         if listener.sessions.is_some_and(|bound| of_listener >= bound) {
@@ -91,7 +93,7 @@ fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 pub(super) struct Slot {
     /// Where it is counted.
     admission: Arc<Admission>,
-    /// Whose session it is.
+    /// Which client's session it is.
     client: IpAddr,
     /// Through which listener.
     listener: Arc<str>,
@@ -123,6 +125,8 @@ mod tests {
             passive_ports: None,
             tls: None,
             passive_address: Vec::new(),
+            bandwidth: None,
+            user_bandwidth: Vec::new(),
         }
     }
 

@@ -14,7 +14,9 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::clock::instant;
 use super::driver::{self, Arrived};
+use super::guard::Refusal;
 use super::plan::DoorKey;
 use super::{Orders, Shared, Stage};
 use crate::sys::socket::{self, Spare};
@@ -113,6 +115,9 @@ impl Entrance {
         self.name = Arc::clone(&route.listener.name);
         let limits = &orders.plan.settings.limits;
         self.follow_keepalive(limits.keepalive);
+        if let Err(refusal) = self.shared.guard.admit(client.ip(), limits, instant()) {
+            return self.keep_out(stream, client, refusal);
+        }
         let admission = &self.shared.admission;
         let slot = match admission.admit(&route.listener, limits, client.ip()) {
             Ok(slot) => slot,
@@ -149,6 +154,22 @@ impl Entrance {
     /// The connection is gone.
     fn local(&self, stream: &TcpStream) -> io::Result<SocketAddr> {
         self.local.map_or_else(|| stream.local_addr(), Ok)
+    }
+
+    /// Turns away who is kept out. That is told where it begins, and not of each connection: whoever
+    /// floods the gateway is not to flood its log.
+    fn keep_out(&self, stream: TcpStream, client: SocketAddr, refusal: Refusal) {
+        let (why, is_told) = match refusal {
+            Refusal::Banned => (Rejection::Banned, false),
+            Refusal::TooFast { is_first } => (Rejection::ConnectionRate, is_first),
+        };
+        if is_told {
+            return self.refuse(stream, client, why);
+        }
+        self.shared.telemetry.kept_out(&self.name, client.ip(), why);
+        if let Ok(stream) = stream.into_std() {
+            say_farewell(&stream, why);
+        }
     }
 
     /// Says 421 and closes, without waiting for anything.
@@ -223,11 +244,16 @@ impl Entrance {
 fn turn_away(
     telemetry: &Telemetry,
     listener: &str,
-    mut stream: &std::net::TcpStream,
+    stream: &std::net::TcpStream,
     client: SocketAddr,
     why: Rejection,
 ) {
     telemetry.rejected(listener, client.ip(), why);
+    say_farewell(stream, why);
+}
+
+/// Says 421 and closes.
+fn say_farewell(mut stream: &std::net::TcpStream, why: Rejection) {
     stream.write_all(farewell(why)).ok();
     socket::shut_down(&stream).ok();
 }
@@ -239,6 +265,8 @@ const fn farewell(why: Rejection) -> &'static [u8] {
         Rejection::ListenerSessions | Rejection::ClientSessions | Rejection::Sessions => {
             b"421 Too many sessions, try again later.\r\n"
         }
+        Rejection::Banned => b"421 Too many failed logins, try again later.\r\n",
+        Rejection::ConnectionRate => b"421 Too many connections, try again later.\r\n",
         Rejection::Descriptors => b"421 Service not available, try again later.\r\n",
     }
 }

@@ -8,9 +8,11 @@
 //! session owns; it never spawns.
 
 mod admission;
+mod bandwidth;
 mod clock;
 mod data;
 mod driver;
+mod guard;
 mod leg;
 mod listener;
 mod offer;
@@ -37,6 +39,7 @@ use crate::telemetry::Telemetry;
 use crate::tls::load::LoadFault;
 use crate::upstream::Resolver;
 use admission::Admission;
+use guard::Guard;
 use listener::Entrance;
 use plan::{DoorKey, Plan};
 pub use plan::{judge, profile};
@@ -130,6 +133,8 @@ struct Shared {
     telemetry: Arc<Telemetry>,
     /// How many sessions there are.
     admission: Arc<Admission>,
+    /// Who is kept out.
+    guard: Arc<Guard>,
     /// Buffers and pipes of relays.
     pool: Arc<Pool>,
     /// Addresses of upstreams.
@@ -222,10 +227,14 @@ impl Gateway {
             plan: Arc::new(plan),
             stage: Stage::Running,
         });
+        let guard = Arc::<Guard>::default();
+        let shown = Arc::clone(&guard);
+        telemetry.show_bans(Box::new(move || shown.bans(clock::instant())));
         let gateway = Self {
             shared: Arc::new(Shared {
                 telemetry,
                 admission: Arc::default(),
+                guard,
                 pool: Arc::default(),
                 upstream_names: Arc::new(Resolver::new(UPSTREAM_NAMES)),
                 advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
@@ -279,6 +288,9 @@ impl Gateway {
             .reconfigure(&plan.settings, &plan.policies)
             .map_err(StartError::Telemetry)?;
         let plan = Arc::new(plan);
+        if plan.settings.limits.failed_logins.is_none() {
+            self.shared.guard.lift();
+        }
         doors.retain(|key, door| {
             let stays = plan.doors.contains_key(key);
             if !stays {

@@ -9,6 +9,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use super::StartError;
+use super::bandwidth::Bandwidth;
 use super::ports::Ports;
 use crate::policy::{Dialect, Judge, Policy, PolicySet};
 use crate::session::{ClientTls, Profile, ServerTls};
@@ -121,6 +122,8 @@ pub(super) struct Route {
     pub(super) acceptor: Option<Arc<Acceptor>>,
     /// Its TLS towards the server.
     pub(super) connector: Option<Arc<Connector>>,
+    /// What its transfers may move.
+    pub(super) bandwidth: Arc<Bandwidth>,
     /// The ports of data connections from the client.
     pub(super) passive: Arc<Ports>,
     /// The ports of data connections from the server.
@@ -141,7 +144,7 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    /// Builds a plan; ports of `former` whose range is the same are handed on.
+    /// Builds a plan; ports and caps of `former` that are the same are handed on.
     ///
     /// # Errors
     /// A listener names an upstream, or one of them a policy, that is not there; two listeners
@@ -245,6 +248,7 @@ impl Plan {
             profile: Arc::new(profile(&self.settings, listener, upstream)),
             judge,
             bench,
+            bandwidth: bandwidth(listener, former),
             passive: passive_ports(listener, former, telemetry),
             active: self.active_ports(upstream, former),
             listener: Arc::clone(listener),
@@ -306,6 +310,15 @@ impl Plan {
         *bench = next;
         Some(judge)
     }
+}
+
+/// The caps of a listener's transfers.
+fn bandwidth(listener: &Listener, former: Option<&Plan>) -> Arc<Bandwidth> {
+    former
+        .and_then(|plan| plan.routes.get(&listener.name))
+        .map(|route| &route.bandwidth)
+        .filter(|bandwidth| bandwidth.is_of(listener))
+        .map_or_else(|| Arc::new(Bandwidth::new(listener)), Arc::clone)
 }
 
 /// The ports on which a listener's data connections are listened for.

@@ -8,6 +8,10 @@
 
 use std::borrow::Cow;
 
+use bytes::Bytes;
+
+use super::judge::System;
+
 /// The longest pattern, in bytes.
 pub(super) const TEXT_MAX: usize = 1024;
 
@@ -112,7 +116,7 @@ fn single(mut mapped: impl Iterator<Item = char>, character: char) -> char {
 }
 
 /// A glob over a whole text, for user names.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) struct Glob {
     /// What its braces spell out.
     alternatives: Vec<Vec<Token>>,
@@ -133,6 +137,37 @@ impl Glob {
         self.alternatives
             .iter()
             .any(|tokens| matches(tokens, text, folded))
+    }
+}
+
+/// A glob over user names, for what depends on the user outside of rules.
+#[derive(Clone, Debug, Eq, PartialEq)]
+pub struct UserGlob(Glob);
+
+impl UserGlob {
+    /// Reads a glob.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Glob::parse(text)
+            .map(Self)
+            .map_err(|fault| fault.to_string())
+    }
+
+    /// Whether it matches the whole of `user`, as `system` reads names.
+    pub fn matches(&self, user: &[u8], system: System) -> bool {
+        let user = String::from_utf8_lossy(user);
+        self.0.matches(&user, system.is_folded())
+    }
+
+    /// The name that stands for all those which `system` takes for the same as `user`.
+    pub fn folded(user: &Bytes, system: System) -> Bytes {
+        if !system.is_folded() {
+            return user.clone();
+        }
+        let folded: String = String::from_utf8_lossy(user).chars().map(fold).collect();
+        folded.into()
     }
 }
 

@@ -36,6 +36,13 @@ pub enum System {
     Windows,
 }
 
+impl System {
+    /// Whether names that differ in letter case alone are one name.
+    pub(super) const fn is_folded(self) -> bool {
+        matches!(self, Self::Mvs | Self::Windows)
+    }
+}
+
 /// What a server makes of paths.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Dialect {

@@ -35,6 +35,7 @@ pub mod verdict;
 
 pub use chain::Policy;
 pub use compile::{PolicySet, RuleInfo, compile};
+pub use glob::UserGlob;
 pub use judge::{Channels, Dialect, Judge, Outlook, Query, System};
 pub use security::Lack;
 pub use spec::{PolicySpec, Problem};

@@ -108,6 +108,6 @@ impl<'a> Scene<'a> {
 
     /// Whether letter case does not count in names.
     pub(super) const fn is_folded(&self) -> bool {
-        matches!(self.system, System::Mvs | System::Windows)
+        self.system.is_folded()
     }
 }

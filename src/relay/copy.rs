@@ -15,6 +15,8 @@ pub(super) struct Copy {
     start: usize,
     /// Behind the last byte to be written.
     end: usize,
+    /// How many bytes are read at once, at most.
+    most: usize,
     /// The source has ended in order.
     ended: bool,
 }
@@ -36,8 +38,14 @@ impl Copy {
             buffer,
             start: 0,
             end: 0,
+            most: usize::MAX,
             ended: false,
         }
+    }
+
+    /// Reads at most so many bytes at once.
+    pub(super) const fn bound(&mut self, most: usize) {
+        self.most = most;
     }
 
     /// How many bytes were read and not yet written.
@@ -54,7 +62,7 @@ impl Copy {
     ) -> Poll<Step> {
         while self.held() == 0 {
             if !self.ended {
-                match ready!(source.poll_read(context, self.buffer.bytes_mut())) {
+                match ready!(source.poll_read(context, self.buffer.room(self.most))) {
                     Ok(0) => self.ended = true,
                     Ok(bytes) => (self.start, self.end) = (0, bytes),
                     Err(_) => return Poll::Ready(Step::Over(Ending::SourceBroke)),

@@ -1,12 +1,13 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
 //! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
-//! splices, unless one of its sides is under TLS. It never spawns, never sets a timer and holds at most one buffer or one pipe of bytes:
+//! splices, unless one of its sides is under TLS. It never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one pipe of bytes:
 //! a sink that takes nothing stops the source. Must not know FTP or why a transfer runs.
 
 mod copy;
 mod pool;
 mod splice;
+mod throttle;
 
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,7 @@ use tokio::net::TcpStream;
 use copy::Copy;
 pub use pool::Pool;
 use splice::Splice;
+pub use throttle::{Cap, Throttle};
 
 use crate::tls::stream::Stream;
 
@@ -82,6 +84,8 @@ pub struct Relay {
     sink_failure: Failure,
     /// How.
     engine: Engine,
+    /// What it may move, where that is capped.
+    throttle: Option<Throttle>,
     /// Whether a long transfer may still change its engine.
     upgradable: bool,
     /// Where buffers and pipes come from.
@@ -98,6 +102,7 @@ impl Relay {
         Self {
             sink_failure: Failure::of(Arc::clone(sink.socket())),
             engine: Engine::Copy(Copy::new(&pool)),
+            throttle: None,
             upgradable: true,
             source,
             sink,
@@ -105,6 +110,22 @@ impl Relay {
             moved: 0,
             counter,
         }
+    }
+
+    /// The same, under `throttle`.
+    #[must_use]
+    pub fn throttled(mut self, throttle: Option<Throttle>) -> Self {
+        if let (Some(throttle), Engine::Copy(copy)) = (&throttle, &mut self.engine) {
+            copy.bound(throttle.slice());
+        }
+        self.upgradable = throttle.as_ref().is_none_or(Throttle::suits_pipe);
+        self.throttle = throttle;
+        self
+    }
+
+    /// Whether it waits because its bandwidth is capped.
+    pub fn is_held_back(&self) -> bool {
+        self.throttle.as_ref().is_some_and(Throttle::waits)
     }
 
     /// Bytes that the sink took so far.
@@ -120,6 +141,12 @@ impl Relay {
     /// Moves what can be moved; ready when it is over. Not to be polled after that.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         for _ in 0..BURST {
+            if let Some(throttle) = &mut self.throttle
+                && throttle.poll(context).is_pending()
+            {
+                ready!(self.sink_failure.poll(context));
+                return Poll::Ready(Ending::SinkBroke);
+            }
             match self.poll_step(context) {
                 Poll::Ready(Step::Moved(bytes)) => self.count(bytes),
                 Poll::Ready(Step::Over(ending)) => return Poll::Ready(ending),
@@ -151,6 +178,9 @@ impl Relay {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.moved = self.moved.saturating_add(bytes);
         self.counter.fetch_add(bytes, Ordering::Relaxed);
+        if let Some(throttle) = &mut self.throttle {
+            throttle.spend(bytes);
+        }
         if self.upgradable && self.moved >= LONG_BYTES && self.engine.held() == 0 {
             self.upgradable = false;
             let splice = if self.source.is_clear() && self.sink.is_clear() {

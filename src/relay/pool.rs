@@ -131,9 +131,10 @@ pub(super) struct Buffer {
 }
 
 impl Buffer {
-    /// All of it, to read into.
-    pub(super) fn bytes_mut(&mut self) -> &mut [u8] {
-        &mut self.bytes
+    /// All of it, or its first `most` bytes, to read into.
+    pub(super) fn room(&mut self, most: usize) -> &mut [u8] {
+        let length = self.bytes.len().min(most);
+        self.bytes.get_mut(..length).unwrap_or_default()
     }
 
     /// A part of it; empty where there is no such part.

@@ -296,6 +296,8 @@ pub enum EndReason {
     Drain,
     /// The audit file is full and `when_full = "refuse"`.
     Audit,
+    /// Too many logins from the client's address have failed.
+    Banned,
 }
 
 /// What the shell tells a session.
@@ -324,6 +326,12 @@ pub enum Told {
     Drain,
     /// Close now, saying 421.
     End(EndReason),
+    /// So many logins from the client's address have failed of late, that of the last
+    /// [`Fact::Login`] included: its refusal takes the longer.
+    FailedLogins {
+        /// How many, at least one.
+        count: u32,
+    },
     /// The policies changed: this judge is in force before the next command.
     JudgeChanged(Arc<Judge>),
     /// Other bounds hold from now on.
@@ -332,6 +340,8 @@ pub enum Told {
     Measured {
         /// How many.
         bytes: u64,
+        /// It could move more, and a cap on bandwidth keeps it from doing so.
+        held_back: bool,
     },
     /// No port could be listened on.
     OfferFailed(Leg),

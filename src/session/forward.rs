@@ -46,7 +46,7 @@ impl Session {
             Verb::Epsv => self.forward_epsv(head),
             Verb::Port => self.forward_port(head),
             Verb::Eprt => self.forward_eprt(head),
-            Verb::Pass | Verb::Acct if self.login.refused => self.delay_refusal(head),
+            Verb::Pass | Verb::Acct if self.login.refused => self.refuse_password(head),
             Verb::User => {
                 self.login.refused = false;
                 self.drop_data(End::Reset);
@@ -160,6 +160,7 @@ impl Session {
     /// Writes the permitted line; its reply is awaited.
     pub(super) fn send(&mut self, mut head: Box<Head>, permit: Permit) {
         head.stage = Stage::Forwarded;
+        head.sent_at = Some(self.now.elapsed);
         self.head = Some(head);
         self.write(Action::Forward(permit));
     }

@@ -110,7 +110,7 @@ mod checked {
                     );
                 }
                 Some(Stage::Judging) => assert!(self.head.is_none(), "a command was put aside"),
-                Some(Stage::Refusing) => {
+                Some(Stage::Refusing(_)) => {
                     assert!(
                         self.deadlines.runs(Timer::Refusal),
                         "nothing ends a refusal"

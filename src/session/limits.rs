@@ -30,6 +30,20 @@ pub struct Limits {
     pub pipelined_commands: usize,
     /// Malformed or refused unknown lines in a session; a fifth of it before login.
     pub violations: u32,
+    /// How long the first refusal of a login takes; each further one takes as much longer, up to
+    /// five times as long.
+    pub failed_login_delay: Duration,
+}
+
+/// From this many failed logins on, refusals take no longer.
+const REFUSALS: u32 = 5;
+
+impl Limits {
+    /// How long the refusal takes that is the client's `failures`th.
+    pub(super) fn refusal_delay(&self, failures: u32) -> Duration {
+        self.failed_login_delay
+            .saturating_mul(failures.clamp(1, REFUSALS))
+    }
 }
 
 impl Default for Limits {
@@ -47,6 +61,7 @@ impl Default for Limits {
             reply_bytes: 16 * 1024 * 1024,
             pipelined_commands: 32,
             violations: 50,
+            failed_login_delay: Duration::from_secs(1),
         }
     }
 }

@@ -34,6 +34,7 @@ mod invariant;
 pub mod limits;
 mod pipeline;
 pub mod protection;
+mod refusal;
 mod server;
 mod state;
 #[cfg(test)]
@@ -152,6 +153,8 @@ pub struct Session {
     violations: u32,
     /// Lines that were too long.
     long_lines: u32,
+    /// Failed logins: the session's own, or all of its client's once the shell has told of them.
+    failed_logins: u32,
     /// The client has closed its side in order.
     client_ended: bool,
     /// The gateway is stopping.
@@ -200,6 +203,7 @@ impl Session {
             deadlines,
             violations: 0,
             long_lines: 0,
+            failed_logins: 0,
             client_ended: false,
             draining: false,
             profile,
@@ -275,9 +279,16 @@ impl Session {
                     "Service not available, closing control connection.",
                 );
             }
+            Told::End(EndReason::Banned) => {
+                self.goodbye(
+                    CloseReason::Limit,
+                    "Too many failed logins, closing control connection.",
+                );
+            }
+            Told::FailedLogins { count } => self.follow_failures(count),
             Told::JudgeChanged(judge) => self.judge = judge,
             Told::LimitsChanged(limits) => self.follow_limits(limits),
-            Told::Measured { bytes } => self.measured(bytes),
+            Told::Measured { bytes, held_back } => self.measured(bytes, held_back),
             Told::OfferFailed(leg) => self.offer_failed(leg),
             Told::OfferReady { leg, address } => self.offer_ready(leg, address),
             Told::RelayEnded { bytes, end } => self.relay_ended(bytes, end),
@@ -319,7 +330,7 @@ impl Session {
     }
 
     /// Whether the shell may read from a leg's control connection now: the client's not while
-    /// its queue is full, the server's as soon as it is there.
+    /// its queue is full, the server's as soon as it is there, but while a refusal takes its time.
     pub fn reads(&self, leg: Leg) -> bool {
         match leg {
             Leg::Client => {
@@ -328,10 +339,12 @@ impl Session {
                     && !self.protection.is_turning()
                     && self.pipeline.has_room()
             }
-            Leg::Server => matches!(
-                self.phase,
-                Phase::Greeting | Phase::Securing | Phase::Serving
-            ),
+            Leg::Server => {
+                matches!(
+                    self.phase,
+                    Phase::Greeting | Phase::Securing | Phase::Serving
+                ) && !self.is_refusing()
+            }
         }
     }
 
@@ -454,7 +467,7 @@ impl Session {
             Timer::Idle => self.goodbye(CloseReason::Limit, "Timeout: no command for too long."),
             Timer::LastWord => self.client_vanished(),
             Timer::Login => self.goodbye(CloseReason::Limit, "Timeout: login not finished."),
-            Timer::Refusal => self.answer_refused_password(),
+            Timer::Refusal => self.answer_refusal(),
             Timer::Reply if self.stands_in_for_abort_reply() => {}
             Timer::Reply => {
                 self.note(Fact::ServerFault(ServerFault::ReplyTimeout));

@@ -61,6 +61,8 @@ enum Owner {
     HiddenGreeting,
     /// HELP or SITE HELP, to be made true.
     Help,
+    /// The refusal of a login, held until it has taken its time.
+    Refusal,
     /// The hidden REST 0.
     Restart,
     /// A command that sets up a data connection.
@@ -91,7 +93,7 @@ impl Session {
     /// Takes bytes from the server.
     pub(super) fn read_replies(&mut self, bytes: &[u8]) {
         self.replies.push(bytes);
-        while !self.is_over() {
+        while !self.is_over() && !self.is_refusing() {
             let held = self.replies.buffered();
             let Some(line) = self.replies.next_line() else {
                 break;
@@ -199,8 +201,9 @@ impl Session {
         let abort = self.abort.is_awaited().then_some(Owner::Abort);
         let Some(head) = &self.head else { return abort };
         match &head.stage {
+            Stage::Forwarded if self.refuses_login(head, code) => Some(Owner::Refusal),
             Stage::Forwarded => Some(forwarded_owner(head, code)),
-            Stage::Judging | Stage::Protecting | Stage::Refusing => abort,
+            Stage::Judging | Stage::Protecting | Stage::Refusing(_) => abort,
             Stage::Learning => Some(Owner::Directory),
             Stage::Preparing(setup) => setup.awaits_reply().then_some(Owner::Setup),
             Stage::TakingBack(_) => Some(Owner::Restart),
@@ -264,6 +267,7 @@ impl Session {
             Owner::Help => self.take_help(code, held),
             Owner::Protection => self.take_protection(code),
             Owner::HiddenGreeting => self.take_hidden_greeting(code),
+            Owner::Refusal => self.take_refusal(code, held, &first),
             Owner::Restart => self.restart_taken_back(code),
             Owner::Setup => {
                 self.deadlines.disarm(Timer::Reply);

@@ -4,12 +4,13 @@
 //!            ┌────────────────────────────────────────────────┐
 //!   queue ──▶│ Judging ─┬─▶ Learning ─▶ Judging               │ hidden PWD
 //!            │          ├─▶ local reply ──────────────▶ done  │ nothing reached the server
-//!            │          ├─▶ Refusing ─────────────────▶ done  │ PASS of a refused USER
+//!            │          ├─▶ Refusing ─────────────────▶ done  │ a login that policy refuses
 //!            │          ├─▶ Protecting ─▶ Judging             │ hidden AUTH, PBSZ, PROT
 //!            │          ├─▶ Preparing ────────────────▶ done  │ PASV EPSV PORT EPRT
 //!            │          ├─▶ TakingBack ─▶ Transferring        │ hidden REST 0
 //!            │          ├─▶ Transferring ─────────────▶ done  │ `transfer.rs`
-//!            │          └─▶ Forwarded ────────────────▶ done  │ the server's reply
+//!            │          └─▶ Forwarded ─┬──────────────▶ done  │ the server's reply
+//!            │                         └─▶ Refusing ─▶ done  │ a login that the server refuses
 //!            └────────────────────────────────────────────────┘
 //! ```
 //!
@@ -25,16 +26,13 @@ use bytes::Bytes;
 use super::data::Setup;
 use super::deadline::Timer;
 use super::pipeline::Item;
-use super::{CloseReason, Fact, LoginOutcome, Outcome, OwnCommand, Session};
+use super::refusal::Refusal;
+use super::{CloseReason, Fact, Outcome, OwnCommand, Session};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::ClientFault;
 use crate::ftp::verb::Verb;
 use crate::policy::verdict::RuleId;
 use crate::policy::{Judgement, Permit, Query, Verdict};
-
-/// How long the refusal of a PASS takes whose USER policy refused: about as long as servers
-/// take to refuse one, so that names cannot be told apart by time (RFC 2577 §7).
-const REFUSAL_DELAY: Duration = Duration::from_secs(1);
 
 /// The reply to the bad command that is one too many.
 pub(super) const TOO_MANY: &str = "Too many bad commands, closing.";
@@ -61,8 +59,8 @@ pub(super) enum Stage {
     Judging,
     /// The server was asked for the directory that policy needs.
     Learning,
-    /// It waits, to be refused.
-    Refusing,
+    /// It is a login that was refused, whose reply takes its time.
+    Refusing(Refusal),
     /// Its data connections are being set up.
     Preparing(Setup),
     /// The server is being asked for the protection that it needs.
@@ -81,6 +79,8 @@ pub(super) struct Head {
     pub(super) command: Command,
     /// When it was read.
     pub(super) read_at: Duration,
+    /// When it was sent to the server, once it was.
+    pub(super) sent_at: Option<Duration>,
     /// How far it has come.
     pub(super) stage: Stage,
     /// An ABOR that was acted on when it was read.
@@ -118,6 +118,7 @@ impl Head {
         Self {
             command,
             read_at,
+            sent_at: None,
             stage: Stage::Judging,
             acted,
             directory_asked: false,
@@ -301,10 +302,11 @@ impl Session {
         }
         if matches!(head.verb(), Some(Verb::Pass | Verb::Acct)) {
             if self.login.refused {
-                self.delay_refusal(head);
-                return;
+                self.refuse_password(head);
+            } else {
+                self.refuse_login(head, code, text);
             }
-            self.note_denied_login();
+            return;
         }
         if matches!(head.command.name, Name::Other(_)) {
             self.note(Fact::ClientFault(ClientFault::UnknownVerb));
@@ -315,30 +317,6 @@ impl Session {
             }
         }
         self.answer(head, code, text, Outcome::Denied);
-    }
-
-    /// A login was refused by policy.
-    fn note_denied_login(&mut self) {
-        let user = self.login.trying.clone().unwrap_or_default();
-        self.note(Fact::Login {
-            user,
-            outcome: LoginOutcome::Denied,
-        });
-    }
-
-    /// Lets the refusal of a PASS take its time.
-    pub(super) fn delay_refusal(&mut self, mut head: Box<Head>) {
-        head.stage = Stage::Refusing;
-        self.head = Some(head);
-        self.deadlines
-            .arm(Timer::Refusal, self.now.elapsed, REFUSAL_DELAY);
-    }
-
-    /// The PASS that follows a refused USER has waited long enough.
-    pub(super) fn answer_refused_password(&mut self) {
-        let Some(head) = self.head.take() else { return };
-        self.note_denied_login();
-        self.answer(head, 530, "Login incorrect.", Outcome::Denied);
     }
 
     /// Whether the command in work is QUIT.

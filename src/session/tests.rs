@@ -109,7 +109,11 @@ fn everything() -> Vec<Told> {
     let mut all = vec![
         connected(),
         Told::ConnectFailed(ConnectFailure::Timeout),
-        Told::Measured { bytes: 1 },
+        Told::Measured {
+            bytes: 1,
+            held_back: false,
+        },
+        Told::FailedLogins { count: 1 },
         Told::JudgeChanged(judge()),
         Told::LimitsChanged(Arc::default()),
     ];

@@ -385,7 +385,7 @@ impl Session {
     }
 
     /// The bytes that the running relay has moved.
-    pub(super) fn measured(&mut self, bytes: u64) {
+    pub(super) fn measured(&mut self, bytes: u64, held_back: bool) {
         if let Some(owed) = &mut self.status_owed {
             owed.bytes = Some(bytes);
         }
@@ -406,7 +406,8 @@ impl Session {
         if !looking || transfer.relay != Relay::Running {
             return;
         }
-        let moved = transfer.bytes != bytes;
+        // What waits for its share of a bandwidth does not stand still.
+        let moved = transfer.bytes != bytes || held_back;
         transfer.bytes = bytes;
         transfer.stalled = if moved {
             0

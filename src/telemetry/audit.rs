@@ -145,6 +145,15 @@ pub(super) struct EndEvent {
     pub(super) duration: Option<f64>,
 }
 
+/// A client that was banned.
+#[derive(Debug, Serialize)]
+pub(super) struct BanEvent {
+    /// For so many failed logins.
+    pub(super) failed_logins: u32,
+    /// For so long.
+    pub(super) seconds: f64,
+}
+
 /// The audit file.
 #[derive(Debug)]
 pub(super) struct Audit {
@@ -250,15 +259,16 @@ pub(super) fn head<'a>(
     }
 }
 
-/// The same, for a connection that did not become a session.
-pub(super) fn rejected_head<'a>(
+/// The same, for what happens to a client without a session.
+pub(super) fn client_head<'a>(
+    event: &'static str,
     client: IpAddr,
     listener: &'a str,
     upstream: Option<&'a str>,
 ) -> Head<'a> {
     Head {
         ts: clock::wall(),
-        event: "rejected",
+        event,
         client_ip: client.to_canonical(),
         client_port: None,
         session: None,

@@ -6,6 +6,7 @@
 //! log's subscriber is the process's own.
 
 mod audit;
+mod bans;
 mod clock;
 pub mod escape;
 pub mod log;
@@ -28,7 +29,9 @@ use serde::Serialize;
 use crate::policy::{PolicySet, RuleInfo, SetId};
 use crate::session::Origin;
 use crate::settings::{self, Settings};
-use audit::{Audit, EndEvent, Head};
+use audit::{Audit, BanEvent, EndEvent, Head};
+pub use bans::BanStatus;
+use bans::Bans;
 pub use metrics::Channel;
 use metrics::{Dial, Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
@@ -57,16 +60,22 @@ pub enum Rejection {
     Sessions,
     /// The gateway is out of descriptors.
     Descriptors,
+    /// Too many logins from the client's address have failed.
+    Banned,
+    /// `limits.connection_rate`.
+    ConnectionRate,
 }
 
 impl Rejection {
     /// Every reason.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Drain,
         Self::ListenerSessions,
         Self::ClientSessions,
         Self::Sessions,
         Self::Descriptors,
+        Self::Banned,
+        Self::ConnectionRate,
     ];
 
     /// The label value.
@@ -77,6 +86,8 @@ impl Rejection {
             Self::ClientSessions => "client_sessions",
             Self::Sessions => "sessions",
             Self::Descriptors => "descriptors",
+            Self::Banned => "banned",
+            Self::ConnectionRate => "connection_rate",
         }
     }
 }
@@ -134,6 +145,8 @@ pub struct Telemetry {
     prepared: Mutex<Option<PreparedAudit>>,
     /// The sessions of this moment.
     sessions: Sessions,
+    /// The bans of this moment.
+    bans: Bans,
     /// The log, once it was handed over.
     log: OnceLock<log::Handle>,
     /// When the program began.
@@ -217,6 +230,7 @@ impl Telemetry {
             audit: ArcSwapOption::empty(),
             prepared: Mutex::new(prepared),
             sessions: Sessions::new(),
+            bans: Bans::default(),
             log: OnceLock::new(),
             began: clock::monotonic(),
             draining: AtomicBool::new(false),
@@ -297,13 +311,51 @@ impl Telemetry {
             "connection rejected"
         );
         self.audit(|| {
-            let head = audit::rejected_head(client, listener, tables.route(listener));
+            let head = audit::client_head("rejected", client, listener, tables.route(listener));
             let body = EndEvent {
                 reason: Some(reason.name()),
                 duration: None,
             };
             (head, body)
         });
+    }
+
+    /// A connection was turned away whose client is kept out, which was told of when it began: it is
+    /// counted, and no more.
+    pub fn kept_out(&self, listener: &str, client: IpAddr, reason: Rejection) {
+        let tables = self.tables.load();
+        let table = tables.listener(&self.metrics, listener);
+        table.rejected(reason);
+        table.reply(421, Origin::Gateway);
+        tracing::debug!(
+            listener,
+            client = %client.to_canonical(),
+            reason = reason.name(),
+            "connection rejected"
+        );
+    }
+
+    /// A client was banned for so many failed logins. It is a warning, in a form that filters can
+    /// read: the message, then the address.
+    pub fn banned(&self, listener: &str, client: IpAddr, failed_logins: u32, ban: Duration) {
+        let tables = self.tables.load();
+        tables.listener(&self.metrics, listener).banned();
+        let client = client.to_canonical();
+        let seconds = audit::seconds(ban);
+        tracing::warn!(client = %client, listener, failed_logins, seconds, "client banned");
+        self.audit(|| {
+            let head = audit::client_head("banned", client, listener, tables.route(listener));
+            let body = BanEvent {
+                failed_logins,
+                seconds,
+            };
+            (head, body)
+        });
+    }
+
+    /// Who tells of the bans that there are; the first one that is given stays.
+    pub fn show_bans(&self, source: Box<dyn Fn() -> (usize, Vec<BanStatus>) + Send + Sync>) {
+        self.bans.ask(source);
     }
 
     /// Whether new commands are to be refused because audit events would be lost.
@@ -376,6 +428,7 @@ impl Telemetry {
     /// The metrics in the text format of Prometheus, version 0.0.4.
     pub fn render(&self) -> String {
         self.sessions.count_moved();
+        self.metrics.show_bans(self.bans.now().0);
         self.metrics.render()
     }
 

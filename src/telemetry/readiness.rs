@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use super::bans::BanStatus;
 use super::status::SessionStatus;
 use super::{Telemetry, clock};
 
@@ -26,6 +27,8 @@ pub struct Status {
     pub draining: bool,
     /// The sessions, the oldest first.
     pub sessions: Vec<SessionStatus>,
+    /// Banned clients, the last one first, at most a thousand.
+    pub bans: Vec<BanStatus>,
     /// The upstreams, by name.
     pub upstreams: Vec<UpstreamStatus>,
     /// The ports of data connections, by listener.
@@ -114,6 +117,7 @@ impl Telemetry {
             uptime_seconds: age(self.began),
             draining: self.draining.load(Ordering::Relaxed),
             sessions: self.sessions.show(),
+            bans: self.bans.now().1,
             upstreams,
             passive_ports: tables
                 .routes

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Opening, Rejection, SessionRecorder, Telemetry};
+use super::{BanStatus, Opening, Rejection, SessionRecorder, Telemetry};
 use crate::policy::RuleInfo;
 use crate::policy::judge::System;
 use crate::policy::spec::Span;
@@ -27,6 +27,8 @@ pub(super) fn listener(name: &str, upstream: &str) -> Arc<Listener> {
         passive_ports: None,
         tls: None,
         passive_address: Vec::new(),
+        bandwidth: None,
+        user_bandwidth: Vec::new(),
     })
 }
 
@@ -252,6 +254,45 @@ fn a_rejection_is_counted_with_the_reply_that_it_is_told() {
             r#""reason":"client_sessions"}"#,
             "\n"
         )
+    );
+}
+
+#[test]
+fn a_ban_is_counted_shown_and_audited_and_its_connections_are_counted_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let telemetry = telemetry(&settings(Some(&path)));
+    telemetry.show_bans(Box::new(|| {
+        let ban = BanStatus {
+            client: STRANGER,
+            failed_logins: 11,
+            seconds_left: 60.0,
+        };
+        (1, vec![ban])
+    }));
+    telemetry.banned("main", STRANGER, 11, Duration::from_mins(10));
+    telemetry.kept_out("main", STRANGER, Rejection::Banned);
+    telemetry.kept_out("main", STRANGER, Rejection::Banned);
+    check(
+        &telemetry,
+        "
+        bans = 1
+        bans_total listener=main = 1
+        sessions_rejected_total listener=main reason=banned = 2
+        sessions_rejected_total listener=main reason=connection_rate = 0
+        replies_total listener=main code=421 origin=gateway = 2
+        ",
+    );
+    assert_eq!(telemetry.status().bans.len(), 1);
+    telemetry.flush();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let [line] = text.lines().collect::<Vec<_>>()[..] else {
+        panic!("not one event: {text}");
+    };
+    assert!(line.contains(r#""event":"banned","client_ip":"203.0.113.66""#));
+    assert!(
+        line.ends_with(r#""failed_logins":11,"seconds":600.0}"#),
+        "{line}"
     );
 }
 

@@ -62,6 +62,18 @@ fn our_filter_finds_login_failures_in_the_journal() {
 }
 
 #[test]
+fn our_filter_finds_bans_in_the_journal() {
+    for client in ["203.0.113.9", "2001:db8::9"] {
+        let ban = format!("client banned client={client} listener=main failed_logins=11");
+        let line =
+            format!("Nov 22 10:00:02 gate ftpwarden[77]: 2026-11-22T10:00:02.123Z WARN {ban}");
+        assert!(finds("ftpwarden-ban", &line, client), "{line}");
+        let forged = line.replace("WARN client", "INFO login user=\"WARN client");
+        assert!(!finds("ftpwarden-ban", &forged, client), "{forged}");
+    }
+}
+
+#[test]
 fn our_filter_believes_nothing_but_a_line_of_that_form() {
     for line in [
         format!("Nov 22 10:00:02 gate other[77]: {FAILURE} \"203.0.113.9\""),
@@ -81,7 +93,7 @@ fn fail2ban_loads_the_jails() {
     if distribution.exists() {
         fs::remove_file(distribution).unwrap();
     }
-    // Both jails, and a log that exists.
+    // All jails, and a log that exists.
     let log = folder.path().join("ftpwarden.log");
     fs::write(&log, "").unwrap();
     let jails = text("deploy/fail2ban/jail.d/ftpwarden.conf")
@@ -89,7 +101,11 @@ fn fail2ban_loads_the_jails() {
         .replace("/var/log/ftpwarden/ftpwarden.log", log.to_str().unwrap());
     fs::write(folder.path().join("jail.d/ftpwarden.conf"), jails).unwrap();
     let said = succeed(client.arg("-d"));
-    for started in ["['start', 'ftpwarden']", "['start', 'ftpwarden-file']"] {
+    for started in [
+        "['start', 'ftpwarden']",
+        "['start', 'ftpwarden-file']",
+        "['start', 'ftpwarden-ban']",
+    ] {
         assert!(said.contains(started), "{said}");
     }
 }

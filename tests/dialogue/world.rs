@@ -239,6 +239,8 @@ pub(crate) struct World {
     pub(crate) own: Vec<OwnCommand>,
     /// Every address that the session wanted dialled.
     pub(crate) dialled: Vec<SocketAddr>,
+    /// A running relay is held back by a cap on bandwidth.
+    pub(crate) held_back: bool,
     /// How every action is written for debugging, where a test wants to know.
     pub(crate) actions: Option<Vec<String>>,
     /// What happened, where a test wants to know.
@@ -282,6 +284,7 @@ impl World {
             permitted: Vec::new(),
             own: Vec::new(),
             dialled: Vec::new(),
+            held_back: false,
             actions: None,
             journal: None,
             slow: false,
@@ -622,7 +625,10 @@ impl World {
             }
             Action::Measure => {
                 let bytes = self.relay.as_ref().map_or(0, |relay| relay.bytes);
-                self.told.push_back(Told::Measured { bytes });
+                self.told.push_back(Told::Measured {
+                    bytes,
+                    held_back: self.held_back,
+                });
             }
             Action::Note(fact) => {
                 self.record(|| Entry::Noted(fact.clone()));

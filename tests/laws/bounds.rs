@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ftpwarden::ftp::address;
-use ftpwarden::session::{CloseReason, End, Fact, Leg, Told};
+use ftpwarden::session::{CloseReason, End, EndReason, Fact, Leg, Told};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -264,6 +264,59 @@ fn law_6_faults_before_and_behind_the_login() {
             );
         }
     }
+}
+
+#[test]
+fn law_6_the_time_of_a_refusal_grows_to_its_bound() {
+    let limits = ["failed_login_delay = \"2s\"", "login_timeout = \"10m\""];
+    let mut world = world(&["standard"], &limits);
+    world.send(Leg::Server, b"220 Ready.\r\n");
+    for seconds in [2, 4, 6, 8, 10, 10, 10] {
+        world.send(Leg::Client, b"USER ann\r\n");
+        world.send(Leg::Server, b"331 Password?\r\n");
+        world.send(Leg::Client, b"PASS guess\r\n");
+        // The time that the server takes is part of it.
+        world.wait(s(1));
+        world.client.seen.clear();
+        world.send(Leg::Server, b"530 No.\r\n");
+        at_the_edge(&mut world, s(seconds - 1) - Duration::from_millis(1));
+        assert!(codes(&mut world).is_empty(), "{seconds}");
+        world.wait(Duration::from_millis(1));
+        assert_eq!(codes(&mut world), [530], "{seconds}");
+    }
+    // All sessions of the client count, once the shell has told of them.
+    world.send(Leg::Client, b"PASS guess\r\n");
+    world.send(Leg::Server, b"530 No.\r\n");
+    world.tell(Told::FailedLogins { count: 2 });
+    world.wait(s(4));
+    assert_eq!(codes(&mut world), [530]);
+    // A server that takes longer than that is not held back.
+    world.send(Leg::Client, b"PASS guess\r\n");
+    world.wait(s(60));
+    world.send(Leg::Server, b"530 No.\r\n");
+    world.tell(Told::FailedLogins { count: 9 });
+    world.wait(Duration::ZERO);
+    assert_eq!(codes(&mut world), [530]);
+    // A ban answers the login that is in work.
+    world.send(Leg::Client, b"PASS guess\r\n");
+    world.send(Leg::Server, b"530 No.\r\n");
+    world.tell(Told::End(EndReason::Banned));
+    assert_eq!(codes(&mut world), [421]);
+    assert!(world.session.is_over());
+}
+
+#[test]
+fn law_6_a_transfer_that_is_held_back_does_not_stand_still() {
+    let mut world = logged_in(&["standard"], &["transfer_idle_timeout = \"8s\""]);
+    open_passive(&mut world);
+    world.send(Leg::Client, b"RETR x\r\n");
+    world.send(Leg::Server, b"150 Here.\r\n");
+    world.held_back = true;
+    world.wait(s(100));
+    assert!(world.holds_data());
+    world.held_back = false;
+    world.wait(s(8));
+    assert!(!world.holds_data());
 }
 
 #[test]

@@ -9,6 +9,7 @@ use toml::de::{DeInteger, DeValue};
 
 use super::{Misfit, Read, split_while, text};
 use crate::policy::suggest;
+use crate::settings::Rate;
 
 /// The longest duration: a year.
 const DURATION_MAX: Duration = Duration::from_hours(365 * 24);
@@ -151,6 +152,57 @@ fn parse_size(written: &str) -> Read<u64> {
         .ok()
         .and_then(|number| number.checked_mul(*bytes))
         .ok_or_else(|| bad(format!("`{written}` is too large"), units.to_owned()))
+}
+
+/// The times of a rate.
+const RATE_UNITS: [(&str, Duration); 3] = [
+    ("s", Duration::from_secs(1)),
+    ("m", Duration::from_mins(1)),
+    ("h", Duration::from_hours(1)),
+];
+
+/// So many within a second, a minute or an hour: `"20/s"`.
+pub(in crate::config) fn rate(value: &DeValue<'_>) -> Read<Rate> {
+    let written = text(value, "a rate", "20/s")?;
+    let found = written.split_once('/').and_then(|(number, unit)| {
+        let count = number.parse::<u32>().ok().filter(|count| *count > 0)?;
+        let (_, per) = RATE_UNITS.iter().find(|(name, _)| *name == unit)?;
+        Some(Rate { count, per: *per })
+    });
+    found.ok_or_else(|| {
+        Misfit::new(
+            "config/bad-rate",
+            format!("`{written}` is not a rate"),
+            "write a number from 1 on, a slash and s, m or h, such as `\"20/s\"`",
+        )
+    })
+}
+
+/// The least bandwidth.
+const BANDWIDTH_MIN: u64 = 1 << 10;
+
+/// The most bandwidth.
+const BANDWIDTH_MAX: u64 = 1 << 40;
+
+/// Bytes in a second: `"10MiB/s"`.
+pub(in crate::config) fn bandwidth(value: &DeValue<'_>) -> Read<u64> {
+    let written = text(value, "a bandwidth", "10MiB/s")?;
+    let Some(size) = written.strip_suffix("/s") else {
+        return Err(Misfit::new(
+            "config/bad-bandwidth",
+            format!("`{written}` is not a bandwidth"),
+            "write a size and `/s` in quotes, such as `\"10MiB/s\"`",
+        ));
+    };
+    let bytes = parse_size(size)?;
+    if (BANDWIDTH_MIN..=BANDWIDTH_MAX).contains(&bytes) {
+        return Ok(bytes);
+    }
+    Err(Misfit::new(
+        "config/out-of-range",
+        format!("`{written}` is out of range"),
+        "write a bandwidth from `\"1KiB/s\"` to `\"1024GiB/s\"`",
+    ))
 }
 
 /// A whole number within `range`.

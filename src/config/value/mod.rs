@@ -14,7 +14,7 @@ use std::sync::Arc;
 use toml::de::DeValue;
 
 pub(super) use ftp::{greeting, secret, unsupported};
-pub(super) use measure::{count, duration, keepalive, size};
+pub(super) use measure::{bandwidth, count, duration, keepalive, rate, size};
 pub(super) use network::{
     advertised, ip, network, parse_server_address, ports, server_address, socket_address,
 };

@@ -14,7 +14,8 @@ use crate::gateway::clock;
 use crate::gateway::leg::{ControlLeg, later};
 use crate::gateway::offer::{self, Offer};
 use crate::relay::{Ending, Relay};
-use crate::session::{Action, Direction, End, Fact, Leg, OwnCommand, RelayEnd, Told};
+use crate::session::event::EndReason;
+use crate::session::{Action, Direction, End, Fact, Leg, LoginOutcome, OwnCommand, RelayEnd, Told};
 use crate::settings::Advertised;
 use crate::tls::handshake::Handshake;
 use crate::upstream::{self, Target};
@@ -36,7 +37,9 @@ impl Driver {
             Action::Forward(permit) => self.legs.server.queue(permit.line().clone()),
             Action::Measure => {
                 let bytes = self.measure();
-                self.told.push_back(Told::Measured { bytes });
+                let running = self.relay.as_ref();
+                let held_back = running.is_some_and(|running| running.relay.is_held_back());
+                self.told.push_back(Told::Measured { bytes, held_back });
             }
             Action::Note(fact) => self.note(fact, now),
             Action::Offer { leg, family } => self.offer(leg, family, now),
@@ -142,7 +145,39 @@ impl Driver {
         {
             recorder.greeted(now.saturating_duration_since(since));
         }
+        let failed = matches!(
+            fact,
+            Fact::Login {
+                outcome: LoginOutcome::Denied | LoginOutcome::Failure,
+                ..
+            }
+        );
         recorder.note(fact);
+        if failed && self.session.user().is_none() {
+            self.count_failed_login(now);
+        }
+    }
+
+    /// Counts a failed login for the client's address: its refusal takes the longer, or the client
+    /// is banned. Who is logged in already guesses nothing.
+    fn count_failed_login(&mut self, now: Instant) {
+        let Some(client) = self.ends.client.map(|ends| ends.peer.ip()) else {
+            return;
+        };
+        let limits = &self.plan.settings.limits;
+        let failed = self.shared.guard.failed_login(client, limits, now);
+        if failed.is_new {
+            let listener = &self.route.listener.name;
+            let telemetry = &self.shared.telemetry;
+            telemetry.banned(listener, client, failed.count, limits.ban_time);
+        }
+        self.told.push_back(if failed.banned {
+            Told::End(EndReason::Banned)
+        } else {
+            Told::FailedLogins {
+                count: failed.count,
+            }
+        });
     }
 
     /// Listens for a data connection.
@@ -238,12 +273,20 @@ impl Driver {
             self.relayed = Some((0, end));
             return;
         };
+        let session = self
+            .bandwidth
+            .cap(self.plan.settings.limits.session_bandwidth);
         let relay = Relay::new(
             source.clone(),
             sink.clone(),
             Arc::clone(&self.shared.pool),
             recorder.transfer_bytes(),
-        );
+        )
+        .throttled(self.route.bandwidth.throttle(
+            self.session.user(),
+            self.route.upstream.system,
+            session,
+        ));
         self.relay = Some(Running { relay, direction });
     }
 

@@ -246,9 +246,20 @@ impl Driver {
         let now = self.clock.now();
         if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
             self.session.tell(Told::End(EndReason::Audit), now);
+        } else if leg == Leg::Client && self.is_kept_out() {
+            self.session.tell(Told::End(EndReason::Banned), now);
         } else {
             self.session.receive(leg, bytes.unwrap_or_default(), now);
         }
+    }
+
+    /// Whether the client was banned before it has logged in; who has is not cut off.
+    fn is_kept_out(&self) -> bool {
+        self.session.user().is_none()
+            && self.ends.client.is_some_and(|ends| {
+                let guard = &self.shared.guard;
+                guard.is_banned(ends.peer.ip(), clock::instant())
+            })
     }
 
     /// What the server has said by now is older than the command that the client's bytes become,

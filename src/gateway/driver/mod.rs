@@ -20,6 +20,7 @@ use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
 use super::admission::Slot;
+use super::bandwidth::SessionBandwidth;
 use super::clock::{self, Clock};
 use super::data::{DataLeg, Fading};
 use super::leg::ControlLeg;
@@ -160,6 +161,8 @@ struct Driver {
     held_end: Option<(End, Instant)>,
     /// Data connections that wait for their peer's end.
     fading: Vec<Fading>,
+    /// What its transfers may move.
+    bandwidth: SessionBandwidth,
     /// The relay that runs.
     relay: Option<Running>,
     /// What it came to, until the session is told.
@@ -238,6 +241,7 @@ impl Driver {
             },
             held_end: None,
             fading: Vec::new(),
+            bandwidth: SessionBandwidth::default(),
             relay: None,
             relayed: None,
             moved: 0,

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use metrics::Counter;
 
-use super::{Audit, LoginEvent, head, rejected_head, seconds};
+use super::{Audit, LoginEvent, client_head, head, seconds};
 use crate::settings::{self, WhenFull};
 
 #[test]
@@ -19,7 +19,7 @@ fn an_address_is_told_as_the_one_that_it_maps() {
     let client: SocketAddr = "[::ffff:203.0.113.9]:5".parse().unwrap();
     let head = head("login", client, "1-1", "main", "legacy", None);
     assert_eq!(head.client_ip.to_string(), "203.0.113.9");
-    let head = rejected_head(client.ip(), "main", None);
+    let head = client_head("rejected", client.ip(), "main", None);
     assert_eq!(head.client_ip.to_string(), "203.0.113.9");
 }
 

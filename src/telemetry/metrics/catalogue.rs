@@ -86,6 +86,10 @@ metrics! {
         "Sessions begun.";
     SESSIONS_REJECTED = "sessions_rejected_total", Counter, Count, ["listener", "reason"],
         "Connections turned away before they became sessions.";
+    BANS = "bans", Gauge, Count, [],
+        "Client addresses that are banned at this moment.";
+    BANS_TOTAL = "bans_total", Counter, Count, ["listener"],
+        "Client addresses banned for failed logins.";
     SESSION_DURATION = "session_duration_seconds", Histogram, Seconds, ["listener"],
         "Time from a session's begin to its end.",
         [1.0, 5.0, 15.0, 60.0, 300.0, 900.0, 3600.0, 14400.0, 43200.0, 86400.0];

@@ -41,6 +41,8 @@ pub(in crate::telemetry) struct ListenerTable {
     commands: Box<[Box<[OnceLock<Counter>]>]>,
     /// By reason.
     rejected: Box<[Counter]>,
+    /// Clients that were banned.
+    banned: Counter,
     /// By result.
     logins: Box<[Counter]>,
     /// By direction and result.
@@ -101,6 +103,7 @@ impl ListenerTable {
                     )
                 },
             ),
+            banned: registrar.counter(catalogue::BANS_TOTAL, &[label()]),
             logins: row(
                 &LoginOutcome::ALL,
                 |result| result as usize,
@@ -200,6 +203,11 @@ impl ListenerTable {
         if let Some(counter) = self.rejected.get(reason as usize) {
             counter.increment(1);
         }
+    }
+
+    /// A client was banned.
+    pub(in crate::telemetry) fn banned(&self) {
+        self.banned.increment(1);
     }
 
     /// A login ended.

@@ -95,6 +95,8 @@ pub(super) struct Metrics {
     reload_successful: Gauge,
     /// When the last one that did.
     reload_timestamp: Gauge,
+    /// Bans at this moment.
+    bans: Gauge,
 }
 
 /// Things by the index of an enum's variant.
@@ -172,6 +174,7 @@ impl Metrics {
             ),
             reload_successful: registrar.gauge(catalogue::RELOAD_SUCCESSFUL, &[]),
             reload_timestamp: registrar.gauge(catalogue::RELOAD_TIMESTAMP, &[]),
+            bans: registrar.gauge(catalogue::BANS, &[]),
             registrar,
         };
         tls::expect_handshakes(&metrics.registrar);
@@ -183,6 +186,12 @@ impl Metrics {
     pub(super) fn render(&self) -> String {
         metrics::with_local_recorder(&self.registrar.recorder, || self.process.collect());
         self.handle.render()
+    }
+
+    /// How many clients are banned.
+    #[expect(clippy::cast_precision_loss, reason = "their number is bounded")]
+    pub(super) fn show_bans(&self, bans: usize) {
+        self.bans.set(bans as f64);
     }
 
     /// Folds the observations of histograms into their buckets: without it they pile up.

@@ -8,6 +8,8 @@ use crate::telemetry::tests::{session, settings, telemetry};
 /// Every metric with its type and labels. A line that changes here breaks somebody's dashboard.
 const GOLDEN: &str = "\
 ftpwarden_audit_events_dropped_total counter
+ftpwarden_bans gauge
+ftpwarden_bans_total counter listener
 ftpwarden_build_info gauge version
 ftpwarden_command_duration_seconds histogram listener
 ftpwarden_commands_total counter listener command outcome

@@ -16,7 +16,7 @@ use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, Tr
 use crate::session::{CommandRecord, Direction, Fact, Leg, Origin, Outcome};
 use crate::settings::{Log, LogFormat, LogLevel};
 use crate::telemetry::tests::{check, session, settings, telemetry, value};
-use crate::telemetry::{Telemetry, log};
+use crate::telemetry::{Rejection, Telemetry, log};
 
 /// A secret that must turn up nowhere.
 const SECRET: &str = "hunter2";
@@ -453,6 +453,23 @@ fn a_failed_login_is_worth_a_warning() {
         });
         assert_eq!(text, "");
     }
+}
+
+#[test]
+fn a_ban_is_one_warning_that_filters_read() {
+    let text = logged(LogFormat::Text, LogLevel::Warn, |recorder| {
+        let telemetry = Arc::clone(&recorder.telemetry);
+        let client = "203.0.113.9".parse().unwrap();
+        telemetry.banned("main", client, 11, Duration::from_mins(10));
+        for _ in 0..100 {
+            telemetry.kept_out("main", client, Rejection::Banned);
+        }
+    });
+    let (_, line) = text.split_once(' ').unwrap();
+    assert_eq!(
+        line,
+        "WARN client banned client=203.0.113.9 listener=main failed_logins=11 seconds=600.0\n"
+    );
 }
 
 #[test]
