@@ -1,0 +1,337 @@
+//! Who is measured: how each is configured, started and reached.
+
+use std::fmt::Write as _;
+use std::fs;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use crate::client::{Door, Tls};
+use crate::clock::Deadline;
+use crate::process::{Process, pause};
+use crate::{certificates, ports};
+
+/// How long a program may take to listen.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// One that stands in front of the stub, or the stub itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// The stub, with nothing in between.
+    Direct,
+    /// The blind relay; with TLS in front, where a row speaks it.
+    Relay,
+    /// `HAProxy` in TCP mode.
+    Haproxy,
+    /// `ProFTPD` with `mod_proxy`.
+    ModProxy,
+    /// SUSE's ftp-proxy.
+    Suse,
+    /// The gateway.
+    Ftpwarden,
+}
+
+impl Kind {
+    /// All, as they stand in the table.
+    pub(crate) const ALL: [Self; 6] = [
+        Self::Direct,
+        Self::Relay,
+        Self::Haproxy,
+        Self::ModProxy,
+        Self::Suse,
+        Self::Ftpwarden,
+    ];
+
+    /// What it is called.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Direct => "direct",
+            Self::Relay => "relay",
+            Self::Haproxy => "haproxy",
+            Self::ModProxy => "mod_proxy",
+            Self::Suse => "suse",
+            Self::Ftpwarden => "ftpwarden",
+        }
+    }
+
+    /// Whether it is a program of somebody else's, which may be missing.
+    pub(crate) const fn is_peer(self) -> bool {
+        matches!(self, Self::Haproxy | Self::ModProxy | Self::Suse)
+    }
+}
+
+/// What all subjects of a run share.
+pub(crate) struct World {
+    /// The first port.
+    pub(crate) base: u16,
+    /// Where configurations and certificates are.
+    pub(crate) folder: PathBuf,
+    /// How many addresses were given out.
+    hosts: std::cell::Cell<u8>,
+}
+
+impl World {
+    /// A world with certificates and no subject.
+    pub(crate) fn new(base: u16, folder: &Path) -> io::Result<Self> {
+        certificates::make(folder)?;
+        Ok(Self {
+            base,
+            folder: folder.to_path_buf(),
+            hosts: std::cell::Cell::new(0),
+        })
+    }
+
+    /// An address that nobody had yet.
+    fn host(&self) -> Ipv4Addr {
+        let number = self.hosts.get();
+        self.hosts.set(number + 1);
+        Ipv4Addr::new(127, 77, 1, number + 1)
+    }
+}
+
+/// A running subject.
+pub(crate) struct Subject {
+    /// Who.
+    pub(crate) kind: Kind,
+    /// Its processes; none for the stub, which is not measured.
+    processes: Vec<Process>,
+    /// Where it speaks in clear.
+    pub(crate) clear: Door,
+    /// Where it speaks FTPS, if it does.
+    pub(crate) secured: Option<Door>,
+}
+
+impl Subject {
+    /// Starts one at an address of its own. None: it is not installed.
+    pub(crate) fn start(kind: Kind, world: &World) -> io::Result<Option<Self>> {
+        let host = match kind {
+            Kind::Direct => ports::STUB,
+            _ => world.host(),
+        };
+        let folder = world.folder.join(host.to_string());
+        fs::create_dir_all(&folder)?;
+        let site = Site {
+            host,
+            folder,
+            world,
+        };
+        let processes = match kind {
+            Kind::Direct => Vec::new(),
+            Kind::Relay => site.relays()?,
+            Kind::Haproxy => match site.haproxy()? {
+                Some(process) => vec![process],
+                None => return Ok(None),
+            },
+            Kind::ModProxy => match site.mod_proxy()? {
+                Some(process) => vec![process],
+                None => return Ok(None),
+            },
+            Kind::Suse => match site.suse()? {
+                Some(process) => vec![process],
+                None => return Ok(None),
+            },
+            Kind::Ftpwarden => vec![site.ftpwarden()?],
+        };
+        let clear = SocketAddr::from((host, world.base));
+        listening(clear)?;
+        let secured = match kind {
+            Kind::Relay => Some((SocketAddr::from((site.second(), world.base)), true)),
+            Kind::Ftpwarden | Kind::ModProxy => {
+                Some((SocketAddr::from((host, ports::tls(world.base))), false))
+            }
+            _ => None,
+        };
+        let config = certificates::client(&world.folder, true)?;
+        Ok(Some(Self {
+            kind,
+            processes,
+            clear: Door {
+                address: clear,
+                tls: None,
+            },
+            secured: secured.map(|(address, implicit)| Door {
+                address,
+                tls: Some(Tls { implicit, config }),
+            }),
+        }))
+    }
+
+    /// User and system time that it has used; None for the stub.
+    pub(crate) fn cpu(&self) -> Option<Duration> {
+        (!self.processes.is_empty()).then(|| self.processes.iter().map(Process::cpu).sum())
+    }
+
+    /// Proportional set size, in KiB.
+    pub(crate) fn pss(&self) -> f64 {
+        self.processes.iter().map(Process::pss).sum()
+    }
+}
+
+/// Waits until somebody listens.
+fn listening(address: SocketAddr) -> io::Result<()> {
+    let deadline = Deadline::after(PATIENCE);
+    loop {
+        match TcpStream::connect(address) {
+            Ok(_) => return Ok(()),
+            Err(error) if deadline.is_over() => {
+                return Err(io::Error::other(format!("{address}: {error}")));
+            }
+            Err(_) => pause(Duration::from_millis(20)),
+        }
+    }
+}
+
+/// Where one subject is being put up.
+struct Site<'a> {
+    /// Its address.
+    host: Ipv4Addr,
+    /// Its files.
+    folder: PathBuf,
+    /// What it shares.
+    world: &'a World,
+}
+
+impl Site<'_> {
+    /// A second address of the same subject's.
+    fn second(&self) -> Ipv4Addr {
+        let [a, b, _, d] = self.host.octets();
+        Ipv4Addr::new(a, b, 2, d)
+    }
+
+    /// The blind relay, in clear and with TLS in front.
+    fn relays(&self) -> io::Result<Vec<Process>> {
+        let base = self.world.base.to_string();
+        let clear = Process::role(&["relay".to_owned(), self.host.to_string(), base.clone()])?;
+        let secured = Process::role(&[
+            "relay".to_owned(),
+            self.second().to_string(),
+            base,
+            self.world.folder.display().to_string(),
+        ])?;
+        Ok(vec![clear, secured])
+    }
+
+    /// The gateway, with the policy that it has by default, and with metrics.
+    fn ftpwarden(&self) -> io::Result<Process> {
+        let (host, base) = (self.host, self.world.base);
+        let shared = self.world.folder.display();
+        let text = format!(
+            "[listeners.clear]\nbind = \"{host}:{base}\"\nupstream = \"stub\"\n\n\
+             [listeners.ftps]\nbind = \"{host}:{tls}\"\nupstream = \"stub\"\n\n\
+             [listeners.ftps.tls]\ncertificate = \"{shared}/cert.pem\"\nkey = \"{shared}/key.pem\"\n\n\
+             [upstreams.stub]\naddress = \"{stub}:{base}\"\n\n\
+             [admin]\nbind = \"{host}:{admin}\"\n",
+            tls = ports::tls(base),
+            admin = ports::admin(base),
+            stub = ports::STUB,
+        );
+        let path = self.folder.join("ftpwarden.toml");
+        fs::write(&path, text)?;
+        // As the unit and the container of the project start it.
+        Process::start(
+            Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
+                .args(["run", "--config"])
+                .arg(path)
+                .env("MALLOC_ARENA_MAX", "2"),
+        )
+    }
+
+    /// `HAProxy`, each port to the same port of the stub.
+    fn haproxy(&self) -> io::Result<Option<Process>> {
+        let Some(program) = find(&["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"]) else {
+            return Ok(None);
+        };
+        let (host, base, stub) = (self.host, self.world.base, ports::STUB);
+        let data = ports::data(base);
+        let text = format!(
+            "global\n  maxconn 9000\n  maxpipes 256\n\
+             defaults\n  mode tcp\n  option splice-auto\n  timeout connect 10s\n  \
+             timeout client 1h\n  timeout server 1h\n\
+             listen control\n  bind {host}:{base}\n  server stub {stub}\n\
+             listen data\n  bind {host}:{first}-{last}\n  server stub {stub}\n",
+            first = data.start,
+            last = data.end - 1,
+        );
+        let path = self.folder.join("haproxy.cfg");
+        fs::write(&path, text)?;
+        Process::start(Command::new(program).args(["-q", "-db", "-f"]).arg(path)).map(Some)
+    }
+
+    /// `ProFTPD` in front of the stub: SITE refused, TLS at a second port.
+    fn mod_proxy(&self) -> io::Result<Option<Process>> {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let unpacked = format!("{root}/target/servers/proftpd/usr");
+        let Some(program) = find(&[&format!("{unpacked}/sbin/proftpd"), "/usr/sbin/proftpd"])
+        else {
+            return Ok(None);
+        };
+        let modules = program.with_file_name("../lib/proftpd");
+        if !modules.join("mod_proxy.so").exists() || !modules.join("mod_tls.so").exists() {
+            return Ok(None);
+        }
+        let (host, base, stub) = (self.host, self.world.base, ports::STUB);
+        let (folder, shared) = (self.folder.display(), self.world.folder.display());
+        let common = format!(
+            "UseIPv6 off\nTimeoutIdle 3600\nTimeoutNoTransfer 3600\nWtmpLog off\n\
+             UseReverseDNS off\nProxyEngine on\nProxyRole reverse\n\
+             ProxyReverseServers ftp://{stub}:{base}\nTransferLog none\n\
+             <Limit SITE>\nDenyAll\n</Limit>\n"
+        );
+        let mut text = format!(
+            "ServerType standalone\nServerName Bench\nModulePath {modules}\n\
+             LoadModule mod_tls.c\nLoadModule mod_proxy.c\nDefaultServer on\n\
+             DefaultAddress {host}\nSocketBindTight on\nPort {base}\nMaxInstances none\n\
+             DelayEngine off\nControlsEngine off\nTCPBacklog 4096\n\
+             PidFile {folder}/pid\nScoreboardFile {folder}/scoreboard\nSystemLog none\n\
+             ProxyTables {folder}/tables\n{common}",
+            modules = modules.display(),
+        );
+        if rustix::process::getuid().is_root() {
+            text.push_str("User nobody\nGroup nogroup\n");
+        }
+        writeln!(
+            text,
+            "<VirtualHost {host}>\nPort {tls}\nTLSEngine on\n\
+             TLSECCertificateFile {shared}/cert.pem\nTLSECCertificateKeyFile {shared}/key.pem\n\
+             TLSProtocol TLSv1.2 TLSv1.3\nTLSOptions NoSessionReuseRequired\nProxyTLSEngine off\n\
+             {common}</VirtualHost>",
+            tls = ports::tls(base),
+        )
+        .map_err(io::Error::other)?;
+        let path = self.folder.join("proftpd.conf");
+        fs::write(&path, text)?;
+        Process::start(
+            Command::new(program)
+                .args(["--nodaemon", "--config"])
+                .arg(path),
+        )
+        .map(Some)
+    }
+
+    /// SUSE's ftp-proxy: one server, commands without SITE.
+    fn suse(&self) -> io::Result<Option<Process>> {
+        let root = env!("CARGO_MANIFEST_DIR");
+        let unpacked = format!("{root}/target/servers/suse/usr/sbin/ftp-proxy");
+        let Some(program) = find(&[&unpacked, "/usr/sbin/ftp-proxy"]) else {
+            return Ok(None);
+        };
+        let (host, base, stub) = (self.host, self.world.base, ports::STUB);
+        let text = format!(
+            "[-Global-]\nServerType standalone\nListen {host}\nPort {base}\n\
+             DestinationAddress {stub}\nDestinationPort {base}\nMaxClients 4096\n\
+             ForkLimit 4096\nTimeOut 3600\nPassiveMinDataPort 40000\nPassiveMaxDataPort 60000\n\
+             ValidCommands USER, PASS, QUIT, NOOP, EPSV, PASV, RETR, STOR, TYPE\n\
+             WelcomeString Ready.\n"
+        );
+        let path = self.folder.join("ftp-proxy.conf");
+        fs::write(&path, text)?;
+        Process::start(Command::new(program).args(["-n", "-f"]).arg(path)).map(Some)
+    }
+}
+
+/// The first that there is.
+fn find(paths: &[&str]) -> Option<PathBuf> {
+    paths.iter().map(PathBuf::from).find(|path| path.exists())
+}
