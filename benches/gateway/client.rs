@@ -23,6 +23,8 @@ pub(crate) struct Door {
     pub(crate) address: SocketAddr,
     /// TLS, if it is spoken.
     pub(crate) tls: Option<Tls>,
+    /// Whether EPSV is understood.
+    pub(crate) extended: bool,
 }
 
 /// How TLS is spoken.
@@ -181,9 +183,17 @@ impl Client {
 
     /// Asks for a data port and dials it.
     fn data(&mut self) -> io::Result<TcpStream> {
-        self.command("EPSV", "229")?;
-        let text = String::from_utf8_lossy(&self.reply);
-        let port = text.split('|').nth(3).and_then(|port| port.parse().ok());
+        let port = if self.door.extended {
+            self.command("EPSV", "229")?;
+            let text = String::from_utf8_lossy(&self.reply);
+            text.split('|').nth(3).and_then(|port| port.parse().ok())
+        } else {
+            self.command("PASV", "227")?;
+            let text = String::from_utf8_lossy(&self.reply);
+            let mut numbers = text.split(['(', ',', ')']).skip(5);
+            let mut number = || numbers.next()?.parse::<u16>().ok();
+            number().and_then(|high| Some(high * 256 + number()?))
+        };
         let address = SocketAddr::new(self.door.address.ip(), port.ok_or(ErrorKind::InvalidData)?);
         let data = TcpStream::connect(address)?;
         data.set_read_timeout(Some(PATIENCE))?;

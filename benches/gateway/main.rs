@@ -19,6 +19,7 @@ mod clock;
 mod idle;
 mod load;
 mod options;
+mod plot;
 mod ports;
 mod process;
 mod relay;
@@ -123,6 +124,9 @@ fn run(options: &Options) -> io::Result<()> {
     println!();
     let kinds: Vec<Kind> = subjects.iter().map(|subject| subject.kind).collect();
     results.print(&kinds);
+    if let Some(path) = &options.plot {
+        fs::write(path, plot::draw(&results, &options.rows))?;
+    }
     Ok(())
 }
 

@@ -16,7 +16,7 @@ cargo bench --bench gateway -- [OPTION]...
   --rounds N       how often each is measured (5)
   --idle N         how many sessions the idle rows hold (5000)
   --burst N        how many clients come at once in the burst row (2000)
-  --plot FILE.svg  draw the ratios";
+  --plot FILE.svg  draw the first figures as multiples of the relay's";
 
 /// What is to be done.
 pub(crate) struct Options {

@@ -74,7 +74,8 @@ async fn accept(
         spawn_local(async move {
             match acceptor {
                 None => clear(&client, port, pipes.as_ref()).await,
-                Some(acceptor) => secured(client, port, &acceptor, pipes.is_some()).await,
+                // Boxed, so that a session in clear does not hold room for TLS.
+                Some(acceptor) => Box::pin(secured(client, port, &acceptor, pipes.is_some())).await,
             }
         });
     }

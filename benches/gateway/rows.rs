@@ -106,6 +106,8 @@ pub(crate) struct Row {
     pub(crate) rounds: usize,
     /// Who cannot do it, or tells nothing by it.
     without: &'static [Kind],
+    /// It is in the plot.
+    pub(crate) is_drawn: bool,
 }
 
 /// What one measurement gave; a figure that does not apply is not there.
@@ -221,6 +223,7 @@ const fn bulk(
         targets,
         rounds: usize::MAX,
         without: &[],
+        is_drawn: true,
     }
 }
 
@@ -254,6 +257,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         rounds: usize::MAX,
         without: &[],
+        is_drawn: true,
     },
     Row {
         name: "noop",
@@ -271,6 +275,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         rounds: usize::MAX,
         without: &[],
+        is_drawn: true,
     },
     Row {
         name: "site",
@@ -281,6 +286,7 @@ pub(crate) const ROWS: &[Row] = &[
         targets: &[at_most(1.0, Kind::Suse)],
         rounds: usize::MAX,
         without: &[Kind::Direct, Kind::Relay, Kind::Haproxy],
+        is_drawn: false,
     },
     Row {
         name: "retr-64k",
@@ -294,6 +300,7 @@ pub(crate) const ROWS: &[Row] = &[
         targets: &[at_most(1.0, Kind::Haproxy)],
         rounds: usize::MAX,
         without: &[],
+        is_drawn: true,
     },
     bulk(
         "retr",
@@ -346,6 +353,7 @@ pub(crate) const ROWS: &[Row] = &[
         targets: &[below(1.0, 0)],
         rounds: usize::MAX,
         without: &[],
+        is_drawn: true,
     },
     Row {
         name: "ftps-resumed",
@@ -356,6 +364,7 @@ pub(crate) const ROWS: &[Row] = &[
         targets: &[below(0.4, 0)],
         rounds: usize::MAX,
         without: &[],
+        is_drawn: false,
     },
     Row {
         name: "idle",
@@ -373,6 +382,7 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         rounds: 3,
         without: &[Kind::Direct],
+        is_drawn: false,
     },
     Row {
         name: "idle-ftps",
@@ -383,6 +393,7 @@ pub(crate) const ROWS: &[Row] = &[
         targets: &[below(20.0, 0)],
         rounds: 1,
         without: &[Kind::Direct, Kind::Haproxy, Kind::Suse],
+        is_drawn: false,
     },
     Row {
         name: "burst",
@@ -403,5 +414,6 @@ pub(crate) const ROWS: &[Row] = &[
         ],
         rounds: usize::MAX,
         without: &[],
+        is_drawn: false,
     },
 ];

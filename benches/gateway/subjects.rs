@@ -150,10 +150,12 @@ impl Subject {
             clear: Door {
                 address: clear,
                 tls: None,
+                extended: kind != Kind::Suse,
             },
             secured: secured.map(|(address, implicit)| Door {
                 address,
                 tls: Some(Tls { implicit, config }),
+                extended: true,
             }),
         }))
     }
@@ -240,14 +242,14 @@ impl Site<'_> {
 
     /// `HAProxy`, each port to the same port of the stub.
     fn haproxy(&self) -> io::Result<Option<Process>> {
-        let Some(program) = find(&["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"]) else {
+        let Some(program) = find("haproxy", "haproxy") else {
             return Ok(None);
         };
         let (host, base, stub) = (self.host, self.world.base, ports::STUB);
         let data = ports::data(base);
         let text = format!(
             "global\n  maxconn 9000\n  maxpipes 256\n\
-             defaults\n  mode tcp\n  option splice-auto\n  timeout connect 10s\n  \
+             defaults\n  mode tcp\n  option splice-request\n  option splice-response\n  timeout connect 10s\n  \
              timeout client 1h\n  timeout server 1h\n\
              listen control\n  bind {host}:{base}\n  server stub {stub}\n\
              listen data\n  bind {host}:{first}-{last}\n  server stub {stub}\n",
@@ -261,10 +263,7 @@ impl Site<'_> {
 
     /// `ProFTPD` in front of the stub: SITE refused, TLS at a second port.
     fn mod_proxy(&self) -> io::Result<Option<Process>> {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let unpacked = format!("{root}/target/servers/proftpd/usr");
-        let Some(program) = find(&[&format!("{unpacked}/sbin/proftpd"), "/usr/sbin/proftpd"])
-        else {
+        let Some(program) = find("proftpd", "proftpd") else {
             return Ok(None);
         };
         let modules = program.with_file_name("../lib/proftpd");
@@ -274,8 +273,7 @@ impl Site<'_> {
         let (host, base, stub) = (self.host, self.world.base, ports::STUB);
         let (folder, shared) = (self.folder.display(), self.world.folder.display());
         let common = format!(
-            "UseIPv6 off\nTimeoutIdle 3600\nTimeoutNoTransfer 3600\nWtmpLog off\n\
-             UseReverseDNS off\nProxyEngine on\nProxyRole reverse\n\
+            "TimeoutIdle 3600\nTimeoutNoTransfer 3600\nWtmpLog off\nProxyEngine on\nProxyRole reverse\n\
              ProxyReverseServers ftp://{stub}:{base}\nTransferLog none\n\
              <Limit SITE>\nDenyAll\n</Limit>\n"
         );
@@ -283,7 +281,7 @@ impl Site<'_> {
             "ServerType standalone\nServerName Bench\nModulePath {modules}\n\
              LoadModule mod_tls.c\nLoadModule mod_proxy.c\nDefaultServer on\n\
              DefaultAddress {host}\nSocketBindTight on\nPort {base}\nMaxInstances none\n\
-             DelayEngine off\nControlsEngine off\nTCPBacklog 4096\n\
+             UseIPv6 off\nUseReverseDNS off\nDelayEngine off\nControlsEngine off\nTCPBacklog 255\n\
              PidFile {folder}/pid\nScoreboardFile {folder}/scoreboard\nSystemLog none\n\
              ProxyTables {folder}/tables\n{common}",
             modules = modules.display(),
@@ -312,26 +310,33 @@ impl Site<'_> {
 
     /// SUSE's ftp-proxy: one server, commands without SITE.
     fn suse(&self) -> io::Result<Option<Process>> {
-        let root = env!("CARGO_MANIFEST_DIR");
-        let unpacked = format!("{root}/target/servers/suse/usr/sbin/ftp-proxy");
-        let Some(program) = find(&[&unpacked, "/usr/sbin/ftp-proxy"]) else {
+        let Some(program) = find("suse", "ftp-proxy") else {
             return Ok(None);
         };
         let (host, base, stub) = (self.host, self.world.base, ports::STUB);
         let text = format!(
             "[-Global-]\nServerType standalone\nListen {host}\nPort {base}\n\
-             DestinationAddress {stub}\nDestinationPort {base}\nMaxClients 4096\n\
-             ForkLimit 4096\nTimeOut 3600\nPassiveMinDataPort 40000\nPassiveMaxDataPort 60000\n\
-             ValidCommands USER, PASS, QUIT, NOOP, EPSV, PASV, RETR, STOR, TYPE\n\
-             WelcomeString Ready.\n"
+             DestinationAddress {stub}\nDestinationPort {base}\nMaxClients 512\n\
+             ForkLimit 10000000\nTimeOut 3600\nPidFile {folder}/pid\n\
+             LogDestination {folder}/log\nLogLevel ERR\n\
+             ValidCommands USER PASS QUIT NOOP PASV RETR STOR TYPE\n",
+            folder = self.folder.display(),
         );
         let path = self.folder.join("ftp-proxy.conf");
         fs::write(&path, text)?;
-        Process::start(Command::new(program).args(["-n", "-f"]).arg(path)).map(Some)
+        Process::start(Command::new(program).args(["-d", "-n", "-f"]).arg(path)).map(Some)
     }
 }
 
-/// The first that there is.
-fn find(paths: &[&str]) -> Option<PathBuf> {
-    paths.iter().map(PathBuf::from).find(|path| path.exists())
+/// Where a program is: unpacked by `benches/install`, or installed.
+fn find(folder: &str, name: &str) -> Option<PathBuf> {
+    let unpacked = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers");
+    let folders = [
+        unpacked.join(folder).join("usr/sbin"),
+        PathBuf::from("/usr/sbin"),
+    ];
+    folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|path| path.exists())
 }
