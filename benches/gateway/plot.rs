@@ -88,8 +88,8 @@ fn draw_row(body: &mut String, results: &Results, row: &Row, mut y: f64) -> f64 
         writeln!(
             body,
             "<rect x=\"{LEFT}\" y=\"{y:.0}\" width=\"{length:.1}\" height=\"{}\" fill=\"{colour}\"/>\
-             <text x=\"{:.1}\" y=\"{:.0}\" font-size=\"11\">{cut} {ratio:.2} × \
-             <tspan fill=\"#57606a\">{value:.*} {}</tspan></text>",
+             <text x=\"{:.1}\" y=\"{:.0}\" font-size=\"11\">{cut} {ratio:.2} \
+             <tspan fill=\"#57606a\">({value:.*} {})</tspan></text>",
             BAR - 2.0,
             LEFT + length + 4.0,
             y + BAR - 3.0,

@@ -77,6 +77,11 @@ impl Process {
         self.family().into_iter().map(pss).sum()
     }
 
+    /// Whether it has no children.
+    pub(crate) fn is_alone(&self) -> bool {
+        self.family().len() == 1
+    }
+
     /// It and its descendants.
     fn family(&self) -> Vec<u32> {
         let mut family = vec![self.0.id()];

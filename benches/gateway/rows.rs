@@ -140,6 +140,7 @@ impl Row {
         let (outcome, clients) = measured()?;
         let after = subject.cpu();
         drop(clients);
+        subject.rest();
         let used = after
             .zip(before)
             .map(|(after, before)| after.saturating_sub(before));

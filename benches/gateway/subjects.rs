@@ -1,6 +1,5 @@
 //! Who is measured: how each is configured, started and reached.
 
-use std::fmt::Write as _;
 use std::fs;
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
@@ -15,6 +14,8 @@ use crate::{certificates, ports};
 
 /// How long a program may take to listen.
 const PATIENCE: Duration = Duration::from_secs(10);
+/// How long the children of one that forks may take to end.
+const RESTED: Duration = Duration::from_secs(30);
 
 /// One that stands in front of the stub, or the stub itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,7 +126,7 @@ impl Subject {
                 None => return Ok(None),
             },
             Kind::ModProxy => match site.mod_proxy()? {
-                Some(process) => vec![process],
+                Some(processes) => processes,
                 None => return Ok(None),
             },
             Kind::Suse => match site.suse()? {
@@ -138,11 +139,13 @@ impl Subject {
         listening(clear)?;
         let secured = match kind {
             Kind::Relay => Some((SocketAddr::from((site.second(), world.base)), true)),
-            Kind::Ftpwarden | Kind::ModProxy => {
-                Some((SocketAddr::from((host, ports::tls(world.base))), false))
-            }
+            Kind::ModProxy => Some((SocketAddr::from((site.second(), world.base)), false)),
+            Kind::Ftpwarden => Some((SocketAddr::from((host, ports::tls(world.base))), false)),
             _ => None,
         };
+        if let Some((address, _)) = secured {
+            listening(address)?;
+        }
         let config = certificates::client(&world.folder, true)?;
         Ok(Some(Self {
             kind,
@@ -163,6 +166,14 @@ impl Subject {
     /// User and system time that it has used; None for the stub.
     pub(crate) fn cpu(&self) -> Option<Duration> {
         (!self.processes.is_empty()).then(|| self.processes.iter().map(Process::cpu).sum())
+    }
+
+    /// Waits until its children are gone: a crowd that still ends would be in the way of the next.
+    pub(crate) fn rest(&self) {
+        let deadline = Deadline::after(RESTED);
+        while !deadline.is_over() && !self.processes.iter().all(Process::is_alone) {
+            pause(Duration::from_millis(20));
+        }
     }
 
     /// Proportional set size, in KiB.
@@ -261,8 +272,8 @@ impl Site<'_> {
         Process::start(Command::new(program).args(["-q", "-db", "-f"]).arg(path)).map(Some)
     }
 
-    /// `ProFTPD` in front of the stub: SITE refused, TLS at a second port.
-    fn mod_proxy(&self) -> io::Result<Option<Process>> {
+    /// `ProFTPD`, in clear and with TLS in front.
+    fn mod_proxy(&self) -> io::Result<Option<Vec<Process>>> {
         let Some(program) = find("proftpd", "proftpd") else {
             return Ok(None);
         };
@@ -270,42 +281,45 @@ impl Site<'_> {
         if !modules.join("mod_proxy.so").exists() || !modules.join("mod_tls.so").exists() {
             return Ok(None);
         }
-        let (host, base, stub) = (self.host, self.world.base, ports::STUB);
-        let (folder, shared) = (self.folder.display(), self.world.folder.display());
-        let common = format!(
-            "TimeoutIdle 3600\nTimeoutNoTransfer 3600\nWtmpLog off\nProxyEngine on\nProxyRole reverse\n\
-             ProxyReverseServers ftp://{stub}:{base}\nTransferLog none\n\
-             <Limit SITE>\nDenyAll\n</Limit>\n"
-        );
-        let mut text = format!(
-            "ServerType standalone\nServerName Bench\nModulePath {modules}\n\
-             LoadModule mod_tls.c\nLoadModule mod_proxy.c\nDefaultServer on\n\
-             DefaultAddress {host}\nSocketBindTight on\nPort {base}\nMaxInstances none\n\
-             UseIPv6 off\nUseReverseDNS off\nDelayEngine off\nControlsEngine off\nTCPBacklog 255\n\
-             PidFile {folder}/pid\nScoreboardFile {folder}/scoreboard\nSystemLog none\n\
-             ProxyTables {folder}/tables\n{common}",
-            modules = modules.display(),
-        );
-        if rustix::process::getuid().is_root() {
-            text.push_str("User nobody\nGroup nogroup\n");
-        }
-        writeln!(
-            text,
-            "<VirtualHost {host}>\nPort {tls}\nTLSEngine on\n\
+        let shared = self.world.folder.display();
+        let tls = format!(
+            "TLSEngine on\nTLSProtocol TLSv1.2 TLSv1.3\n\
              TLSECCertificateFile {shared}/cert.pem\nTLSECCertificateKeyFile {shared}/key.pem\n\
-             TLSProtocol TLSv1.2 TLSv1.3\nTLSOptions NoSessionReuseRequired\nProxyTLSEngine off\n\
-             {common}</VirtualHost>",
-            tls = ports::tls(base),
+             TLSOptions NoSessionReuseRequired\n"
+        );
+        // Apart, so that a session in clear pays for no TLS.
+        let start = |host: Ipv4Addr, tls: &str| {
+            let path = self.folder.join(format!("{host}.conf"));
+            fs::write(&path, self.proftpd_conf(host, &modules, tls))?;
+            let mut command = Command::new(&program);
+            Process::start(command.args(["--nodaemon", "--config"]).arg(path))
+        };
+        Ok(Some(vec![
+            start(self.host, "")?,
+            start(self.second(), &tls)?,
+        ]))
+    }
+
+    /// Its configuration at one address: SITE refused, nothing logged.
+    fn proftpd_conf(&self, host: Ipv4Addr, modules: &Path, tls: &str) -> String {
+        let (base, stub, folder) = (self.world.base, ports::STUB, self.folder.display());
+        let user = if rustix::process::getuid().is_root() {
+            "User nobody\nGroup nogroup\n"
+        } else {
+            ""
+        };
+        format!(
+            "ServerType standalone\nServerName Bench\nModulePath {modules}\n\
+             LoadModule mod_tls.c\nLoadModule mod_proxy.c\nProxyTLSEngine off\nDefaultAddress {host}\nSocketBindTight on\nPort {base}\n\
+             MaxInstances none\nUseIPv6 off\nUseReverseDNS off\nDelayEngine off\n\
+             ControlsEngine off\nTCPBacklog 255\nPidFile {folder}/{host}.pid\n\
+             ScoreboardFile {folder}/{host}.scoreboard\nSystemLog none\nTransferLog none\n\
+             WtmpLog off\nTimeoutIdle 3600\nTimeoutNoTransfer 3600\n\
+             ProxyEngine on\nProxyRole reverse\nProxyTables {folder}/{host}.tables\n\
+             ProxyReverseServers ftp://{stub}:{base}\n\
+             <Limit SITE>\nDenyAll\n</Limit>\n{user}{tls}",
+            modules = modules.display(),
         )
-        .map_err(io::Error::other)?;
-        let path = self.folder.join("proftpd.conf");
-        fs::write(&path, text)?;
-        Process::start(
-            Command::new(program)
-                .args(["--nodaemon", "--config"])
-                .arg(path),
-        )
-        .map(Some)
     }
 
     /// SUSE's ftp-proxy: one server, commands without SITE.
