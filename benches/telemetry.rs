@@ -13,116 +13,15 @@
     reason = "a benchmark that cannot go on stops"
 )]
 
-use std::collections::BTreeMap;
-use std::net::SocketAddr;
-use std::sync::Arc;
-use std::time::Duration;
+#[path = "cases/telemetry.rs"]
+mod case;
 
+use case::{command, recorder};
 use divan::{Bencher, black_box};
-use ftpwarden::ftp::command::Name;
-use ftpwarden::ftp::verb::Verb;
-use ftpwarden::policy::compile;
-use ftpwarden::policy::judge::System;
-use ftpwarden::policy::spec::{Located, PolicySpec, Span, Stance};
-use ftpwarden::session::{CommandRecord, DataMode, Fact, Origin, Outcome};
-use ftpwarden::settings::{
-    Audit, Listener, Log, LogFormat, LogLevel, Process, Settings, ShellLimits, Upstream, WhenFull,
-};
-use ftpwarden::telemetry::{Opening, SessionRecorder, Telemetry};
+use ftpwarden::session::{Fact, Origin};
 
 fn main() {
     divan::main();
-}
-
-/// A session whose events go nowhere but to the counters, and to an audit file if one is named.
-fn recorder(audit: Option<&str>) -> SessionRecorder {
-    let located = |value| Located {
-        value,
-        span: Span::default(),
-    };
-    let spec = PolicySpec {
-        name: Some(located("all".to_owned())),
-        default: Some(Located {
-            value: Stance::Allow,
-            span: Span::default(),
-        }),
-        ..PolicySpec::default()
-    };
-    let policies = compile(&[spec]).0.unwrap();
-    let listener = Listener {
-        name: "main".into(),
-        bind: Vec::new(),
-        upstream: "legacy".into(),
-        policy: "all".into(),
-        observe: None,
-        greeting: None,
-        sessions: None,
-        passive_ports: None,
-        tls: None,
-        passive_address: Vec::new(),
-        bandwidth: None,
-        user_bandwidth: Vec::new(),
-    };
-    let upstream = Upstream {
-        name: "legacy".into(),
-        host: "10.0.0.5".into(),
-        port: 21,
-        policy: "all".into(),
-        unsupported: Vec::new(),
-        source_address: None,
-        data_addresses: Vec::new(),
-        active_ports: None,
-        data_mode: DataMode::Match,
-        system: System::Unix,
-        symlinks: true,
-        line_bytes: 510,
-        path_bytes: 4096,
-        connect_timeout: Duration::from_secs(5),
-        tls: None,
-    };
-    let settings = Settings {
-        listeners: BTreeMap::from([("main".into(), Arc::new(listener))]),
-        upstreams: BTreeMap::from([("legacy".into(), Arc::new(upstream))]),
-        admin: None,
-        log: Log {
-            level: LogLevel::Info,
-            format: LogFormat::Text,
-        },
-        audit: audit.map(|path| Audit {
-            path: Some(path.into()),
-            secret: Vec::new(),
-            when_full: WhenFull::Drop,
-        }),
-        process: Process::default(),
-        limits: ShellLimits::default(),
-        session_limits: Arc::default(),
-    };
-    let telemetry = Telemetry::install(&settings, &policies).unwrap();
-    telemetry.session(&Opening {
-        listener: "main".into(),
-        upstream: "legacy".into(),
-        client: SocketAddr::from(([203, 0, 113, 9], 50123)),
-        local: SocketAddr::from(([198, 51, 100, 1], 21)),
-    })
-}
-
-/// A command that was forwarded.
-fn command() -> Fact {
-    Fact::Command(Box::new(CommandRecord {
-        name: Some(Name::Known(Verb::Size)),
-        argument: Some("report.edi".into()),
-        secret: false,
-        directory: Some("/in/acme".into()),
-        path: Some("/in/acme/report.edi".into()),
-        outcome: Outcome::Forwarded,
-        decided: None,
-        upstream: None,
-        observed: None,
-        code: Some(213),
-        origin: Origin::Server,
-        took: Duration::from_micros(700),
-        transferred: false,
-    }))
 }
 
 /// A reply to a client.

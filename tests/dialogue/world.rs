@@ -218,6 +218,10 @@ struct Relay {
 
 /// A session and the world around it.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "facts of their own: each changes without the others"
+)]
 pub(crate) struct World {
     /// The session.
     pub(crate) session: Session,
