@@ -104,7 +104,11 @@ impl Session {
             return;
         };
         let delay = self.limits.refusal_delay(self.failed_logins);
-        self.deadlines.arm(Timer::Refusal, refusal.began, delay);
+        let left = refusal
+            .began
+            .saturating_add(delay)
+            .saturating_sub(self.now.elapsed);
+        self.deadlines.arm(Timer::Refusal, self.now.elapsed, left);
     }
 
     /// The refusal has taken its time.
