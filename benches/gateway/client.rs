@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use rustix::net::{RecvFlags, recv};
+use rustls::client::Resumption;
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ClientConnection, HandshakeKind, StreamOwned};
 
@@ -13,6 +14,8 @@ use crate::certificates::NAME;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// How many sessions a client alone remembers.
+const SESSIONS: usize = 8;
 /// How much is written or read at once.
 const CHUNK: usize = 256 * 1024;
 
@@ -25,6 +28,19 @@ pub(crate) struct Door {
     pub(crate) tls: Option<Tls>,
     /// Whether EPSV is understood.
     pub(crate) extended: bool,
+}
+
+impl Door {
+    /// The same for a client that shares no session with others.
+    pub(crate) fn alone(&self) -> Self {
+        let mut door = self.clone();
+        if let Some(tls) = &mut door.tls {
+            let mut config = ClientConfig::clone(&tls.config);
+            config.resumption = Resumption::in_memory_sessions(SESSIONS);
+            tls.config = Arc::new(config);
+        }
+        door
+    }
 }
 
 /// How TLS is spoken.
@@ -58,6 +74,12 @@ impl Wire {
             stream.conn.complete_io(&mut stream.sock)?;
         }
         Ok(Self::Secured(Box::new(stream)))
+    }
+
+    /// Whether it resumed a session.
+    fn is_resumed(&self) -> bool {
+        matches!(self, Self::Secured(stream)
+            if stream.conn.handshake_kind() == Some(HandshakeKind::Resumed))
     }
 
     /// Reads and forgets; in clear without a copy. 0 at the end.
@@ -101,6 +123,8 @@ pub(crate) struct Client {
     reply: Vec<u8>,
     /// What came behind it.
     unread: Vec<u8>,
+    /// Whether the last data connection resumed a session.
+    data_resumed: bool,
 }
 
 impl Client {
@@ -118,6 +142,7 @@ impl Client {
             door: door.clone(),
             reply: Vec::new(),
             unread: Vec::new(),
+            data_resumed: false,
         };
         client.hear("220")?;
         if let Some(tls) = explicit {
@@ -146,8 +171,12 @@ impl Client {
 
     /// Whether the control connection resumed a session.
     pub(crate) fn is_resumed(&self) -> bool {
-        matches!(&self.control, Wire::Secured(stream)
-            if stream.conn.handshake_kind() == Some(HandshakeKind::Resumed))
+        self.control.is_resumed()
+    }
+
+    /// Whether the last data connection resumed a session.
+    pub(crate) const fn is_data_resumed(&self) -> bool {
+        self.data_resumed
     }
 
     /// Says `line` and hears a reply that begins with `code`.
@@ -205,7 +234,9 @@ impl Client {
     fn open(&mut self, command: &str) -> io::Result<Wire> {
         let data = self.data()?;
         self.command(command, "150")?;
-        Wire::new(data, self.door.tls.as_ref())
+        let wire = Wire::new(data, self.door.tls.as_ref())?;
+        self.data_resumed = wire.is_resumed();
+        Ok(wire)
     }
 
     /// Downloads `length` bytes.

@@ -166,6 +166,31 @@ pub(crate) fn small_files(door: &Door, scale: Scale) -> io::Result<Measured> {
     }))
 }
 
+/// The same under TLS, with data connections that resume the session of their control connection.
+pub(crate) fn resumed_files(door: &Door, scale: Scale) -> io::Result<Measured> {
+    let clients: io::Result<Vec<Client>> = (0..FETCHERS)
+        .map(|_| {
+            let mut client = Client::login(&door.alone())?;
+            client.protect()?;
+            Ok(client)
+        })
+        .collect();
+    let clients = clients?;
+    Ok(Box::new(move || {
+        let clients = clients.into_iter().map(|client| (client, buffer()));
+        repeat(clients.collect(), scale.span, |(client, buffer)| {
+            client.download(SMALL, buffer)?;
+            if client.is_data_resumed() {
+                return Ok(());
+            }
+            Err(io::Error::new(
+                ErrorKind::Unsupported,
+                "no session was resumed",
+            ))
+        })
+    }))
+}
+
 /// One large download.
 pub(crate) fn download(door: &Door, scale: Scale) -> io::Result<Measured> {
     bulk(door, scale, 1, true)

@@ -196,6 +196,11 @@ const COMMAND: &[Figure] = &[
     figure("CPU µs", 1, What::Time(1e6)),
     figure("p50 µs", 1, What::Latency),
 ];
+/// Figures of a row of small files.
+const FILES: &[Figure] = &[
+    figure("CPU µs", 0, What::Time(1e6)),
+    figure("files/s", 0, What::Rate),
+];
 /// Figures of a row of handshakes.
 const HANDSHAKE: &[Figure] = &[
     figure("CPU ms", 2, What::Time(1e3)),
@@ -292,10 +297,7 @@ pub(crate) const ROWS: &[Row] = &[
     Row {
         name: "retr-64k",
         title: "RETR of 64 KiB, 16 at once",
-        figures: &[
-            figure("CPU µs", 0, What::Time(1e6)),
-            figure("files/s", 0, What::Rate),
-        ],
+        figures: FILES,
         load: Some(load::small_files),
         speech: Speech::Clear,
         targets: &[at_most(1.0, Kind::Haproxy)],
@@ -345,6 +347,28 @@ pub(crate) const ROWS: &[Row] = &[
         Speech::Secured,
         FTPS_TARGETS,
     ),
+    Row {
+        name: "ftps-64k",
+        title: "FTPS, RETR of 64 KiB, data handshake full",
+        figures: FILES,
+        load: Some(load::small_files),
+        speech: Speech::Unresumed,
+        targets: &[],
+        rounds: usize::MAX,
+        without: &[Kind::ModProxy],
+        is_drawn: false,
+    },
+    Row {
+        name: "ftps-64k-resumed",
+        title: "FTPS, RETR of 64 KiB, data handshake resumed",
+        figures: FILES,
+        load: Some(load::resumed_files),
+        speech: Speech::Secured,
+        targets: &[],
+        rounds: usize::MAX,
+        without: &[Kind::ModProxy],
+        is_drawn: false,
+    },
     Row {
         name: "ftps-login",
         title: "FTPS login, full handshake",

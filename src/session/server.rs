@@ -220,6 +220,17 @@ impl Session {
         }
     }
 
+    /// Makes the reply that is coming in nobody's if it is that to ABOR, which the gateway has said
+    /// in the meantime; whether it was.
+    pub(super) fn disown_abort_reply(&mut self) -> bool {
+        let late = self
+            .incoming
+            .as_mut()
+            .filter(|incoming| incoming.owner == Owner::Abort);
+        late.map(|incoming| incoming.owner = Owner::Nobody)
+            .is_some()
+    }
+
     /// A reply is whole.
     fn take_reply(&mut self, incoming: Incoming) {
         let Incoming {

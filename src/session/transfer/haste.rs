@@ -217,7 +217,7 @@ impl Session {
         } else {
             Abort::Overdue
         };
-        self.abort_overdue = true;
+        self.abort_overdue = !self.disown_abort_reply();
         true
     }
 
