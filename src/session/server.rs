@@ -244,7 +244,15 @@ impl Session {
             self.take_goodbye(owner, &held);
             return;
         }
-        if code.is_preliminary() && !self.count_preliminary() {
+        if code.is_preliminary() && self.is_one_too_many() {
+            if matches!(owner, Owner::Client | Owner::Greeting) {
+                // The client has its lines already.
+                self.note(Fact::Reply {
+                    code: code.value(),
+                    origin: Origin::Server,
+                });
+            }
+            self.break_off(ServerFault::WrongCode);
             return;
         }
         if owner != Owner::Nobody && !code.is_preliminary() {
@@ -287,18 +295,14 @@ impl Session {
         }
     }
 
-    /// Counts a preliminary reply; false where the server sends them without end.
-    fn count_preliminary(&mut self) -> bool {
+    /// Counts a preliminary reply; whether the server sends them without end.
+    const fn is_one_too_many(&mut self) -> bool {
         let count = match &mut self.head {
             Some(head) => &mut head.preliminaries,
             None => &mut self.stray_preliminaries,
         };
         *count = count.saturating_add(1);
-        if *count > PRELIMINARIES {
-            self.break_off(ServerFault::WrongCode);
-            return false;
-        }
-        true
+        *count > PRELIMINARIES
     }
 
     /// The server said 421: whatever it answers, the session ends with it.

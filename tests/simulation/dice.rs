@@ -28,6 +28,13 @@ impl Dice {
         Self::Bytes(bytes.to_vec(), 0)
     }
 
+    /// From now on every choice comes up in the end: bytes may be all the same.
+    pub(crate) fn play_fair(&mut self) {
+        if let Self::Bytes(bytes, at) = self {
+            *self = Self::of_seed(u64::try_from(bytes.len().wrapping_add(*at)).unwrap());
+        }
+    }
+
     /// Whether nothing is left to be chosen.
     pub(crate) const fn is_spent(&self) -> bool {
         match self {

@@ -276,7 +276,7 @@ impl Run {
                 }
             }
         }
-        if self.honest && !self.dice.is_spent() {
+        if self.honest {
             self.finish()?;
         }
         self.world.wait(Duration::from_hours(24));
@@ -289,6 +289,7 @@ impl Run {
 
     /// Everybody behaves and finishes: nobody may be left without a reply.
     fn finish(&mut self) -> Held {
+        self.dice.play_fair();
         let mut idle = 0;
         let mut left = 20_000;
         while idle < 400 && left > 0 && !self.world.session.is_over() {
