@@ -583,6 +583,33 @@ async fn a_reload_keeps_sessions_and_changes_their_policy() {
 }
 
 #[tokio::test]
+async fn a_reload_between_a_client_and_its_session_is_followed() {
+    let bench = Bench::plain().await;
+    // The kernel alone answers: the runtime has one thread, and this is it.
+    let client = std::net::TcpStream::connect(bench.address()).unwrap();
+    client.set_nonblocking(true).unwrap();
+    let client = Control::new(TcpStream::from_std(client).unwrap());
+    // A task among the gateway's has its turn between the one that accepts and the session's.
+    let reloaded = tokio::spawn(async move {
+        while bench.gateway.sessions() == 0 {
+            tokio::task::yield_now().await;
+        }
+        let limits = "[limits]\nreply_line_bytes = \"1KiB\"";
+        bench.reload("policy = \"read-only\"", "", limits);
+        bench
+    });
+    let bench = within(reloaded).await.unwrap();
+    let (mut client, mut server) = bench.greet(client).await;
+    login(&mut client, &mut server).await;
+    client.say("DELE one").await;
+    client.hear_code("502 ").await;
+    client.say("STAT /").await;
+    server.hear("STAT /").await;
+    server.say(&format!("211-{}", "x".repeat(2000))).await;
+    client.hear_code("421 ").await;
+}
+
+#[tokio::test]
 async fn a_reload_bounds_live_sessions_anew() {
     let bench = Bench::plain().await;
     // One that is idle, and one whose command the server leaves without an answer.

@@ -29,8 +29,8 @@ use crate::tls::stream::Stream;
 /// reset it.
 const LINGER: Duration = Duration::from_secs(2);
 
-/// How many reads are thrown away before the other events of a session have their turn.
-const DISCARD_BURST: usize = 32;
+/// How many bytes are thrown away before the other events of a session have their turn.
+const DISCARD_BURST: usize = 256 * 1024;
 
 /// What looks up the address to advertise.
 pub(super) type LookUp = Pin<Box<dyn Future<Output = Option<IpAddr>> + Send>>;
@@ -100,7 +100,7 @@ impl DataLeg {
     }
 
     /// Connections to come have this keepalive.
-    pub(super) const fn follow_limits(&mut self, keepalive: Duration) {
+    pub(super) const fn follow_keepalive(&mut self, keepalive: Duration) {
         self.keepalive = keepalive;
     }
 
@@ -166,10 +166,18 @@ impl DataLeg {
         match &mut self.stage {
             Stage::None => Poll::Pending,
             Stage::Open(_, _) if relaying => Poll::Pending,
-            Stage::Discarding(stream, _) if poll_discard(stream.socket(), context).is_pending() => {
-                Poll::Pending
+            Stage::Discarding(stream, failure) => {
+                let mut room = DISCARD_BURST;
+                ready!(poll_discard(stream.socket(), &mut room, context));
+                if room == 0 {
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                ready!(failure.poll(context));
+                self.stage = Stage::None;
+                Poll::Ready(DataEvent::Reset)
             }
-            Stage::Discarding(_, failure) | Stage::Open(_, failure) => {
+            Stage::Open(_, failure) => {
                 ready!(failure.poll(context));
                 self.stage = Stage::None;
                 Poll::Ready(DataEvent::Reset)
@@ -254,7 +262,7 @@ impl DataLeg {
                 socket::finish(&*stream).ok()?;
                 Some(Fading {
                     stream,
-                    discarded: 0,
+                    room: DISCARD_BYTES,
                     until: later(now, LINGER),
                 })
             }
@@ -264,28 +272,28 @@ impl DataLeg {
     }
 }
 
-/// Throws away what comes, a burst at a time; ready at the end of it.
-fn poll_discard(stream: &TcpStream, context: &mut Context<'_>) -> Poll<()> {
+/// Throws away what comes, up to `room` bytes, which what came is taken from; ready at the end of
+/// it, or when there is no room left.
+fn poll_discard(stream: &TcpStream, room: &mut usize, context: &mut Context<'_>) -> Poll<()> {
     let mut buffer = [0; 8192];
-    for _ in 0..DISCARD_BURST {
+    while *room > 0 {
         ready!(stream.poll_read_ready(context)).ok();
         match stream.try_read(&mut buffer) {
-            Ok(0) => return Poll::Ready(()),
-            Ok(_) => {}
+            Ok(0) => break,
+            Ok(bytes) => *room = room.saturating_sub(bytes),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => return Poll::Ready(()),
+            Err(_) => break,
         }
     }
-    context.waker().wake_by_ref();
-    Poll::Pending
+    Poll::Ready(())
 }
 
 /// A data connection that was ended in order and waits for its peer to do so.
 pub(super) struct Fading {
     /// The connection.
     stream: Arc<TcpStream>,
-    /// How many bytes were thrown away.
-    discarded: usize,
+    /// How many bytes more are thrown away: who sends on and on is waiting for nothing.
+    room: usize,
     /// Until then at the latest.
     pub(super) until: Instant,
 }
@@ -293,17 +301,7 @@ pub(super) struct Fading {
 impl Fading {
     /// Throws away what still comes; ready when the peer has ended too, or sends on and on.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let mut buffer = [0; 8192];
-        while self.discarded < DISCARD_BYTES {
-            ready!(self.stream.poll_read_ready(context)).ok();
-            match self.stream.try_read(&mut buffer) {
-                Ok(0) => break,
-                Ok(bytes) => self.discarded = self.discarded.saturating_add(bytes),
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Err(_) => break,
-            }
-        }
-        Poll::Ready(())
+        poll_discard(&self.stream, &mut self.room, context)
     }
 }
 

@@ -152,8 +152,12 @@ impl ControlLeg {
     }
 
     /// A reader that takes nothing is given up after `stall_limit` from now on.
-    pub(super) fn follow_limits(&mut self, stall_limit: Duration, keepalive: Duration) {
+    pub(super) const fn follow_stall_limit(&mut self, stall_limit: Duration) {
         self.stall_limit = stall_limit;
+    }
+
+    /// Its connection has this keepalive from now on.
+    pub(super) fn follow_keepalive(&self, keepalive: Duration) {
         if let Some(stream) = &self.stream {
             // An option that cannot be set says that the connection is broken: a read tells.
             socket::tune(stream, keepalive).ok();

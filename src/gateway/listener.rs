@@ -58,15 +58,17 @@ pub(super) struct Entrance {
 }
 
 impl Entrance {
-    /// For a socket, whose connections have `keepalive`.
+    /// For a socket.
     pub(super) fn new(
         key: DoorKey,
         name: Arc<str>,
         listener: TcpListener,
         shared: Arc<Shared>,
         closed: CancellationToken,
-        keepalive: Duration,
     ) -> Self {
+        let orders = shared.orders.subscribe();
+        // The socket was bound as the configuration in force has it.
+        let keepalive = orders.borrow().plan.settings.limits.keepalive;
         Self {
             key,
             name,
@@ -76,7 +78,7 @@ impl Entrance {
                 .filter(|local| !local.ip().is_unspecified()),
             keepalive,
             listener,
-            orders: shared.orders.subscribe(),
+            orders,
             shared,
             closed,
             spare: Spare::take(),
@@ -136,6 +138,7 @@ impl Entrance {
                 client,
                 local: canonical(local),
                 slot,
+                plan: Arc::clone(&orders.plan),
             },
         );
         self.shared.sessions.spawn(session);

@@ -311,23 +311,11 @@ impl Gateway {
     /// Begins to accept on sockets that are bound.
     fn admit(&self, doors: &mut BTreeMap<DoorKey, Door>, bound: Vec<Bound<TcpListener>>) {
         for socket in bound {
-            let Bound {
-                key,
-                name,
-                listener,
-                address,
-                keepalive,
-            } = socket;
+            let Bound { site, listener } = socket;
+            let Site { key, name, address } = site;
             let closed = CancellationToken::new();
             let shared = Arc::clone(&self.shared);
-            let entrance = Entrance::new(
-                key.clone(),
-                name,
-                listener,
-                shared,
-                closed.clone(),
-                keepalive,
-            );
+            let entrance = Entrance::new(key.clone(), name, listener, shared, closed.clone());
             self.shared.entrances.spawn(entrance.run());
             doors.insert(key, Door { address, closed });
         }
@@ -418,18 +406,22 @@ impl Drop for Gateway {
     }
 }
 
-/// A socket that is bound and not yet accepted from: of the system's, then of the runtime's.
-struct Bound<L> {
+/// Which socket it is that is bound.
+struct Site {
     /// Which one.
     key: DoorKey,
     /// The name of its listener.
     name: Arc<str>,
-    /// The socket.
-    listener: L,
     /// Where it listens.
     address: SocketAddr,
-    /// TCP keepalive of its connections.
-    keepalive: Duration,
+}
+
+/// A socket that is bound and not yet accepted from: of the system's, then of the runtime's.
+struct Bound<L> {
+    /// Which one.
+    site: Site,
+    /// The socket.
+    listener: L,
 }
 
 /// Binds every socket of `plan` that is not among `doors`: all or none.
@@ -459,13 +451,12 @@ fn bind(
             address,
             source,
         })?;
-        bound.push(Bound {
+        let site = Site {
             key: key.clone(),
             name: Arc::clone(name),
             address: listener.local_addr().unwrap_or(address),
-            listener,
-            keepalive,
-        });
+        };
+        bound.push(Bound { site, listener });
     }
     Ok(bound)
 }
@@ -486,28 +477,14 @@ fn listen(address: SocketAddr, keepalive: Duration) -> io::Result<StdListener> {
 /// # Errors
 /// [`StartError::Bind`]: the runtime does not take one.
 fn register(bound: Vec<Bound<StdListener>>) -> Result<Vec<Bound<TcpListener>>, StartError> {
-    let register = |socket: Bound<StdListener>| {
-        let Bound {
-            key,
-            name,
-            listener,
-            address,
-            keepalive,
-        } = socket;
-        match TcpListener::from_std(listener) {
-            Ok(listener) => Ok(Bound {
-                key,
-                name,
-                listener,
-                address,
-                keepalive,
-            }),
+    let register =
+        |Bound { site, listener }: Bound<StdListener>| match TcpListener::from_std(listener) {
+            Ok(listener) => Ok(Bound { site, listener }),
             Err(source) => Err(StartError::Bind {
-                listener: name,
-                address,
+                listener: site.name,
+                address: site.address,
                 source,
             }),
-        }
-    };
+        };
     bound.into_iter().map(register).collect()
 }

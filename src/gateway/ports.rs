@@ -136,8 +136,10 @@ impl Ports {
         let reservation = self.reserve(&[])?;
         for _ in 0..GUESSES {
             local.set_port(rand::rng().random_range(socket::ephemeral_ports()));
-            if let Ok(listener) = socket::listen(local, BACKLOG) {
-                return Ok((listener, reservation));
+            match socket::listen(local, BACKLOG) {
+                Ok(listener) => return Ok((listener, reservation)),
+                Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
+                Err(_) => {}
             }
         }
         local.set_port(0);

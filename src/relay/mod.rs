@@ -1,8 +1,9 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
 //! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
-//! splices, unless one of its sides is under TLS. It never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one pipe of bytes:
-//! a sink that takes nothing stops the source. Must not know FTP or why a transfer runs.
+//! splices, unless one of its sides is under TLS. It never spawns, sets no timer unless its
+//! bandwidth is capped, and holds at most one buffer or one pipe of bytes: a sink that takes
+//! nothing stops the source. Must not know FTP or why a transfer runs.
 
 mod copy;
 mod pool;

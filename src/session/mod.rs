@@ -498,7 +498,7 @@ impl Session {
     /// Takes new bounds: what waits already waits as long as they say, from when it began.
     fn follow_limits(&mut self, limits: Arc<Limits>) {
         let former = std::mem::replace(&mut self.limits, limits);
-        let new = &*self.limits;
+        let new = Arc::clone(&self.limits);
         self.pipeline.bound(new.pipelined_commands);
         self.replies.bound(new.reply_line_bytes, new.reply_bytes);
         let bounds = [
@@ -520,16 +520,21 @@ impl Session {
             ),
             (Timer::Idle, former.idle_timeout, new.idle_timeout),
             (Timer::Login, former.login_timeout, new.login_timeout),
-            (Timer::Reply, former.reply_timeout, new.reply_timeout),
+            (
+                Timer::Reply,
+                self.reply_patience(&former),
+                self.reply_patience(&new),
+            ),
             (
                 Timer::Stall,
                 transfer::stall_period(&former),
-                transfer::stall_period(new),
+                transfer::stall_period(&new),
             ),
         ];
         for (timer, former, new) in bounds {
             self.deadlines.stretch(timer, former, new);
         }
+        self.await_refusal();
     }
 
     /// Stops the command timer, which runs from a line's first byte to its last, where the line

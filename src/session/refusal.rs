@@ -99,7 +99,7 @@ impl Session {
 
     /// Runs the timer of a refusal that waits. It counts from the moment at which the login began
     /// to be worked on, so that the time that the server took does not show.
-    fn await_refusal(&mut self) {
+    pub(super) fn await_refusal(&mut self) {
         let Some(Stage::Refusing(refusal)) = self.head.as_ref().map(|head| &head.stage) else {
             return;
         };

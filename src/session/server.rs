@@ -244,7 +244,7 @@ impl Session {
             self.take_goodbye(owner, &held);
             return;
         }
-        if code.is_preliminary() && self.is_one_too_many() {
+        if code.is_preliminary() && self.count_preliminary() > PRELIMINARIES {
             if matches!(owner, Owner::Client | Owner::Greeting) {
                 // The client has its lines already.
                 self.note(Fact::Reply {
@@ -295,14 +295,14 @@ impl Session {
         }
     }
 
-    /// Counts a preliminary reply; whether the server sends them without end.
-    const fn is_one_too_many(&mut self) -> bool {
+    /// Counts a preliminary reply; how many there were.
+    const fn count_preliminary(&mut self) -> u8 {
         let count = match &mut self.head {
             Some(head) => &mut head.preliminaries,
             None => &mut self.stray_preliminaries,
         };
         *count = count.saturating_add(1);
-        *count > PRELIMINARIES
+        *count
     }
 
     /// The server said 421: whatever it answers, the session ends with it.
@@ -393,7 +393,7 @@ impl Session {
 
     /// What came over a connection that was given up is no reply of the next one's.
     pub(super) fn forget_replies(&mut self) {
-        let limits = &self.profile.limits;
+        let limits = &self.limits;
         self.replies = ReplyReader::new(limits.reply_line_bytes, limits.reply_bytes);
         self.incoming = None;
         self.early_bytes = 0;

@@ -345,3 +345,62 @@ fn new_limits_hold_for_what_waits_already() {
     let expected = format!("Reply({:?})", Bytes::from_static(broke));
     assert_eq!(drawn(&mut session).first(), Some(&expected));
 }
+
+#[test]
+fn new_limits_leave_alone_what_has_a_bound_of_its_own() {
+    let mut session = logged_in();
+    session.abort = Abort::Sent;
+    session.await_abort_reply();
+    let limits = |reply_timeout| {
+        Arc::new(Limits {
+            reply_timeout,
+            ..Limits::default()
+        })
+    };
+    let seconds = Duration::from_secs;
+    assert_eq!(session.deadline(), Some(seconds(5)));
+    session.follow_limits(limits(seconds(600)));
+    assert_eq!(session.deadline(), Some(seconds(5)));
+    session.follow_limits(limits(seconds(2)));
+    assert_eq!(session.deadline(), Some(seconds(2)));
+}
+
+#[test]
+fn new_limits_hold_for_a_server_that_is_dialled_again() {
+    let mut session = fresh();
+    drawn(&mut session);
+    let limits = Limits {
+        reply_line_bytes: 16,
+        ..Limits::default()
+    };
+    session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
+    session.forget_replies();
+    session.tell(connected(), Now::default());
+    session.receive(
+        Leg::Server,
+        b"220 A greeting that is too long\r\n",
+        Now::default(),
+    );
+    let actions = drawn(&mut session);
+    assert!(
+        actions.iter().any(|action| action.contains("421 ")),
+        "{actions:?}"
+    );
+}
+
+#[test]
+fn new_limits_hold_for_a_refusal_that_waits() {
+    let mut session = fresh();
+    session.tell(connected(), Now::default());
+    session.receive(Leg::Server, b"220 Ready.\r\n", Now::default());
+    session.receive(Leg::Client, b"USER ann\r\n", Now::default());
+    drawn(&mut session);
+    session.receive(Leg::Server, b"530 No.\r\n", Now::default());
+    assert_eq!(session.deadline(), Some(Duration::from_secs(1)));
+    let limits = Limits {
+        failed_login_delay: Duration::from_secs(3),
+        ..Limits::default()
+    };
+    session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
+    assert_eq!(session.deadline(), Some(Duration::from_secs(3)));
+}

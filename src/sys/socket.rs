@@ -11,6 +11,9 @@ use std::time::Duration;
 use rustix::net::RecvFlags;
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
+/// The first port that anybody may listen on.
+const UNPRIVILEGED: u16 = 1024;
+
 /// How many unanswered keepalive probes mean that a peer is gone.
 const KEEPALIVE_RETRIES: u32 = 4;
 
@@ -105,7 +108,8 @@ pub fn bind_address_only(socket: &impl AsFd) -> io::Result<()> {
     Ok(())
 }
 
-/// The ports that the kernel takes where any will do, as they were when this was asked first.
+/// The ports that the kernel takes where any will do, as they were when this was asked first;
+/// none that is privileged.
 pub fn ephemeral_ports() -> RangeInclusive<u16> {
     static PORTS: OnceLock<RangeInclusive<u16>> = OnceLock::new();
     PORTS
@@ -114,7 +118,9 @@ pub fn ephemeral_ports() -> RangeInclusive<u16> {
             let text = text.unwrap_or_default();
             let mut ports = text.split_whitespace().map(str::parse);
             match (ports.next(), ports.next()) {
-                (Some(Ok(first)), Some(Ok(last))) if first > 0 && first <= last => first..=last,
+                (Some(Ok(first)), Some(Ok(last))) if last >= UNPRIVILEGED => {
+                    UNPRIVILEGED.max(first).min(last)..=last
+                }
                 _ => 32768..=60999,
             }
         })

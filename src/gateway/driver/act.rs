@@ -10,7 +10,6 @@ use tokio::time::{Instant, timeout};
 use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
 use crate::gateway::clock;
-
 use crate::gateway::leg::{ControlLeg, later};
 use crate::gateway::offer::{self, Offer};
 use crate::relay::{Ending, Relay};
@@ -67,16 +66,16 @@ impl Driver {
         let handshake = match leg {
             Leg::Client => self.route.acceptor.as_ref().map(|acceptor| {
                 let session = Arc::new(acceptor.session());
-                self.accepting = Some(Arc::clone(&session));
+                self.client_tls = Some(Arc::clone(&session));
                 Handshake::of_client(session)
             }),
             Leg::Server => self.route.connector.as_ref().map(|connector| {
-                let session = Arc::new(match &self.connecting_tls {
+                let session = Arc::new(match &self.server_tls {
                     Some(refused) => connector.session_after(refused),
                     None => connector.session(),
                 });
                 let handshake = Handshake::of_server(&session, false);
-                self.connecting_tls = Some(session);
+                self.server_tls = Some(session);
                 handshake
             }),
         };
@@ -89,7 +88,7 @@ impl Driver {
     /// Turns a data connection to TLS, or lets its handshake know which way bytes go.
     fn secure_data(&mut self, leg: Leg, direction: Option<Direction>) {
         let tickets = direction.map(|direction| direction != Direction::Upload);
-        match (leg, &self.accepting, &self.connecting_tls) {
+        match (leg, &self.client_tls, &self.server_tls) {
             (Leg::Client, Some(session), _) => self.data.client.secure(tickets, || {
                 Handshake::of_client_data(Arc::clone(session), tickets)
             }),

@@ -95,13 +95,16 @@ impl Driver {
         if former.session_limits != *limits {
             self.told.push_back(Told::LimitsChanged(Arc::clone(limits)));
         }
+        let keepalive = settings.limits.keepalive;
+        let is_same = former.limits.keepalive == keepalive;
         for leg in [Leg::Client, Leg::Server] {
             self.legs
                 .of_mut(leg)
-                .follow_limits(limits.idle_timeout, settings.limits.keepalive);
-            self.data
-                .of_mut(leg)
-                .follow_limits(settings.limits.keepalive);
+                .follow_stall_limit(limits.idle_timeout);
+            if !is_same {
+                self.legs.of_mut(leg).follow_keepalive(keepalive);
+                self.data.of_mut(leg).follow_keepalive(keepalive);
+            }
         }
     }
 
@@ -210,7 +213,7 @@ impl Driver {
             subject: peer.subject.clone(),
         };
         if leg == Leg::Server
-            && let (Some(connector), Some(session)) = (&self.route.connector, &self.connecting_tls)
+            && let (Some(connector), Some(session)) = (&self.route.connector, &self.server_tls)
         {
             connector.remember(session);
         }
@@ -228,7 +231,7 @@ impl Driver {
                 .say_in_clear(b"500 This port speaks TLS.\r\n");
         }
         self.note_handshake(leg, Channel::Control, Err(fault));
-        let session = self.connecting_tls.as_ref();
+        let session = self.server_tls.as_ref();
         let may_try_others = session.is_some_and(|session| session.may_try_others(fault));
         self.told
             .push_back(if leg == Leg::Server && may_try_others {

@@ -52,6 +52,8 @@ pub(super) struct Arrived {
     pub(super) local: SocketAddr,
     /// Its place in the counts.
     pub(super) slot: Slot,
+    /// The configuration in force when it came: a change behind that is still to be followed.
+    pub(super) plan: Arc<Plan>,
 }
 
 /// One of each for the two legs.
@@ -147,9 +149,9 @@ struct Driver {
     /// The dial of the upstream.
     connecting: Option<Connecting>,
     /// The TLS session of the client's control connection.
-    accepting: Option<Arc<ServerSession>>,
+    client_tls: Option<Arc<ServerSession>>,
     /// The TLS session of the server's.
-    connecting_tls: Option<Arc<ClientSession>>,
+    server_tls: Option<Arc<ClientSession>>,
     /// The control connections.
     legs: Pair<ControlLeg>,
     /// Their addresses.
@@ -185,15 +187,15 @@ impl Driver {
     fn new(
         shared: Arc<Shared>,
         route: Arc<Route>,
-        mut orders: watch::Receiver<Orders>,
+        orders: watch::Receiver<Orders>,
         arrived: Arrived,
     ) -> Self {
-        let Orders { plan, stage } = orders.borrow_and_update().clone();
         let Arrived {
             stream,
             client,
             local,
             slot,
+            plan,
         } = arrived;
         let mut recorder = shared.telemetry.session(&Opening {
             listener: Arc::clone(&route.listener.name),
@@ -226,8 +228,8 @@ impl Driver {
             recorder: Some(recorder),
             dialled_at: None,
             connecting: None,
-            accepting: None,
-            connecting_tls: None,
+            client_tls: None,
+            server_tls: None,
             ends: Pair {
                 client: Some(Ends {
                     peer: client,
@@ -257,13 +259,6 @@ impl Driver {
             clock,
             legs,
         }
-        .following(stage)
-    }
-
-    /// Follows what the gateway is doing already.
-    fn following(mut self, stage: Stage) -> Self {
-        self.follow(stage);
-        self
     }
 
     /// Runs the session to its end.

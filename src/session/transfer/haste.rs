@@ -10,7 +10,7 @@ use super::super::deadline::Timer;
 use super::super::pipeline::{Entry, Item};
 use super::super::server::Abort;
 use super::super::state::Head;
-use super::super::{Action, End, Fact, Leg, Origin, Outcome, OwnCommand, Session};
+use super::super::{Action, End, Fact, Leg, Limits, Origin, Outcome, OwnCommand, Session};
 use super::{Cut, Relay, SETTLING};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::reply::Code;
@@ -202,8 +202,17 @@ impl Session {
 
     /// The transfer has its last word: ABOR's own follows at once, or never.
     pub(in crate::session) fn await_abort_reply(&mut self) {
-        let patience = ABORT_PATIENCE.min(self.limits.reply_timeout);
+        let patience = abort_patience(&self.limits);
         self.deadlines.arm(Timer::Reply, self.now.elapsed, patience);
+    }
+
+    /// How long the reply that is awaited may take under `limits`.
+    pub(in crate::session) fn reply_patience(&self, limits: &Limits) -> Duration {
+        if self.abort.is_awaited() && self.transfer.is_none() {
+            abort_patience(limits)
+        } else {
+            limits.reply_timeout
+        }
     }
 
     /// A server that answers an aborted transfer and its ABOR with one reply owes no other: the
@@ -274,6 +283,11 @@ impl Session {
             }
         }
     }
+}
+
+/// How long ABOR's own reply may take under `limits`.
+fn abort_patience(limits: &Limits) -> Duration {
+    ABORT_PATIENCE.min(limits.reply_timeout)
 }
 
 /// ABOR, to ask policy of it before its turn.
