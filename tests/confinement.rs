@@ -31,8 +31,12 @@ const DIRECTORY: &str = "CONFINEMENT_TEST_DIRECTORY";
 /// Which calls its kernel lacks.
 const LACKING: &str = "CONFINEMENT_TEST_LACKING";
 
-/// Runs the test `name` in a process of its own, which it is to confine.
-fn inside(name: &str) {
+/// Runs `body`, which confines the process that it runs in, in a process of its own: the test
+/// `name`, which calls this, starts itself anew.
+fn inside(name: &str, body: fn()) {
+    if std::env::var_os(DIRECTORY).is_some() {
+        return body();
+    }
     let directory = tempfile::tempdir().unwrap();
     let at = |name: &str| directory.path().join(name);
     fs::create_dir(at("read")).unwrap();
@@ -41,13 +45,7 @@ fn inside(name: &str) {
     fs::write(at("read/file"), b"read me").unwrap();
     fs::write(at("other/file"), b"not me").unwrap();
     let output = Command::new(std::env::current_exe().unwrap())
-        .args([
-            "--exact",
-            name,
-            "--ignored",
-            "--nocapture",
-            "--test-threads=1",
-        ])
+        .args(["--exact", name, "--nocapture", "--test-threads=1"])
         .env(DIRECTORY, directory.path())
         .stdin(Stdio::null())
         .output()
@@ -107,11 +105,10 @@ fn denied<T>(result: io::Result<T>) {
 
 #[test]
 fn files_of_others_cannot_be_opened() {
-    inside("files");
+    inside("files_of_others_cannot_be_opened", files);
 }
 
-#[test]
-#[ignore = "confines the process that it runs in"]
+/// What is left of the file system.
 fn files() {
     enter(0, 1);
     assert_eq!(fs::read(directory("read/file")).unwrap(), b"read me");
@@ -144,11 +141,10 @@ fn files() {
 
 #[test]
 fn programs_and_processes_cannot_be_started() {
-    inside("programs");
+    inside("programs_and_processes_cannot_be_started", programs);
 }
 
-#[test]
-#[ignore = "confines the process that it runs in"]
+/// That nothing else is run.
 fn programs() {
     enter(0, 1);
     denied(Command::new("/bin/true").spawn());
@@ -159,11 +155,10 @@ fn programs() {
 
 #[test]
 fn dangerous_calls_are_refused() {
-    inside("calls");
+    inside("dangerous_calls_are_refused", calls);
 }
 
-#[test]
-#[ignore = "confines the process that it runs in"]
+/// What a process could become more by.
 fn calls() {
     enter(0, 1);
     let number = |family| Domain::from(family);
@@ -193,11 +188,10 @@ fn calls() {
 
 #[test]
 fn ports_of_others_cannot_be_used() {
-    inside("ports");
+    inside("ports_of_others_cannot_be_used", ports);
 }
 
-#[test]
-#[ignore = "confines the process that it runs in"]
+/// Which ports are left.
 fn ports() {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
@@ -214,11 +208,10 @@ fn ports() {
 
 #[test]
 fn what_the_gateway_does_goes_on() {
-    inside("work");
+    inside("what_the_gateway_does_goes_on", work);
 }
 
-#[test]
-#[ignore = "confines the process that it runs in"]
+/// All that the program needs.
 fn work() {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = server.local_addr().unwrap();
@@ -304,8 +297,12 @@ fn shake_hands() {
     }
 }
 
-/// The program, on a kernel that lacks `calls`, with `confinement` as it is.
-fn on_a_kernel_without(calls: &[i64], confinement: &str) -> (tempfile::TempDir, Child) {
+/// The program, on a kernel that lacks `calls`, with `confinement` as it is: the test `name`, which
+/// calls this, starts itself anew and becomes it.
+fn on_a_kernel_without(name: &str, calls: &[i64], confinement: &str) -> (tempfile::TempDir, Child) {
+    if let Some(lacking) = std::env::var_os(LACKING) {
+        become_the_program(&lacking.into_string().unwrap());
+    }
     let directory = tempfile::tempdir().unwrap();
     let text = format!(
         "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
@@ -317,7 +314,7 @@ fn on_a_kernel_without(calls: &[i64], confinement: &str) -> (tempfile::TempDir, 
     fs::write(directory.path().join("gateway.toml"), text).unwrap();
     let calls: Vec<String> = calls.iter().map(ToString::to_string).collect();
     let child = Command::new(std::env::current_exe().unwrap())
-        .args(["--exact", "poor_kernel", "--ignored", "--nocapture"])
+        .args(["--exact", name, "--nocapture"])
         .env(DIRECTORY, directory.path())
         .env(LACKING, calls.join(","))
         .stderr(Stdio::piped())
@@ -332,10 +329,8 @@ const fn someone(number: u32) -> u32 {
     if number == 0 { 65_533 } else { number }
 }
 
-#[test]
-#[ignore = "becomes the program, on a kernel that lacks something"]
-fn poor_kernel() {
-    let lacking = std::env::var_os(LACKING).unwrap().into_string().unwrap();
+/// Becomes the program, on a kernel that lacks the calls of these numbers.
+fn become_the_program(lacking: &str) -> ! {
     let calls = lacking
         .split(',')
         .map(|call| (call.parse().unwrap(), Vec::new()));
@@ -356,6 +351,7 @@ fn poor_kernel() {
 
 #[test]
 fn what_a_kernel_lacks_is_refused_where_it_is_required() {
+    let name = "what_a_kernel_lacks_is_refused_where_it_is_required";
     let lacking = [
         (
             libc::SYS_landlock_create_ruleset,
@@ -365,7 +361,7 @@ fn what_a_kernel_lacks_is_refused_where_it_is_required() {
         (libc::SYS_seccomp, "seccomp", "Function not implemented"),
     ];
     for (call, mechanism, reason) in lacking {
-        let (_directory, child) = on_a_kernel_without(&[call], "require");
+        let (_directory, child) = on_a_kernel_without(name, &[call], "require");
         let output = child.wait_with_output().unwrap();
         let said = String::from_utf8_lossy(&output.stderr).into_owned();
         assert_eq!(output.status.code(), Some(78), "{said}");
@@ -376,8 +372,9 @@ fn what_a_kernel_lacks_is_refused_where_it_is_required() {
 
 #[test]
 fn what_a_kernel_lacks_is_warned_of_and_the_rest_is_given_up() {
+    let name = "what_a_kernel_lacks_is_warned_of_and_the_rest_is_given_up";
     let calls = [libc::SYS_landlock_create_ruleset, libc::SYS_seccomp];
-    let (_directory, mut child) = on_a_kernel_without(&calls, "warn");
+    let (_directory, mut child) = on_a_kernel_without(name, &calls, "warn");
     let lines = BufReader::new(child.stderr.take().unwrap()).lines();
     let mut said = Vec::new();
     for line in lines.map_while(Result::ok) {

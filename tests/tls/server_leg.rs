@@ -104,6 +104,14 @@ async fn matching(authority: &Authority) -> Bench {
     Bench::start(&authority.listener("require = \"no\""), &upstream, "").await
 }
 
+/// What the gateway asks a server under TLS whose client has data in clear.
+async fn protect_control(server: &mut Behind) {
+    server.hear("PBSZ 0").await;
+    server.say("200 PBSZ=0").await;
+    server.hear("PROT C").await;
+    server.say("200 Clear.").await;
+}
+
 #[tokio::test]
 async fn with_match_a_client_in_clear_has_a_server_in_clear() {
     let authority = Authority::new();
@@ -134,10 +142,7 @@ async fn with_match_a_client_under_tls_has_a_server_under_tls_and_prot_follows()
         server.hear("AUTH TLS").await;
         server.say("234 Go on.").await;
         let mut server = accept(&config, server.stream).await;
-        server.hear("PBSZ 0").await;
-        server.say("200 PBSZ=0").await;
-        server.hear("PROT C").await;
-        server.say("200 Clear.").await;
+        protect_control(&mut server).await;
         // The client is answered once the server's leg is what it asks for.
         clear.hear_code("234 ").await;
         let client_config = Arc::new(authority.client(&[version]));
@@ -355,10 +360,7 @@ async fn with_match_the_server_is_dialled_again_while_the_client_waits_for_its_2
     refuse(&config, server.stream).await;
     let again = asked(&bench).await;
     let mut server = accept(&config, again.stream).await;
-    server.hear("PBSZ 0").await;
-    server.say("200 PBSZ=0").await;
-    server.hear("PROT C").await;
-    server.say("200 Clear.").await;
+    protect_control(&mut server).await;
     clear.hear_code("234 ").await;
     let config = Arc::new(authority.client(&VERSIONS));
     let mut client = Secure::new(handshake(&config, clear.stream).await.unwrap());
@@ -383,10 +385,7 @@ async fn with_match_a_server_that_keeps_something_is_not_dialled_again() {
         if expected == "234 " {
             let again = asked(&bench).await;
             let mut server = accept(&config, again.stream).await;
-            server.hear("PBSZ 0").await;
-            server.say("200 PBSZ=0").await;
-            server.hear("PROT C").await;
-            server.say("200 Clear.").await;
+            protect_control(&mut server).await;
         }
         clear.hear_code(expected).await;
     }
