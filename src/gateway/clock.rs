@@ -20,25 +20,46 @@ fn unix_time() -> i64 {
     i64::try_from(since.as_secs()).unwrap_or(i64::MAX)
 }
 
-/// The scale on which one session's time runs.
+/// The scale on which one session's time runs, and how far it has run. It stands still while an
+/// event is worked on.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Clock {
     /// Where it begins.
     origin: Instant,
+    /// The monotonic time.
+    instant: Instant,
+    /// The time of day.
+    unix_time: i64,
 }
 
 impl Clock {
     /// A scale that begins now.
     pub(super) fn start() -> Self {
-        Self { origin: instant() }
-    }
-
-    /// The time.
-    pub(super) fn now(&self) -> Now {
-        Now {
-            elapsed: instant().saturating_duration_since(self.origin),
+        let instant = instant();
+        Self {
+            origin: instant,
+            instant,
             unix_time: unix_time(),
         }
+    }
+
+    /// Reads the time again: at each event.
+    pub(super) fn tick(&mut self) {
+        self.instant = instant();
+        self.unix_time = unix_time();
+    }
+
+    /// The time, as the session has it.
+    pub(super) fn now(&self) -> Now {
+        Now {
+            elapsed: self.instant.saturating_duration_since(self.origin),
+            unix_time: self.unix_time,
+        }
+    }
+
+    /// The time, as the runtime has it.
+    pub(super) const fn instant(&self) -> Instant {
+        self.instant
     }
 
     /// A point of the scale; None where it is too far to be told.
@@ -53,12 +74,15 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn the_scale_follows_the_runtime() {
-        let clock = Clock::start();
+        let mut clock = Clock::start();
         tokio::time::advance(Duration::from_secs(7)).await;
+        assert_eq!(clock.now().elapsed, Duration::ZERO, "it stands still");
+        clock.tick();
         let now = clock.now();
         assert_eq!(now.elapsed, Duration::from_secs(7));
         assert!(now.unix_time > 1_700_000_000);
         assert_eq!(clock.at(now.elapsed), Some(instant()));
+        assert_eq!(clock.instant(), instant());
         assert_eq!(clock.at(Duration::MAX), None);
     }
 }

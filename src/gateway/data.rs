@@ -15,7 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::leg::{DISCARD_BYTES, later};
+use super::leg::{DISCARD_BUFFER_BYTES, DISCARD_BYTES, later};
 use super::offer::{Arrival, Offer};
 use crate::relay::Failure;
 use crate::session::End;
@@ -66,9 +66,9 @@ enum Stage {
     /// It is being dialled.
     Dialling(Dial),
     /// It is waited for.
-    Listening(Offer),
+    Listening(Box<Offer>),
     /// It will be waited for once it is known what to advertise.
-    Naming(Offer, LookUp),
+    Naming(Box<Offer>, LookUp),
     /// There is none.
     None,
     /// It is there, and all that comes is thrown away.
@@ -106,12 +106,12 @@ impl DataLeg {
 
     /// Waits for a connection. What was there before is reset.
     pub(super) fn offer(&mut self, offer: Offer) {
-        self.stage = Stage::Listening(offer);
+        self.stage = Stage::Listening(Box::new(offer));
     }
 
     /// Waits for a connection once the address to advertise is looked up.
     pub(super) fn offer_named(&mut self, offer: Offer, look_up: LookUp) {
-        self.stage = Stage::Naming(offer, look_up);
+        self.stage = Stage::Naming(Box::new(offer), look_up);
     }
 
     /// Waits for a dial. What was there before is reset.
@@ -235,10 +235,10 @@ impl DataLeg {
     fn named(&mut self, named: Option<IpAddr>) -> DataEvent {
         if let Stage::Naming(offer, _) = std::mem::replace(&mut self.stage, Stage::None)
             && let Some(address) = named
-            && let Ok(local) = offer.address()
         {
+            let port = offer.address().port();
             self.stage = Stage::Listening(offer);
-            return DataEvent::OfferReady(SocketAddr::new(address, local.port()));
+            return DataEvent::OfferReady(SocketAddr::new(address, port));
         }
         DataEvent::OfferFailed
     }
@@ -275,7 +275,7 @@ impl DataLeg {
 /// Throws away what comes, up to `room` bytes, which what came is taken from; ready at the end of
 /// it, or when there is no room left.
 fn poll_discard(stream: &TcpStream, room: &mut usize, context: &mut Context<'_>) -> Poll<()> {
-    let mut buffer = [0; 8192];
+    let mut buffer = [0; DISCARD_BUFFER_BYTES];
     while *room > 0 {
         ready!(stream.poll_read_ready(context)).ok();
         match stream.try_read(&mut buffer) {
@@ -321,7 +321,7 @@ mod tests {
         let ports = Arc::new(Ports::new(None, Box::new(|_, _| ())));
         let local = "127.0.0.1:0".parse().unwrap();
         let offer = Offer::open(&ports, local, vec!["127.0.0.1".parse().unwrap()]).unwrap();
-        let address = offer.address().unwrap();
+        let address = offer.address();
         (offer, address)
     }
 

@@ -34,6 +34,8 @@ const PIECES: usize = 16;
 /// How many bytes of an ended connection are thrown away; who sends more is not waiting for our
 /// last word.
 pub(super) const DISCARD_BYTES: usize = 1024 * 1024;
+/// How many are read for that at a time: hardly ever is there one.
+pub(super) const DISCARD_BUFFER_BYTES: usize = 1024;
 
 /// What happened on a control connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -249,9 +251,10 @@ impl ControlLeg {
         while let Some(stream) = &self.stream
             && (!self.queue.is_empty() || self.has_unsent())
         {
+            let is_last = matches!(self.stage, Stage::Flushing(_));
             let written = match &mut self.security {
                 Security::Clear | Security::Failed | Security::Turning(_) => {
-                    write_once(stream, &self.queue)
+                    write_once(stream, &self.queue, is_last)
                 }
                 Security::Tls(channel) => write_secured(stream, channel, &self.queue),
             };
@@ -472,7 +475,7 @@ impl ControlLeg {
 
     /// Throws away what comes behind our own end.
     fn discard(&mut self) {
-        let mut buffer = [0; 8192];
+        let mut buffer = [0; DISCARD_BUFFER_BYTES];
         let Some(stream) = &self.stream else { return };
         let result = stream.try_read(&mut buffer);
         match self.take(result) {
@@ -533,11 +536,12 @@ fn receive_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
     received.map_or(result, Ok)
 }
 
-/// One write of what stands first in `queue`.
+/// One write of what stands first in `queue`. The end of the connection follows at once what
+/// `is_last`.
 ///
 /// # Errors
 /// As of a write.
-fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>) -> io::Result<usize> {
+fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>, is_last: bool) -> io::Result<usize> {
     if let Some(Piece {
         bytes,
         urgent: true,
@@ -547,7 +551,13 @@ fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>) -> io::Result<usize> 
         return stream.try_io(Interest::WRITABLE, || socket::send_urgent(stream, byte));
     }
     if let (Some(piece), 1) = (queue.front(), queue.len()) {
-        return stream.try_write(&piece.bytes);
+        return if is_last {
+            stream.try_io(Interest::WRITABLE, || {
+                socket::send_last(stream, &piece.bytes)
+            })
+        } else {
+            stream.try_write(&piece.bytes)
+        };
     }
     let mut slices = [IoSlice::new(&[]); PIECES];
     let plain = queue.iter().take_while(|piece| !piece.urgent);

@@ -15,7 +15,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::clock::instant;
-use super::driver::{self, Arrived};
+use super::driver::{Arrived, Task};
 use super::guard::Refusal;
 use super::plan::DoorKey;
 use super::{Orders, Shared, Stage};
@@ -129,7 +129,7 @@ impl Entrance {
         let Ok(local) = self.local(&stream) else {
             return;
         };
-        let session = driver::serve(
+        let session = Task::new(
             Arc::clone(&self.shared),
             Arc::clone(route),
             self.orders.clone(),

@@ -9,6 +9,7 @@
 
 mod admission;
 mod bandwidth;
+mod bell;
 mod clock;
 mod data;
 mod driver;
@@ -39,6 +40,7 @@ use crate::telemetry::Telemetry;
 use crate::tls::load::LoadFault;
 use crate::upstream::Resolver;
 use admission::Admission;
+use bell::Bell;
 use guard::Guard;
 use listener::Entrance;
 use plan::{DoorKey, Plan};
@@ -143,6 +145,8 @@ struct Shared {
     advertised_names: Arc<Resolver>,
     /// What is in force.
     orders: watch::Sender<Orders>,
+    /// Rung when it changes.
+    bell: Arc<Bell>,
     /// The accept loops.
     entrances: TaskTracker,
     /// The sessions.
@@ -239,6 +243,7 @@ impl Gateway {
                 upstream_names: Arc::new(Resolver::new(UPSTREAM_NAMES)),
                 advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
                 orders,
+                bell: Arc::default(),
                 entrances: TaskTracker::new(),
                 sessions: TaskTracker::new(),
             }),
@@ -301,6 +306,7 @@ impl Gateway {
         self.shared
             .orders
             .send_modify(|orders| orders.plan = Arc::clone(&plan));
+        self.shared.bell.ring();
         plan.announce(telemetry);
         if orders.stage == Stage::Running {
             self.admit(&mut doors, entrances);
@@ -382,6 +388,7 @@ impl Gateway {
             }
             forward
         });
+        self.shared.bell.ring();
     }
 
     /// Stops accepting.

@@ -38,6 +38,8 @@ pub(super) enum Arrival {
 pub(super) struct Offer {
     /// The listener.
     listener: TcpListener,
+    /// Where it listens.
+    address: SocketAddr,
     /// Its port.
     _reservation: Reservation,
     /// Whom it is for.
@@ -56,9 +58,10 @@ impl Offer {
         local: SocketAddr,
         peers: Vec<IpAddr>,
     ) -> io::Result<Self> {
-        let (listener, reservation) = ports.listen(local)?;
+        let (listener, address, reservation) = ports.listen(local)?;
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
+            address,
             _reservation: reservation,
             peers,
             pause: None,
@@ -66,11 +69,8 @@ impl Offer {
     }
 
     /// Where it listens.
-    ///
-    /// # Errors
-    /// The socket is gone.
-    pub(super) fn address(&self) -> io::Result<SocketAddr> {
-        self.listener.local_addr()
+    pub(super) const fn address(&self) -> SocketAddr {
+        self.address
     }
 
     /// Who dials it next.
@@ -138,7 +138,7 @@ mod tests {
     #[tokio::test]
     async fn a_stranger_is_reset_and_the_peer_still_gets_in() {
         let mut offer = offer("127.0.0.2");
-        let address = offer.address().unwrap();
+        let address = offer.address();
         let stranger = "127.0.0.3:0".parse().unwrap();
         let mut stranger = connect(address, Some(stranger)).await.unwrap();
         let arrival = poll_fn(|context| offer.poll_arrival(context)).await;
@@ -157,7 +157,7 @@ mod tests {
     #[tokio::test]
     async fn an_offer_ends_with_its_drop() {
         let offer = offer("127.0.0.1");
-        let address = offer.address().unwrap();
+        let address = offer.address();
         drop(offer);
         let error = connect(address, None).await.unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::ConnectionRefused);

@@ -100,14 +100,14 @@ impl Ports {
         (self.gauge)(used.taken.len(), used.count);
     }
 
-    /// Listens on a port of `local`, whose own port does not matter.
+    /// Listens on a port of `local`, whose own port does not matter; says where.
     ///
     /// # Errors
     /// `AddrInUse` where no port is free; else as of a bind.
     pub(super) fn listen(
         self: &Arc<Self>,
         mut local: SocketAddr,
-    ) -> io::Result<(TcpListener, Reservation)> {
+    ) -> io::Result<(TcpListener, SocketAddr, Reservation)> {
         if self.range.is_none() {
             return self.listen_anywhere(local);
         }
@@ -116,7 +116,7 @@ impl Ports {
             let reservation = self.reserve(&foreign)?;
             local.set_port(reservation.port());
             match socket::listen(local, BACKLOG) {
-                Ok(listener) => return Ok((listener, reservation)),
+                Ok(listener) => return Ok((listener, local, reservation)),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
                 Err(_) => foreign.extend(reservation.index),
             }
@@ -124,7 +124,7 @@ impl Ports {
         Err(io::ErrorKind::AddrInUse.into())
     }
 
-    /// Listens on any free port of `local`. The kernel looks long for one where thousands wait in
+    /// As [`Ports::listen`], on any free port. The kernel looks long for one where thousands wait in
     /// `TIME_WAIT`, which a port that is named may be in: it is asked last.
     ///
     /// # Errors
@@ -132,18 +132,20 @@ impl Ports {
     fn listen_anywhere(
         self: &Arc<Self>,
         mut local: SocketAddr,
-    ) -> io::Result<(TcpListener, Reservation)> {
+    ) -> io::Result<(TcpListener, SocketAddr, Reservation)> {
         let reservation = self.reserve(&[])?;
         for _ in 0..GUESSES {
             local.set_port(rand::rng().random_range(socket::ephemeral_ports()));
             match socket::listen(local, BACKLOG) {
-                Ok(listener) => return Ok((listener, reservation)),
+                Ok(listener) => return Ok((listener, local, reservation)),
                 Err(error) if error.kind() != io::ErrorKind::AddrInUse => return Err(error),
                 Err(_) => {}
             }
         }
         local.set_port(0);
-        Ok((socket::listen(local, BACKLOG)?, reservation))
+        let listener = socket::listen(local, BACKLOG)?;
+        let local = listener.local_addr()?;
+        Ok((listener, local, reservation))
     }
 
     /// Reserves a free port at random, none of `foreign`.
@@ -247,10 +249,7 @@ mod tests {
         let ports = ports(Some(range.clone()));
         let local = LOCAL.parse().unwrap();
         let held: Vec<_> = (0..20).map(|_| ports.listen(local).unwrap()).collect();
-        let numbers: Vec<u16> = held
-            .iter()
-            .map(|(listener, _)| listener.local_addr().unwrap().port())
-            .collect();
+        let numbers: Vec<u16> = held.iter().map(|(_, address, _)| address.port()).collect();
         assert!(numbers.iter().all(|port| range.contains(port)));
         assert_eq!(numbers.iter().collect::<HashSet<_>>().len(), 20);
         assert_ne!(numbers, range.collect::<Vec<_>>(), "in sequence");
@@ -270,7 +269,7 @@ mod tests {
                 .map(|_| ports.listen(local).unwrap())
                 .collect::<Vec<_>>()
                 .iter()
-                .map(|(listener, _)| listener.local_addr().unwrap().port())
+                .map(|(_, address, _)| address.port())
                 .collect::<Vec<_>>()
         };
         assert_ne!(order(), order());
@@ -282,12 +281,12 @@ mod tests {
         let local = LOCAL.parse().unwrap();
         let foreign = TcpListener::bind(("127.0.0.1", *range.start())).unwrap();
         let ports = ports(Some(range.clone()));
-        let (held, reservation) = ports.listen(local).unwrap();
-        assert_eq!(held.local_addr().unwrap().port(), *range.end());
+        let (_held, address, reservation) = ports.listen(local).unwrap();
+        assert_eq!(address.port(), *range.end());
         assert!(ports.listen(local).is_err());
         drop(foreign);
         let second = ports.listen(local).unwrap();
-        assert_eq!(second.0.local_addr().unwrap().port(), *range.start());
+        assert_eq!(second.1.port(), *range.start());
         drop(reservation);
     }
 
@@ -297,8 +296,7 @@ mod tests {
         let ports = ports(Some(range));
         let mut held = Vec::new();
         for _ in 0..3 {
-            let (listener, reservation) = ports.listen(LOCAL.parse().unwrap()).unwrap();
-            let address = listener.local_addr().unwrap();
+            let (listener, address, reservation) = ports.listen(LOCAL.parse().unwrap()).unwrap();
             held.push(std::net::TcpStream::connect(address).unwrap());
             listener.set_nonblocking(false).unwrap();
             held.push(listener.accept().unwrap().0);
@@ -309,8 +307,9 @@ mod tests {
     #[test]
     fn without_a_range_any_port_will_do() {
         let ports = ports(None);
-        let (listener, _reservation) = ports.listen(LOCAL.parse().unwrap()).unwrap();
-        assert_ne!(listener.local_addr().unwrap().port(), 0);
+        let (listener, address, _reservation) = ports.listen(LOCAL.parse().unwrap()).unwrap();
+        assert_ne!(address.port(), 0);
+        assert_eq!(listener.local_addr().unwrap(), address);
     }
 
     #[test]

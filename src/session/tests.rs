@@ -255,7 +255,7 @@ fn timers_run_out_in_their_order() {
     assert_eq!(deadlines.take_due(s(20)), None);
     assert_eq!(deadlines.next(), None);
     deadlines.arm(Timer::Idle, Duration::MAX, s(1));
-    assert_eq!(deadlines.next(), Some(Duration::MAX));
+    assert!(deadlines.next() > Some(s(500 * 365 * 24 * 3600)));
 }
 
 #[test]

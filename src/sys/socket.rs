@@ -8,7 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// The first port that anybody may listen on.
@@ -72,6 +72,17 @@ pub fn inline_urgent(socket: &impl AsFd) -> io::Result<()> {
 /// As of a write.
 pub fn send_urgent(socket: &impl AsFd, byte: u8) -> io::Result<usize> {
     SockRef::from(socket).send_out_of_band(&[byte])
+}
+
+/// Sends the last bytes of a connection: they leave with its end, in one segment.
+///
+/// # Errors
+/// As of a write.
+pub fn send_last(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    #[cfg(target_os = "linux")]
+    let flags = flags | SendFlags::MORE;
+    Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
 /// Reads what the kernel has at this moment, whatever the runtime knows of it.

@@ -9,7 +9,6 @@ use tokio::time::{Instant, timeout};
 
 use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
-use crate::gateway::clock;
 use crate::gateway::leg::{ControlLeg, later};
 use crate::gateway::offer::{self, Offer};
 use crate::relay::{Ending, Relay};
@@ -25,7 +24,7 @@ const HELD_END: Duration = Duration::from_secs(10);
 impl Driver {
     /// Does one thing.
     pub(super) fn act(&mut self, action: Action) {
-        let now = clock::instant();
+        let now = self.clock.instant();
         match action {
             Action::Ask(command) => self.ask(command),
             Action::Close(leg, end) => self.close(leg, end, now),
@@ -205,7 +204,7 @@ impl Driver {
             }
         };
         let offer = Offer::open(ports, local, peers).ok()?;
-        let bound = offer.address().ok()?;
+        let bound = offer.address();
         let data = self.data.of_mut(leg);
         let advertised = match leg {
             Leg::Client => offer::choose(&self.route.listener.passive_address, peer),
@@ -286,7 +285,7 @@ impl Driver {
             self.route.upstream.system,
             session,
         ));
-        self.relay = Some(Running { relay, direction });
+        self.relay = Some(Box::new(Running { relay, direction }));
     }
 
     /// Ends the data connection of a leg, and the relay with it. The end of the server's waits
@@ -367,7 +366,8 @@ impl Driver {
         self.moved = running.relay.moved();
         self.relayed = Some((self.moved, end));
         if let Some(leg) = broken {
-            self.data.of_mut(leg).end(End::Reset, clock::instant());
+            let now = self.clock.instant();
+            self.data.of_mut(leg).end(End::Reset, now);
         }
     }
 }

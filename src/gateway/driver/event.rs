@@ -8,8 +8,7 @@ use std::task::{Context, Poll, ready};
 use tokio::io::Interest;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Connecting, Driver, Ends, UNWRITTEN_BYTES, changed};
-use crate::gateway::clock;
+use super::{Connecting, Driver, Ends, UNWRITTEN_BYTES};
 use crate::gateway::data::DataEvent;
 use crate::gateway::leg::{LegEvent, Read};
 use crate::gateway::listener::canonical;
@@ -63,17 +62,13 @@ impl Driver {
     }
 
     /// A reload, or the gateway is stopping.
-    fn poll_orders(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(waiting) = &mut self.changed else {
+    fn poll_orders(&mut self, context: &Context<'_>) -> Poll<()> {
+        let bell = &self.shared.bell;
+        self.seat.get_or_insert_with(|| bell.sit(context.waker()));
+        if !self.orders.has_changed().unwrap_or_default() {
             return Poll::Pending;
-        };
-        let receiver = ready!(waiting.as_mut().poll(context));
-        let Some(mut receiver) = receiver else {
-            self.changed = None;
-            return Poll::Ready(());
-        };
-        let Orders { plan, stage } = receiver.borrow_and_update().clone();
-        self.changed = Some(changed(receiver));
+        }
+        let Orders { plan, stage } = self.orders.borrow_and_update().clone();
         if !Arc::ptr_eq(&plan, &self.plan) {
             if let Some(judge) = plan.judge_again(&self.route, &mut self.bench) {
                 if let Some(recorder) = &mut self.recorder {
@@ -157,7 +152,7 @@ impl Driver {
     /// Does what is due.
     fn expire(&mut self) {
         let now = self.clock.now();
-        let instant = clock::instant();
+        let instant = self.clock.instant();
         self.fading.retain(|fading| fading.until > instant);
         for leg in [Leg::Client, Leg::Server] {
             if let Some(end) = self.legs.of_mut(leg).expire(instant) {
@@ -184,7 +179,7 @@ impl Driver {
     /// A control connection.
     fn poll_leg(&mut self, leg: Leg, context: &mut Context<'_>) -> Poll<()> {
         let may_read = self.may_read(leg);
-        let now = clock::instant();
+        let now = self.clock.instant();
         match ready!(self.legs.of_mut(leg).poll(may_read, now, context)) {
             LegEvent::Progress => {}
             LegEvent::Ended(end) => self.leg_ended(leg, end, context),
@@ -261,7 +256,7 @@ impl Driver {
         self.session.user().is_none()
             && self.ends.client.is_some_and(|ends| {
                 let guard = &self.shared.guard;
-                guard.is_banned(ends.peer.ip(), clock::instant())
+                guard.is_banned(ends.peer.ip(), self.clock.instant())
             })
     }
 

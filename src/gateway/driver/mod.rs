@@ -9,10 +9,11 @@ mod act;
 mod event;
 
 use std::collections::VecDeque;
-use std::future::{Future, poll_fn};
+use std::future::Future;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::net::TcpStream;
@@ -21,7 +22,8 @@ use tokio::time::{Instant, Sleep};
 
 use super::admission::Slot;
 use super::bandwidth::SessionBandwidth;
-use super::clock::{self, Clock};
+use super::bell::Seat;
+use super::clock::Clock;
 use super::data::{DataLeg, Fading};
 use super::leg::ControlLeg;
 use super::plan::{Bench, Plan, Route};
@@ -102,24 +104,67 @@ struct Running {
 /// A dial of the upstream.
 type Connecting = Pin<Box<dyn Future<Output = Result<upstream::Dialled, upstream::Fault>> + Send>>;
 
-/// The next change of orders, and whoever waits for it.
-type Changed = Pin<Box<dyn Future<Output = Option<watch::Receiver<Orders>>> + Send>>;
-
-/// Waits for a change of orders.
-fn changed(mut orders: watch::Receiver<Orders>) -> Changed {
-    Box::pin(async move { orders.changed().await.ok().map(|()| orders) })
+/// What a session's task begins with.
+struct Start {
+    /// The gateway.
+    shared: Arc<Shared>,
+    /// What the session is born with.
+    route: Arc<Route>,
+    /// What is in force.
+    orders: watch::Receiver<Orders>,
+    /// Its client.
+    arrived: Arrived,
 }
 
-/// The task of one session, from its arrival to its end.
-pub(super) async fn serve(
-    shared: Arc<Shared>,
-    route: Arc<Route>,
-    orders: watch::Receiver<Orders>,
-    arrived: Arrived,
-) {
-    // Lent, not moved: else the task would hold room for two.
-    let mut driver = Driver::new(shared, route, orders, arrived);
-    driver.run().await;
+/// The task of one session, from its arrival to its end. A future by hand: one of the compiler's
+/// would keep room for what it began with beside what that became.
+pub(super) struct Task(Life);
+
+/// How far a task has come.
+#[expect(clippy::large_enum_variant, reason = "the large one is there to stay")]
+enum Life {
+    /// It was not looked at yet.
+    Born(Start),
+    /// The session runs.
+    Lives(Driver),
+    /// It is over.
+    Over,
+}
+
+impl Task {
+    /// The task of a session whose client has just arrived. What there is to be done for it is
+    /// done by whoever runs the task.
+    pub(super) const fn new(
+        shared: Arc<Shared>,
+        route: Arc<Route>,
+        orders: watch::Receiver<Orders>,
+        arrived: Arrived,
+    ) -> Self {
+        Self(Life::Born(Start {
+            shared,
+            route,
+            orders,
+            arrived,
+        }))
+    }
+}
+
+impl Future for Task {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Life::Born(_) = &self.0
+            && let Life::Born(start) = std::mem::replace(&mut self.0, Life::Over)
+        {
+            self.0 = Life::Lives(Driver::new(start));
+        }
+        let Life::Lives(driver) = &mut self.0 else {
+            return Poll::Ready(());
+        };
+        ready!(driver.poll(context));
+        self.0 = Life::Over;
+        Poll::Ready(())
+    }
 }
 
 /// All that one session owns.
@@ -132,8 +177,10 @@ struct Driver {
     bench: Bench,
     /// The configuration that it follows.
     plan: Arc<Plan>,
-    /// The next change of orders.
-    changed: Option<Changed>,
+    /// What is in force.
+    orders: watch::Receiver<Orders>,
+    /// Where a change of it is heard; from the first look on.
+    seat: Option<Seat>,
     /// What the gateway is doing.
     stage: Stage,
     /// The session.
@@ -166,7 +213,7 @@ struct Driver {
     /// What its transfers may move.
     bandwidth: SessionBandwidth,
     /// The relay that runs.
-    relay: Option<Running>,
+    relay: Option<Box<Running>>,
     /// What it came to, until the session is told.
     relayed: Option<(u64, RelayEnd)>,
     /// What the last relay moved.
@@ -183,13 +230,14 @@ struct Driver {
 }
 
 impl Driver {
-    /// The task of a session that has just arrived.
-    fn new(
-        shared: Arc<Shared>,
-        route: Arc<Route>,
-        orders: watch::Receiver<Orders>,
-        arrived: Arrived,
-    ) -> Self {
+    /// For a session that has just arrived.
+    fn new(start: Start) -> Self {
+        let Start {
+            shared,
+            route,
+            orders,
+            arrived,
+        } = start;
         let Arrived {
             stream,
             client,
@@ -223,7 +271,8 @@ impl Driver {
         legs.client.open(stream);
         Self {
             bench: route.bench.clone(),
-            changed: Some(changed(orders)),
+            orders,
+            seat: None,
             told: VecDeque::new(),
             recorder: Some(recorder),
             dialled_at: None,
@@ -261,26 +310,31 @@ impl Driver {
         }
     }
 
-    /// Runs the session to its end.
-    async fn run(&mut self) {
+    /// Runs the session; ready at its end.
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         loop {
+            self.clock.tick();
             self.perform();
             if self.is_finished() {
-                break;
+                return Poll::Ready(());
             }
-            poll_fn(|context| self.poll_event(context)).await;
+            ready!(self.poll_event(context));
         }
     }
 
     /// Draws and does all that the session wants done, and tells it what that came to.
     fn perform(&mut self) {
+        let now = self.clock.instant();
         loop {
             self.draw();
             if !self.tell_next() {
                 break;
             }
         }
-        let now = clock::instant();
+        if self.told.capacity() > 0 {
+            // An idle session holds no memory for what it was told.
+            self.told = VecDeque::new();
+        }
         self.legs.server.flush(now);
         self.legs.client.flush(now);
         self.release_held_end(now);
@@ -349,14 +403,9 @@ impl Driver {
 mod tests {
     use super::*;
 
-    /// The size of what a function's future holds.
-    const fn size_of_future<A, B, C, D, F>(_function: fn(A, B, C, D) -> F) -> usize {
-        size_of::<F>()
-    }
-
     #[test]
     fn a_session_that_waits_is_small() {
-        // Besides that there are only the boxes of its alarm and of its wait for orders.
-        assert!(size_of_future(serve) <= 3072, "{}", size_of_future(serve));
+        // Besides that there is only the box of its alarm.
+        assert!(size_of::<Task>() <= 2304, "{}", size_of::<Task>());
     }
 }
