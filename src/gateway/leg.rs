@@ -22,6 +22,7 @@ use crate::sys::socket;
 use crate::tls::channel::Channel;
 use crate::tls::fault::HandshakeFault;
 use crate::tls::handshake::Handshake;
+use crate::tls::stream::send;
 
 /// How long an end waits for queued bytes to go out.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -308,7 +309,7 @@ impl ControlLeg {
     fn finish(&mut self, now: Instant) {
         let ended = self.read_ended || self.broken;
         if let (Security::Tls(channel), Some(stream)) = (&mut self.security, &self.stream) {
-            channel.close(|raw| stream.try_write(raw));
+            channel.close(|raw| send(stream, raw));
         }
         let finished = self
             .stream
@@ -578,7 +579,7 @@ fn write_secured(
     channel: &mut Channel,
     queue: &VecDeque<Piece>,
 ) -> io::Result<usize> {
-    let mut write = |raw: &[u8]| stream.try_write(raw);
+    let mut write = |raw: &[IoSlice<'_>]| send(stream, raw);
     // Replies that wait together leave in one record and one segment.
     let together: usize = queue.iter().map(|piece| piece.bytes.len()).sum();
     match queue.front() {

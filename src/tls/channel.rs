@@ -4,7 +4,7 @@
 //! 64 KiB that the socket has not taken. An end without `close_notify` is an error
 //! (`UnexpectedEof`), so that a cut never looks like an end (RFC 8446 §6.1).
 
-use std::io::{self, ErrorKind, Read, Write};
+use std::io::{self, ErrorKind, IoSlice, Read, Write};
 
 use rustls::{Connection, Error};
 
@@ -54,12 +54,16 @@ impl<F: FnMut(&mut [u8]) -> io::Result<usize>> Read for Source<'_, F> {
     }
 }
 
-/// What writes a socket, as a writer.
+/// What writes a socket, as a writer: records that wait together are written together.
 struct Sink<F>(F);
 
-impl<F: FnMut(&[u8]) -> io::Result<usize>> Write for Sink<F> {
+impl<F: FnMut(&[IoSlice<'_>]) -> io::Result<usize>> Write for Sink<F> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        (self.0)(bytes)
+        (self.0)(&[IoSlice::new(bytes)])
+    }
+
+    fn write_vectored(&mut self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+        (self.0)(pieces)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -91,7 +95,7 @@ impl Channel {
     pub fn handshake(
         &mut self,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> Result<bool, Failure> {
         loop {
             match self.flush(&mut write) {
@@ -186,7 +190,7 @@ impl Channel {
     /// `WouldBlock` where the socket takes nothing, and as of `write`.
     pub fn write(
         &mut self,
-        mut write: impl FnMut(&[u8]) -> io::Result<usize>,
+        mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         bytes: &[u8],
     ) -> io::Result<usize> {
         self.flush(&mut write)?;
@@ -201,7 +205,10 @@ impl Channel {
     ///
     /// # Errors
     /// `WouldBlock` where the socket does not take all of it, and as of `write`.
-    pub fn flush(&mut self, write: impl FnMut(&[u8]) -> io::Result<usize>) -> io::Result<()> {
+    pub fn flush(
+        &mut self,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<()> {
         let mut sink = Sink(write);
         while self.connection.wants_write() {
             if self.connection.write_tls(&mut sink)? == 0 {
@@ -213,8 +220,11 @@ impl Channel {
 
     /// Announces the end of what is sent; a socket that does not take that gets a FIN all the
     /// same, and the peer sees a cut.
-    pub fn close(&mut self, write: impl FnMut(&[u8]) -> io::Result<usize>) {
+    pub fn close(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
         self.connection.send_close_notify();
         self.flush(write).ok();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -19,6 +19,7 @@ use super::channel::{Channel, Failure};
 use super::client::ClientSession;
 use super::fault::HandshakeFault;
 use super::server::{ServerSession, UNRECOGNIZED_NAME};
+use super::stream::send;
 
 /// A handshake that is under way, or waits for the peer's first byte.
 pub struct Handshake {
@@ -141,8 +142,7 @@ impl Handshake {
                 }
                 Stage::Failed => return Poll::Ready(Err(HandshakeFault::Other)),
                 Stage::Running(channel) => {
-                    match channel.handshake(|raw| socket.try_read(raw), |raw| socket.try_write(raw))
-                    {
+                    match channel.handshake(|raw| socket.try_read(raw), |raw| send(socket, raw)) {
                         Ok(true) => break,
                         Ok(false) => {
                             if channel.has_unsent() {
@@ -184,7 +184,7 @@ fn refuse(channel: &mut Channel, socket: &TcpStream, fault: HandshakeFault) {
         // What does not speak TLS has no use for an alert.
         HandshakeFault::Plaintext => {}
         _ => {
-            channel.flush(|raw| socket.try_write(raw)).ok();
+            channel.flush(|raw| send(socket, raw)).ok();
         }
     }
 }

@@ -110,7 +110,10 @@ impl Wire {
         let mut channel = Box::new(Channel::new(connection));
         let over = async {
             loop {
-                match channel.handshake(|raw| stream.try_read(raw), |raw| stream.try_write(raw)) {
+                match channel.handshake(
+                    |raw| stream.try_read(raw),
+                    |raw| stream.try_write_vectored(raw),
+                ) {
                     Ok(true) => return Ok(()),
                     Ok(false) if channel.has_unsent() => stream.writable().await.map_err(told)?,
                     Ok(false) => stream.readable().await.map_err(told)?,
@@ -239,7 +242,7 @@ impl Wire {
             End::Fin => {
                 let stream = self.stream.as_mut().ok_or("it was reset from this end")?;
                 if let Security::Tls(channel) = &mut self.security {
-                    channel.close(|raw| stream.try_write(raw));
+                    channel.close(|raw| stream.try_write_vectored(raw));
                 }
                 soon(stream.shutdown()).await?.map_err(told)
             }
@@ -269,10 +272,10 @@ async fn send_secured(
 ) -> io::Result<()> {
     loop {
         let sent = if bytes.is_empty() {
-            channel.flush(|raw| stream.try_write(raw))
+            channel.flush(|raw| stream.try_write_vectored(raw))
         } else {
             channel
-                .write(|raw| stream.try_write(raw), bytes)
+                .write(|raw| stream.try_write_vectored(raw), bytes)
                 .map(|taken| bytes = &bytes[taken..])
         };
         match sent {
