@@ -420,6 +420,9 @@ impl Soak {
     fn at_rest(&self, start: Option<&Footprint>) -> Footprint {
         self.gateway.settles("ftpwarden_sessions", 0.0);
         self.gateway.settles("ftpwarden_bans", 0.0);
+        let status = self.gateway.get("/status");
+        let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+        assert_eq!(status["sessions"], serde_json::json!([]), "{status:#}");
         let began = now();
         loop {
             let held = Footprint::of(self.gateway.pid());
@@ -478,7 +481,7 @@ impl Soak {
             let deaf = if name == "implicit" { rejected } else { 0 };
             let seen = tally.codes.values().sum::<u64>() + deaf;
             self.expect(&format!("{name}: replies"), sum("replies_total", ""), seen);
-            for (code, seen) in tally.codes {
+            for (code, seen) in tally.codes.clone() {
                 let seen = seen + if code == 421 { deaf } else { 0 };
                 let counted = sum("replies_total", &format!("code=\"{code}\""));
                 self.expect(&format!("{name}: {code}"), counted, seen);

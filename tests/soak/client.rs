@@ -289,6 +289,20 @@ impl Client {
         }
     }
 
+    /// Says goodbye, where it may be, and reads all replies to the end.
+    pub(crate) async fn leave(&mut self) -> Result<(), Trouble> {
+        if let Err(Trouble::Wrong(what)) = self.say("QUIT").await {
+            return wrong(what);
+        }
+        loop {
+            match self.any_reply().await {
+                Ok(_) => {}
+                Err(Trouble::Ended(_)) => return Ok(()),
+                Err(trouble) => return Err(trouble),
+            }
+        }
+    }
+
     /// Reads to the end, whatever comes.
     pub(crate) async fn ends(&mut self) -> Result<(), Trouble> {
         let mut chunk = vec![0; 4096];

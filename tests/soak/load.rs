@@ -227,7 +227,11 @@ async fn calm(scene: &Scene, place: Place, dice: &mut Dice) {
         Ok(client) => {
             let user = format!("calm-{}", dice.below(50));
             let mut session = Session::of(client, user, Mood::Calm, dice, scene);
-            let result = session.calm(place, fails).await;
+            let mut result = session.calm(place, fails).await;
+            if matches!(result, Err(Trouble::Ended(_))) {
+                // What is said now is counted as well.
+                result = session.client.leave().await.and(result);
+            }
             tally.codes = session.client.codes;
             tally.complete = session.complete;
             doing = session.doing;
@@ -681,7 +685,9 @@ impl<'a> Session<'a> {
         }
         // A server that ends in order and then fails may take so long that the end was passed on.
         let may_look_whole = matches!(self.mood, Mood::Curtail | Mood::Lie);
-        if direction != "upload" && moved.clean && !is_whole && !may_look_whole {
+        // A transfer that is refused before anything moved may end in order.
+        let is_cut = moved.bytes > 0 && !is_whole;
+        if direction != "upload" && moved.clean && is_cut && !may_look_whole {
             return wrong(format!("{line}: an end in order behind {moved:?}"));
         }
         if self.mood == Mood::Calm {
@@ -870,10 +876,15 @@ impl<'a> Session<'a> {
     ) -> Result<(), Trouble> {
         // Bytes of an upload never count: a file that is taken to its end is one that looks whole.
         let moved = move_bytes(wire, file, from, usize::MAX, is_upload).await?;
-        let clean = moved.clean && (is_upload || moved.bytes < file.bytes);
+        let is_cut = moved.bytes > 0 && moved.bytes < file.bytes;
+        let clean = moved.clean && (is_upload || is_cut);
         let may_look_whole = matches!(self.mood, Mood::Curtail | Mood::Lie);
         if clean && !may_look_whole {
-            return wrong(format!("{} was cut off and ends in order", file.name()));
+            let way = if is_upload { "upload" } else { "download" };
+            let name = file.name();
+            return wrong(format!(
+                "{way} of {name} was cut off and ends in order: {moved:?}"
+            ));
         }
         Ok(())
     }
