@@ -59,7 +59,7 @@ use ledger::Ledger;
 use load::{Place, Scene, Tls};
 use process::{Gateway, now};
 use tokio_util::sync::CancellationToken;
-use weather::{Audit, Weather};
+use weather::{Audit, Fault, Weather};
 
 /// How long it takes unless that is said.
 const SECONDS: u64 = 12;
@@ -307,6 +307,7 @@ impl Soak {
             audit: Arc::clone(&audit),
             ledger: Arc::clone(&ledger),
             dice: weather_dice,
+            deck: Fault::ALL.to_vec(),
             stop: channel().1,
             is_over: false,
         };
@@ -420,6 +421,8 @@ impl Soak {
     fn at_rest(&self, start: Option<&Footprint>) -> Footprint {
         self.gateway.settles("ftpwarden_sessions", 0.0);
         self.gateway.settles("ftpwarden_bans", 0.0);
+        let reloaded = "ftpwarden_config_last_reload_successful";
+        self.gateway.settles(reloaded, 1.0);
         let status = self.gateway.get("/status");
         let status: serde_json::Value = serde_json::from_str(&status).unwrap();
         assert_eq!(status["sessions"], serde_json::json!([]), "{status:#}");

@@ -39,7 +39,7 @@ pub(crate) enum Fault {
 
 impl Fault {
     /// All, the usual ones more often.
-    const ALL: [Self; 10] = [
+    pub(crate) const ALL: [Self; 10] = [
         Self::BrokenReload,
         Self::Deaf,
         Self::Kill,
@@ -149,6 +149,8 @@ pub(crate) struct Weather {
     pub(crate) ledger: Arc<Ledger>,
     /// Choices.
     pub(crate) dice: Dice,
+    /// What is still to happen once.
+    pub(crate) deck: Vec<Fault>,
     /// When to stop.
     pub(crate) stop: Receiver<()>,
     /// Whether that was said.
@@ -158,13 +160,13 @@ pub(crate) struct Weather {
 impl Weather {
     /// Goes on until it is told to stop; leaves everything as it was.
     pub(crate) fn run(mut self) -> Self {
-        // Each once, then any.
-        let mut deck = Fault::ALL.to_vec();
-        while !self.is_over {
-            let fault = if deck.is_empty() {
+        // Each once, if need be in haste; then any.
+        while !self.is_over || !self.deck.is_empty() {
+            let fault = if self.deck.is_empty() {
                 self.dice.pick(&Fault::ALL)
             } else {
-                deck.swap_remove(self.dice.below(deck.len()))
+                let next = self.dice.below(self.deck.len());
+                self.deck.swap_remove(next)
             };
             self.ledger.did(fault.name());
             match fault {
@@ -216,7 +218,7 @@ impl Weather {
 
     /// Lasts for seconds, or now and then longer than anybody waits.
     fn last_longer(&mut self) {
-        let is_long = self.dice.chance(10);
+        let is_long = self.deck.is_empty() && self.dice.chance(10);
         self.last(if is_long { 20_000 } else { 2000 });
     }
 
