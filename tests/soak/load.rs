@@ -815,7 +815,9 @@ impl<'a> Session<'a> {
             return Ok(());
         };
         let end = self.dice.below(1 << 20);
-        let from = move_bytes(&mut wire, file, 0, end, is_upload).await?.bytes;
+        let moved = move_bytes(&mut wire, file, 0, end, is_upload).await?;
+        // A connection that was reset says so once, and nothing more is to be read from it.
+        let from = (moved.clean || moved.bytes >= end).then_some(moved.bytes);
         match how {
             Wrong::Abort => {
                 self.client.send(b"ABOR\r\nNOOP\r\n").await?;
@@ -871,9 +873,12 @@ impl<'a> Session<'a> {
         &mut self,
         wire: &mut Wire,
         file: File,
-        from: usize,
+        from: Option<usize>,
         is_upload: bool,
     ) -> Result<(), Trouble> {
+        let Some(from) = from else {
+            return Ok(());
+        };
         // Bytes of an upload never count: a file that is taken to its end is one that looks whole.
         let moved = move_bytes(wire, file, from, usize::MAX, is_upload).await?;
         let is_cut = moved.bytes > 0 && moved.bytes < file.bytes;
