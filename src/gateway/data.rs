@@ -153,6 +153,11 @@ impl DataLeg {
         }
     }
 
+    /// Whether a peer may have dialled who cannot be accepted.
+    pub(super) const fn is_starved(&self) -> bool {
+        matches!(&self.stage, Stage::Listening(offer) if offer.is_starved())
+    }
+
     /// From now on all that comes is thrown away, until the end.
     pub(super) fn discard(&mut self) {
         self.stage = match std::mem::replace(&mut self.stage, Stage::None) {

@@ -73,6 +73,11 @@ impl Offer {
         self.address
     }
 
+    /// Whether somebody may have dialled whom there is no descriptor for.
+    pub(super) const fn is_starved(&self) -> bool {
+        self.pause.is_some()
+    }
+
     /// Who dials it next.
     pub(super) fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<Arrival> {
         loop {

@@ -223,6 +223,24 @@ impl Session {
         self.settle();
     }
 
+    /// Nobody can say that a peer did not come whom the gateway could not accept: its connection,
+    /// with all that it has sent, may wait at the listener. It has failed.
+    pub(super) fn offer_starved(&mut self, leg: Leg) {
+        if self.data.leg(leg).endpoint != Endpoint::Listening {
+            return;
+        }
+        self.note_data(leg, DataOutcome::Failed);
+        if self.transfer.is_none() {
+            self.drop_data(End::Reset);
+            return;
+        }
+        self.data.leg_mut(leg).endpoint = Endpoint::Failed;
+        if leg == Leg::Client {
+            self.cut_for_no_connection();
+        }
+        self.settle();
+    }
+
     /// A data connection was reset before anything was relayed: the other side is shown the same.
     pub(super) fn data_reset(&mut self, leg: Leg) {
         if !matches!(

@@ -123,6 +123,7 @@ fn everything() -> Vec<Told> {
             Told::Dialled(leg),
             Told::DialFailed(leg),
             Told::OfferFailed(leg),
+            Told::OfferStarved(leg),
             Told::OfferReady {
                 leg,
                 address: address("192.0.2.1:50000"),

@@ -2,64 +2,21 @@
 //! disks that are full, files that vanish, signals in a burst.
 
 use std::fs;
-use std::io::{BufRead as _, BufReader, ErrorKind, Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, Command, Stdio};
+use std::process::{Command, Stdio};
 
 use crate::client::Client;
 use crate::gateway::{Gateway, configuration, now};
+use crate::killable::{self, Process};
 use crate::server;
 
-/// Where a server of [`Process`] listens.
-const ADDRESS: &str = "FAULTS_TEST_SERVER_ADDRESS";
+/// The test that is the server of a process.
+const SERVE: &str = "faults::serve";
 
 /// More bytes than are ever sent.
 const ENDLESS: &str = "RETR 1000000000000";
-
-/// A server that is a process of its own, so that it can be killed.
-struct Process {
-    child: Child,
-    /// It ends when this is closed: at the latest when the test does.
-    _alive: ChildStdin,
-    address: SocketAddr,
-}
-
-impl Process {
-    /// Starts it at `address`.
-    fn start(address: SocketAddr) -> Self {
-        let mut child = Command::new(std::env::current_exe().unwrap())
-            .args(["--exact", "faults::serve", "--ignored", "--nocapture"])
-            .env(ADDRESS, address.to_string())
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let said = BufReader::new(child.stdout.take().unwrap());
-        let mut lines = said.lines().map_while(Result::ok);
-        let line = lines.find_map(|line| Some(line.split_once("serving=")?.1.to_owned()));
-        Self {
-            _alive: child.stdin.take().unwrap(),
-            address: line.unwrap().parse().unwrap(),
-            child,
-        }
-    }
-
-    /// Ends it as nothing else does: with SIGKILL.
-    fn kill(&mut self) {
-        self.child.kill().unwrap();
-        self.child.wait().unwrap();
-    }
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // A child that is gone already is what is wanted.
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
-    }
-}
 
 /// Any port of loopback.
 fn anywhere() -> SocketAddr {
@@ -69,8 +26,7 @@ fn anywhere() -> SocketAddr {
 #[test]
 #[ignore = "is a server for other tests"]
 fn serve() {
-    let address = std::env::var_os(ADDRESS).unwrap().into_string().unwrap();
-    let (address, _heard) = server::start_at(address.parse().unwrap());
+    let (address, _heard) = server::start_at(killable::address());
     println!("serving={address}");
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }
@@ -109,7 +65,7 @@ fn told_of_failure(client: &mut Client) {
 
 #[test]
 fn a_server_that_is_killed_in_a_download_leaves_no_complete_file() {
-    let mut server = Process::start(anywhere());
+    let mut server = Process::start(SERVE, anywhere());
     let gateway = Gateway::start(server.address, "", "");
     let mut client = Client::login(gateway.address);
     let mut data = client.data();
@@ -125,7 +81,7 @@ fn a_server_that_is_killed_in_a_download_leaves_no_complete_file() {
 
 #[test]
 fn a_server_that_is_killed_in_an_upload_has_no_success_told() {
-    let mut server = Process::start(anywhere());
+    let mut server = Process::start(SERVE, anywhere());
     let gateway = Gateway::start(server.address, "", "");
     let mut client = Client::login(gateway.address);
     let mut data = client.data();
@@ -141,7 +97,7 @@ fn a_server_that_is_killed_in_an_upload_has_no_success_told() {
 
 #[test]
 fn a_server_that_restarts_in_an_upload_is_served_again() {
-    let mut server = Process::start(anywhere());
+    let mut server = Process::start(SERVE, anywhere());
     let address = server.address;
     let gateway = Gateway::start(address, "", "");
     let mut client = Client::login(gateway.address);
@@ -154,7 +110,7 @@ fn a_server_that_restarts_in_an_upload_is_served_again() {
     let mut reply = String::new();
     early.read_to_string(&mut reply).unwrap();
     assert!(reply.starts_with("421 "), "{reply:?}");
-    let _again = Process::start(address);
+    let _again = Process::start(SERVE, address);
     // What began before is not carried over.
     write_until_broken(&mut data);
     told_of_failure(&mut client);
@@ -210,7 +166,7 @@ fn a_hundred_reloads_in_a_burst_leave_sessions_and_transfers_alone() {
 fn a_stop_under_load_lets_every_transfer_finish() {
     const CLIENTS: usize = 20;
     let (server, _) = server::start();
-    let mut gateway = Gateway::start(server, "", "");
+    let gateway = Gateway::start(server, "", "");
     let mut idle = Client::login(gateway.address);
     let mut busy: Vec<(Client, TcpStream)> = (0..CLIENTS)
         .map(|_| {
@@ -408,7 +364,7 @@ fn an_audit_pipe_that_stands_still_holds_up_nothing() {
         .write(true)
         .open(&pipe)
         .unwrap();
-    let mut gateway = Gateway::start(server, "", &audit);
+    let gateway = Gateway::start(server, "", &audit);
     talk(&gateway, 20);
     gateway.settles("ftpwarden_sessions", 0.0);
     let began = now();

@@ -16,7 +16,12 @@ mod client;
 mod confinement;
 mod counters;
 mod faults;
+#[expect(dead_code, reason = "each suite uses a part of it")]
+#[path = "../support/process.rs"]
 mod gateway;
+#[expect(dead_code, reason = "each suite uses a part of it")]
+#[path = "../support/killable.rs"]
+mod killable;
 mod leftovers;
 mod passthrough;
 mod server;

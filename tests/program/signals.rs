@@ -42,7 +42,7 @@ fn a_bad_reload_changes_nothing_and_says_why() {
 #[test]
 fn a_drain_says_421_and_ends_with_zero() {
     let (server, _) = server::start();
-    let mut gateway = Gateway::start(server, "", "");
+    let gateway = Gateway::start(server, "", "");
     let mut client = Client::login(gateway.address);
     gateway.signal("TERM");
     let goodbye = client.reply();

@@ -160,11 +160,15 @@ impl Driver {
                 return;
             }
         }
-        if self
+        let is_due = self
             .session
             .deadline()
-            .is_some_and(|due| due <= now.elapsed)
-        {
+            .is_some_and(|due| due <= now.elapsed);
+        if is_due && self.data.server.is_starved() {
+            // First of all: the deadline may be the one by which a server has not come.
+            self.data.server.end(End::Reset, instant);
+            self.told.push_back(Told::OfferStarved(Leg::Server));
+        } else if is_due {
             self.session.expire(now);
         }
     }

@@ -1,14 +1,15 @@
 //! The program as a process of the test's own.
 
+use std::collections::BTreeMap;
 use std::fs;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{self, BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -17,11 +18,14 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A running gateway; dropping it ends it.
 pub(crate) struct Gateway {
-    child: Child,
+    child: Mutex<Child>,
+    pid: u32,
     /// What it writes to standard error, line by line.
-    log: Receiver<String>,
-    /// Where clients dial.
+    log: Mutex<Receiver<String>>,
+    /// Where clients dial: the first of its listeners.
     pub(crate) address: SocketAddr,
+    /// Where each listener is.
+    pub(crate) listeners: BTreeMap<String, SocketAddr>,
     /// Where the endpoints are.
     pub(crate) admin: SocketAddr,
     /// What it wrote until it was in service.
@@ -36,11 +40,16 @@ pub(crate) struct Gateway {
 impl Gateway {
     /// Starts it in front of `server`, with further lines of its listener and further tables.
     pub(crate) fn start(server: SocketAddr, listener: &str, rest: &str) -> Self {
+        Self::run(&configuration(server, listener, rest))
+    }
+
+    /// Starts it with a configuration that has admin endpoints.
+    pub(crate) fn run(text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Whom the gateway may become reads its configuration as one of the others.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let file = directory.path().join("gateway.toml");
-        fs::write(&file, configuration(server, listener, rest)).unwrap();
+        fs::write(&file, text).unwrap();
         let mut child = Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
             .args(["run", "--config"])
             .arg(&file)
@@ -64,19 +73,25 @@ impl Gateway {
             }
         });
         let mut before = Vec::new();
-        let address = loop {
+        let mut listeners = BTreeMap::new();
+        let admin = loop {
             let line = log.recv_timeout(PATIENCE);
             let line = line.unwrap_or_else(|error| panic!("not in service ({error}): {before:#?}"));
-            if line.contains(" listening listener=main") {
+            if line.contains(" listening listener=") {
+                let name = field(&line, "listener=").to_owned();
+                listeners.entry(name).or_insert_with(|| address_in(&line));
+            } else if line.contains("listening for the admin endpoints") {
                 break address_in(&line);
+            } else {
+                before.push(line);
             }
-            before.push(line);
         };
-        let admin = address_in(&expect_line(&log, "listening for the admin endpoints"));
         Self {
-            child,
-            log,
-            address,
+            pid: child.id(),
+            child: Mutex::new(child),
+            log: Mutex::new(log),
+            address: *listeners.values().next().unwrap(),
+            listeners,
             admin,
             before,
             stalled,
@@ -87,7 +102,28 @@ impl Gateway {
 
     /// The next line of the log that has `part` in it.
     pub(crate) fn line(&self, part: &str) -> String {
-        expect_line(&self.log, part)
+        let log = self.log.lock().unwrap();
+        let mut seen = Vec::new();
+        loop {
+            match log.recv_timeout(PATIENCE) {
+                Ok(line) if line.contains(part) => return line,
+                Ok(line) => seen.push(line),
+                Err(error) => panic!("no line with {part:?} ({error}) in {seen:#?}"),
+            }
+        }
+    }
+
+    /// Shows every line of its log to `see`, until it ends.
+    pub(crate) fn watch(&self, mut see: impl FnMut(&str)) {
+        let log = self.log.lock().unwrap();
+        while let Ok(line) = log.recv() {
+            see(&line);
+        }
+    }
+
+    /// Its number.
+    pub(crate) fn pid(&self) -> u32 {
+        self.pid
     }
 
     /// What it wrote until it was in service.
@@ -97,7 +133,7 @@ impl Gateway {
 
     /// What the kernel says of each of its threads.
     pub(crate) fn statuses(&self) -> Vec<String> {
-        fs::read_dir(format!("/proc/{}/task", self.child.id()))
+        fs::read_dir(format!("/proc/{}/task", self.pid))
             .unwrap()
             // A thread that has ended is no thread.
             .filter_map(|task| fs::read_to_string(task.unwrap().path().join("status")).ok())
@@ -111,7 +147,7 @@ impl Gateway {
 
     /// Sends a signal by name.
     pub(crate) fn signal(&self, name: &str) {
-        let pid = self.child.id().to_string();
+        let pid = self.pid.to_string();
         assert!(
             Command::new("kill")
                 .args(["-s", name, &pid])
@@ -122,60 +158,55 @@ impl Gateway {
     }
 
     /// Waits for its end.
-    pub(crate) fn wait(&mut self) -> ExitStatus {
-        self.child.wait().unwrap()
+    pub(crate) fn wait(&self) -> ExitStatus {
+        self.child.lock().unwrap().wait().unwrap()
     }
 
     /// How many descriptors it has open.
     pub(crate) fn descriptors(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/fd", self.child.id()))
+        fs::read_dir(format!("/proc/{}/fd", self.pid))
             .unwrap()
             .count()
     }
 
     /// How many threads it has.
     pub(crate) fn threads(&self) -> usize {
-        fs::read_dir(format!("/proc/{}/task", self.child.id()))
+        fs::read_dir(format!("/proc/{}/task", self.pid))
             .unwrap()
             .count()
     }
 
     /// The body of an endpoint.
     pub(crate) fn get(&self, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.admin).unwrap();
+        self.try_get(path).unwrap()
+    }
+
+    /// The same, where it may not answer.
+    pub(crate) fn try_get(&self, path: &str) -> io::Result<String> {
+        let mut stream = TcpStream::connect(self.admin)?;
+        stream.set_read_timeout(Some(PATIENCE))?;
         let host = self.admin;
         write!(
             stream,
             "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
-        )
-        .unwrap();
+        )?;
         let mut answer = String::new();
-        stream.read_to_string(&mut answer).unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        stream.read_to_string(&mut answer)?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
         assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        body.to_owned()
+        Ok(body.to_owned())
     }
 
     /// All samples of the metric `name` with its labels, and their values.
     pub(crate) fn samples(&self, name: &str) -> Vec<(String, f64)> {
-        let prefix = format!("{name}{{");
-        let text = self.get("/metrics");
-        text.lines()
-            .filter(|line| line.starts_with(&prefix) || line.starts_with(&format!("{name} ")))
-            .map(|line| {
-                let (labels, value) = line.rsplit_once(' ').unwrap();
-                (labels.to_owned(), value.parse().unwrap())
-            })
-            .collect()
+        samples_in(&self.get("/metrics"), name)
     }
 
     /// The sum over the samples of `name` whose labels have all of `parts`.
     pub(crate) fn sum(&self, name: &str, parts: &[&str]) -> f64 {
-        self.samples(name)
-            .iter()
-            .filter(|(labels, _)| parts.iter().all(|part| labels.contains(part)))
-            .map(|(_, value)| value)
-            .sum()
+        sum_in(&self.get("/metrics"), name, parts)
     }
 
     /// Waits until the gauge `name` is `value`: what a client sees last is not the end of what
@@ -196,8 +227,9 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         // A child that is gone already is what is wanted.
-        let _gone = self.child.kill();
-        let _reaped = self.child.wait();
+        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let _gone = child.kill();
+        let _reaped = child.wait();
     }
 }
 
@@ -210,6 +242,27 @@ pub(crate) fn now() -> std::time::Instant {
     std::time::Instant::now()
 }
 
+/// [`Gateway::samples`] of what `/metrics` said.
+fn samples_in(text: &str, name: &str) -> Vec<(String, f64)> {
+    let prefix = format!("{name}{{");
+    text.lines()
+        .filter(|line| line.starts_with(&prefix) || line.starts_with(&format!("{name} ")))
+        .map(|line| {
+            let (labels, value) = line.rsplit_once(' ').unwrap();
+            (labels.to_owned(), value.parse().unwrap())
+        })
+        .collect()
+}
+
+/// [`Gateway::sum`] of what `/metrics` said.
+pub(crate) fn sum_in(text: &str, name: &str, parts: &[&str]) -> f64 {
+    samples_in(text, name)
+        .iter()
+        .filter(|(labels, _)| parts.iter().all(|part| labels.contains(part)))
+        .map(|(_, value)| value)
+        .sum()
+}
+
 /// A configuration in front of `server`.
 pub(crate) fn configuration(server: SocketAddr, listener: &str, rest: &str) -> String {
     format!(
@@ -219,20 +272,13 @@ pub(crate) fn configuration(server: SocketAddr, listener: &str, rest: &str) -> S
     )
 }
 
-/// The next line that has `part` in it.
-fn expect_line(log: &Receiver<String>, part: &str) -> String {
-    let mut seen = Vec::new();
-    loop {
-        match log.recv_timeout(PATIENCE) {
-            Ok(line) if line.contains(part) => return line,
-            Ok(line) => seen.push(line),
-            Err(error) => panic!("no line with {part:?} ({error}) in {seen:#?}"),
-        }
-    }
+/// What stands behind `key` in a log line.
+fn field<'a>(line: &'a str, key: &str) -> &'a str {
+    let rest = line.split(key).nth(1).unwrap();
+    rest.split_whitespace().next().unwrap()
 }
 
-/// The value of `address=` in a log line.
+/// The address in a log line.
 fn address_in(line: &str) -> SocketAddr {
-    let rest = line.split("address=").nth(1).unwrap();
-    rest.split_whitespace().next().unwrap().parse().unwrap()
+    field(line, "address=").parse().unwrap()
 }
