@@ -4,15 +4,16 @@
 
 mod support;
 
-use std::io;
+use std::io::{self, Write as _};
 use std::sync::Arc;
+use std::time::Duration;
 
 use ftpwarden::gateway::StartError;
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
 use support::{
-    Bench, Control, GREETING, exchange, is_reset, login, passive, passive_pair, pattern, read_all,
-    reset, settings, within,
+    Bench, Control, GREETING, exchange, is_reset, login, passive, passive_address, passive_pair,
+    pattern, read_all, reset, settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -736,4 +737,38 @@ async fn a_client_that_ends_with_its_upload_leaves_no_session() {
         drop(server);
         within(bench.gateway.drain()).await;
     }
+}
+
+#[tokio::test]
+async fn a_gateway_that_stood_still_looks_who_came_before_it_gives_up() {
+    let bench = Bench::start("", "data_mode = \"active\"", "").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    client.say("PASV").await;
+    let line = server.line().await;
+    let numbers = line.strip_prefix("PORT 127,0,0,1,").unwrap();
+    let (high, low) = numbers.split_once(',').unwrap();
+    let port = high.parse::<u16>().unwrap() * 256 + low.parse::<u16>().unwrap();
+    server.say("200 PORT command successful.").await;
+    let address = passive_address(&client.line().await);
+    let mut data = TcpStream::connect(address).await.unwrap();
+    client.say("RETR file").await;
+    server.hear("RETR file").await;
+    server.say("150 Here it comes.").await;
+    client.hear("150 Here it comes.").await;
+    server.say("226 Transfer complete.").await;
+    let told = r#"ftpwarden_server_replies_total{upstream="legacy",code="226"} 1"#;
+    within(async {
+        while !bench.counts(told) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    // The server dials only now, and the whole runtime stands still beyond the moment that a
+    // connection may trail behind the reply.
+    let mut peer = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+    peer.write_all(b"a file").unwrap();
+    drop(peer);
+    std::thread::sleep(Duration::from_millis(1200));
+    assert_eq!(read_all(&mut data).await, b"a file");
+    client.hear("226 Transfer complete.").await;
 }

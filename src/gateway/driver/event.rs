@@ -31,8 +31,8 @@ const READ_BYTES: usize = 2 * 1024;
 /// unless it never stops talking.
 const READS_BEFORE_CLIENT: usize = 512;
 
-/// Where events come from, beside orders and the deadline, which come first. Each has its turn
-/// to be looked at first, so that none starves the others.
+/// Where events come from, beside orders, which come first, and the deadline, which comes last.
+/// Each has its turn to be looked at first, so that none starves the others.
 const SOURCES: [fn(&mut Driver, &mut Context<'_>) -> Poll<()>; 7] = [
     |driver, context| driver.poll_leg(Leg::Client, context),
     |driver, context| driver.poll_leg(Leg::Server, context),
@@ -45,18 +45,33 @@ const SOURCES: [fn(&mut Driver, &mut Context<'_>) -> Poll<()>; 7] = [
 
 impl Driver {
     /// Waits for one event and feeds it to the session; ready when something may be to be done.
+    /// Where a deadline has come, what has come as well is looked at first: a gateway that stood
+    /// still finds both at once, and must not give up what it did not look for.
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if self.poll_orders(context).is_ready() || self.poll_alarm(context).is_ready() {
+        if self.poll_orders(context).is_ready() {
             return Poll::Ready(());
         }
-        for step in 0..SOURCES.len() {
-            let turn = self.turn.wrapping_add(step) % SOURCES.len();
-            if let Some(source) = SOURCES.get(turn)
-                && source(self, context).is_ready()
-            {
-                self.turn = turn.wrapping_add(1);
-                return Poll::Ready(());
+        let is_due = self.poll_alarm(context).is_ready();
+        if !is_due {
+            self.overdue = 0;
+        }
+        // Each source has its turn, and then whoever never stops has had it.
+        if !is_due || self.overdue < SOURCES.len() {
+            for step in 0..SOURCES.len() {
+                let turn = self.turn.wrapping_add(step) % SOURCES.len();
+                if let Some(source) = SOURCES.get(turn)
+                    && source(self, context).is_ready()
+                {
+                    self.turn = turn.wrapping_add(1);
+                    self.overdue = self.overdue.saturating_add(usize::from(is_due));
+                    return Poll::Ready(());
+                }
             }
+        }
+        if is_due {
+            self.overdue = 0;
+            self.expire();
+            return Poll::Ready(());
         }
         Poll::Pending
     }
@@ -116,12 +131,15 @@ impl Driver {
         }
     }
 
-    /// A deadline of the session's or of a connection's end.
+    /// A deadline of the session's or of a connection's end, which has come when it is ready.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
         let Some(next) = self.next_deadline() else {
             self.alarm = None;
             return Poll::Pending;
         };
+        if next <= self.clock.instant() {
+            return Poll::Ready(());
+        }
         let alarm = self
             .alarm
             .get_or_insert_with(|| Box::pin(sleep_until(next)));
@@ -130,7 +148,7 @@ impl Driver {
         }
         ready!(alarm.as_mut().poll(context));
         self.alarm = None;
-        self.expire();
+        self.clock.tick();
         Poll::Ready(())
     }
 

@@ -225,6 +225,8 @@ struct Driver {
     alarm: Option<Pin<Box<Sleep>>>,
     /// Which source of events is looked at first.
     turn: usize,
+    /// How many events came before a deadline that has come.
+    overdue: usize,
     /// Its place in the counts.
     _slot: Slot,
 }
@@ -299,6 +301,7 @@ impl Driver {
             client_end: None,
             alarm: None,
             turn: 0,
+            overdue: 0,
             _slot: slot,
             shared,
             route,
