@@ -1,4 +1,5 @@
-//! Who may come in: how many sessions there are, in all, of a client and of a listener.
+//! Who may come in: how many sessions there are, in all, of a client and of a listener, and how
+//! many connections of which it is not known yet whose they are.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,6 +22,8 @@ pub(super) struct Admission {
 struct Counts {
     /// In all.
     all: usize,
+    /// Connections whose header is awaited.
+    awaited: usize,
     /// By client; those with none have no entry.
     clients: HashMap<IpAddr, usize>,
     /// By listener; those with none have no entry.
@@ -28,6 +31,21 @@ struct Counts {
 }
 
 impl Admission {
+    /// Counts a connection in whose header is to be awaited.
+    ///
+    /// # Errors
+    /// There are as many of them and of sessions as there may be sessions.
+    pub(super) fn wait(self: &Arc<Self>, limits: &ShellLimits) -> Result<Place, Rejection> {
+        let mut counts = self.lock();
+        if counts.all.saturating_add(counts.awaited) >= limits.sessions {
+            return Err(Rejection::Sessions);
+        }
+        counts.awaited = counts.awaited.saturating_add(1);
+        Ok(Place {
+            admission: Arc::clone(self),
+        })
+    }
+
     /// Counts a session in, or says which bound is reached.
     ///
     /// # Errors
@@ -48,7 +66,7 @@ impl Admission {
         if of_client >= limits.sessions_per_client {
             return Err(Rejection::ClientSessions);
         }
-        if counts.all >= limits.sessions {
+        if counts.all.saturating_add(counts.awaited) >= limits.sessions {
             return Err(Rejection::Sessions);
         }
         counts.all = counts.all.saturating_add(1);
@@ -108,6 +126,20 @@ impl Drop for Slot {
     }
 }
 
+/// The place of a connection whose header is awaited, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Where it is counted.
+    admission: Arc<Admission>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.admission.lock();
+        counts.awaited = counts.awaited.saturating_sub(1);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -125,6 +157,7 @@ mod tests {
             passive_ports: None,
             tls: None,
             passive_address: Vec::new(),
+            accept_proxy_from: Vec::new(),
             bandwidth: None,
             user_bandwidth: Vec::new(),
         }
@@ -159,5 +192,27 @@ mod tests {
         assert_eq!(admission.sessions(), 0);
         let counts = admission.lock();
         assert!(counts.clients.is_empty() && counts.listeners.is_empty());
+    }
+
+    #[test]
+    fn what_is_awaited_takes_the_place_of_a_session() {
+        let admission = Arc::new(Admission::default());
+        let limits = ShellLimits {
+            sessions: 2,
+            ..ShellLimits::default()
+        };
+        let wide = listener("wide", None);
+        let client = "192.0.2.1".parse().unwrap();
+        let session = admission.admit(&wide, &limits, client).unwrap();
+        let awaited = admission.wait(&limits).unwrap();
+        assert_eq!(admission.wait(&limits).unwrap_err(), Rejection::Sessions);
+        let refused = admission.admit(&wide, &limits, client).unwrap_err();
+        assert_eq!(refused, Rejection::Sessions);
+        assert_eq!(admission.sessions(), 1);
+        drop(awaited);
+        let second = admission.admit(&wide, &limits, client).unwrap();
+        drop((session, second));
+        assert!(admission.wait(&limits).is_ok());
+        assert_eq!(admission.lock().awaited, 0);
     }
 }

@@ -698,6 +698,7 @@ const SECURITY: &[Topic] = &[
             "evasion/cross-protocol",
             "evasion/tls-record",
             "evasion/other-protocols",
+            "evasion/proxy-header",
             "evasion/smtp",
             "evasion/http-in-a-file-name",
         ],
