@@ -113,6 +113,7 @@ const REPLIES: &[Topic] = &[
             "replies/unsolicited",
             "replies/unsolicited-half",
             "replies/unsolicited-goodbye",
+            "replies/unsolicited-without-end",
         ],
     ),
     (
