@@ -231,6 +231,17 @@ async fn the_bounds_of_a_client_are_those_of_whom_the_header_names() {
     third.hear_code("421 Too many sessions").await;
     third.hear_end().await;
     assert!(turned_away(&bench, "client_sessions", 1));
+    // Those whom it cannot name are one client, and its own connections are none of theirs.
+    let mut kept = vec![
+        bench
+            .greet(announced(&bench, b"PROXY UNKNOWN\r\n").await)
+            .await,
+    ];
+    let mut another = announced(&bench, b"PROXY UNKNOWN\r\n").await;
+    another.hear_code("421 Too many sessions").await;
+    for _ in 0..3 {
+        kept.push(bench.greet(announced(&bench, &local()).await).await);
+    }
 }
 
 #[tokio::test]

@@ -46,7 +46,8 @@ impl Admission {
         })
     }
 
-    /// Counts a session in, or says which bound is reached.
+    /// Counts a session in, or says which bound is reached. What is no client's, a balancer's own
+    /// connection, has only those of the listener and of the gateway.
     ///
     /// # Errors
     /// The narrowest bound that is reached: the listener's, the client's, the gateway's.
@@ -54,23 +55,25 @@ impl Admission {
         self: &Arc<Self>,
         listener: &Listener,
         limits: &ShellLimits,
-        client: IpAddr,
+        client: Option<IpAddr>,
     ) -> Result<Slot, Rejection> {
-        let client = client_of(client);
+        let client = client.map(client_of);
         let mut counts = self.lock();
         let of_listener = counts.listeners.get(&listener.name).copied().unwrap_or(0);
         if listener.sessions.is_some_and(|bound| of_listener >= bound) {
             return Err(Rejection::ListenerSessions);
         }
-        let of_client = counts.clients.get(&client).copied().unwrap_or(0);
-        if of_client >= limits.sessions_per_client {
+        let of_client = client.and_then(|client| counts.clients.get(&client).copied());
+        if of_client.is_some_and(|count| count >= limits.sessions_per_client) {
             return Err(Rejection::ClientSessions);
         }
         if counts.all.saturating_add(counts.awaited) >= limits.sessions {
             return Err(Rejection::Sessions);
         }
         counts.all = counts.all.saturating_add(1);
-        increment(&mut counts.clients, client);
+        if let Some(client) = client {
+            increment(&mut counts.clients, client);
+        }
         increment(&mut counts.listeners, Arc::clone(&listener.name));
         Ok(Slot {
             admission: Arc::clone(self),
@@ -111,8 +114,8 @@ fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 pub(super) struct Slot {
     /// Where it is counted.
     admission: Arc<Admission>,
-    /// Which client's session it is.
-    client: IpAddr,
+    /// Which client's session it is, if it is one's.
+    client: Option<IpAddr>,
     /// Through which listener.
     listener: Arc<str>,
 }
@@ -121,7 +124,9 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut counts = self.admission.lock();
         counts.all = counts.all.saturating_sub(1);
-        decrement(&mut counts.clients, &self.client);
+        if let Some(client) = &self.client {
+            decrement(&mut counts.clients, client);
+        }
         decrement(&mut counts.listeners, &self.listener);
     }
 }
@@ -176,18 +181,18 @@ mod tests {
             let address: IpAddr = text.parse().unwrap();
             address
         });
-        let first = admission.admit(&narrow, &limits, one).unwrap();
-        let refused = admission.admit(&narrow, &limits, two).unwrap_err();
+        let first = admission.admit(&narrow, &limits, Some(one)).unwrap();
+        let refused = admission.admit(&narrow, &limits, Some(two)).unwrap_err();
         assert_eq!(refused, Rejection::ListenerSessions);
-        let second = admission.admit(&wide, &limits, one).unwrap();
-        let refused = admission.admit(&wide, &limits, one).unwrap_err();
+        let second = admission.admit(&wide, &limits, Some(one)).unwrap();
+        let refused = admission.admit(&wide, &limits, Some(one)).unwrap_err();
         assert_eq!(refused, Rejection::ClientSessions);
-        let third = admission.admit(&wide, &limits, two).unwrap();
-        let refused = admission.admit(&wide, &limits, three).unwrap_err();
+        let third = admission.admit(&wide, &limits, Some(two)).unwrap();
+        let refused = admission.admit(&wide, &limits, Some(three)).unwrap_err();
         assert_eq!(refused, Rejection::Sessions);
         assert_eq!(admission.sessions(), 3);
         drop(first);
-        let fourth = admission.admit(&narrow, &limits, three).unwrap();
+        let fourth = admission.admit(&narrow, &limits, Some(three)).unwrap();
         drop((second, third, fourth));
         assert_eq!(admission.sessions(), 0);
         let counts = admission.lock();
@@ -203,14 +208,14 @@ mod tests {
         };
         let wide = listener("wide", None);
         let client = "192.0.2.1".parse().unwrap();
-        let session = admission.admit(&wide, &limits, client).unwrap();
+        let session = admission.admit(&wide, &limits, Some(client)).unwrap();
         let awaited = admission.wait(&limits).unwrap();
         assert_eq!(admission.wait(&limits).unwrap_err(), Rejection::Sessions);
-        let refused = admission.admit(&wide, &limits, client).unwrap_err();
+        let refused = admission.admit(&wide, &limits, Some(client)).unwrap_err();
         assert_eq!(refused, Rejection::Sessions);
         assert_eq!(admission.sessions(), 1);
         drop(awaited);
-        let second = admission.admit(&wide, &limits, client).unwrap();
+        let second = admission.admit(&wide, &limits, Some(client)).unwrap();
         drop((session, second));
         assert!(admission.wait(&limits).is_ok());
         assert_eq!(admission.lock().awaited, 0);

@@ -257,7 +257,8 @@ impl Desk {
             return self.keep_out(stream, client, refusal);
         }
         let admission = &self.shared.admission;
-        let slot = match admission.admit(&route.listener, limits, client.ip()) {
+        let counted = (!is_probe).then(|| client.ip());
+        let slot = match admission.admit(&route.listener, limits, counted) {
             Ok(slot) => slot,
             Err(rejection) => return self.refuse(stream, client, rejection),
         };
