@@ -66,6 +66,9 @@ pub struct Listener {
     pub tls: Option<ListenerTls>,
     /// What 227 advertises: the entry of the longest prefix that holds the client.
     pub passive_address: Vec<(IpNet, Advertised)>,
+    /// Whoever connects from here must say for whom with a header of the PROXY protocol, and is
+    /// believed.
+    pub accept_proxy_from: Vec<IpNet>,
 }
 
 /// `[listeners.NAME.tls]`.

@@ -22,7 +22,7 @@ use ftpwarden::tls::options::{ClientCertificates, SessionReuse, Trust};
 use proptest::prelude::*;
 
 /// How many keys the schema has.
-const KEYS: usize = 94;
+const KEYS: usize = 95;
 
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
@@ -61,7 +61,7 @@ fn valid_configurations_load_without_a_warning() {
 #[test]
 fn odd_configurations_load_with_warnings() {
     let all = files("tests/configs/warned", "toml");
-    assert_eq!(all.len(), 9);
+    assert_eq!(all.len(), 10);
     for path in all {
         let loaded = parse(&path)
             .unwrap_or_else(|error| panic!("{}:\n{}", path.display(), error.report(Style::Plain)));
@@ -76,14 +76,14 @@ fn odd_configurations_load_with_warnings() {
 #[test]
 fn invalid_configurations_are_refused_as_expected() {
     let all = files("tests/configs/invalid", "toml");
-    assert_eq!(all.len(), 42);
+    assert_eq!(all.len(), 43);
     for path in all {
         let error = parse(&path)
             .err()
             .unwrap_or_else(|| panic!("{} loads", path.display()));
         compare(&path, &error.report(Style::Plain));
     }
-    assert_eq!(files("tests/configs/invalid", "stderr").len(), 42);
+    assert_eq!(files("tests/configs/invalid", "stderr").len(), 43);
 }
 
 /// Compares a report with the `.stderr` beside its configuration.
@@ -344,7 +344,7 @@ fn the_examples_of_the_manual_are_taken() {
 fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
     let mut all = files("config/examples", "toml");
     all.extend(files("config", "toml"));
-    assert_eq!(all.len(), 12);
+    assert_eq!(all.len(), 13);
     let mut seen = 0;
     for path in all {
         let text = switched_on(&fs::read_to_string(&path).unwrap());
@@ -375,7 +375,7 @@ fn a_bogus_key_is_refused_in_every_table_of_every_configuration() {
             seen += 1;
         }
     }
-    assert_eq!(seen, 81);
+    assert_eq!(seen, 87);
 }
 
 #[test]
@@ -466,6 +466,7 @@ fn values_come_out_as_they_were_written() {
          bandwidth = \"1GiB/s\"\n\
          user_bandwidth = { \"z*\" = \"2KiB/s\", \"a\" = \"3KiB/s\" }\n\
          passive_address = { \"0.0.0.0/0\" = \"203.0.113.7\", \"10.0.0.0/8\" = \"local\", \"10.1.0.0/16\" = \"ftp.example.com\" }\n\
+         accept_proxy_from = [\"10.9.0.0/24\", \"2001:db8::9\"]\n\
          [upstreams.legacy]\n\
          address = \"[2001:db8::5]:2121\"\n\
          unsupported = [\"mlsd\", \"RCMD\"]\n\
@@ -512,6 +513,12 @@ fn values_come_out_as_they_were_written() {
             "::/0 Local",
         ]
     );
+    let balancers: Vec<String> = listener
+        .accept_proxy_from
+        .iter()
+        .map(ToString::to_string)
+        .collect();
+    assert_eq!(balancers, ["10.9.0.0/24", "2001:db8::9/128"]);
     let upstream = loaded.settings.upstreams.values().next().unwrap();
     assert_eq!((&*upstream.host, upstream.port), ("2001:db8::5", 2121));
     let lacking: Vec<&str> = upstream.unsupported.iter().map(Name::as_str).collect();

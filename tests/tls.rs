@@ -418,6 +418,23 @@ async fn an_implicit_listener_begins_with_tls_and_private_data() {
     let authority = Authority::new();
     let bench = Bench::start(&authority.listener("mode = \"implicit\""), "", "").await;
     let stream = within(TcpStream::connect(bench.address())).await.unwrap();
+    implicit(&bench, &authority, stream, b"").await;
+}
+
+#[tokio::test]
+async fn a_header_precedes_the_hello_of_an_implicit_listener_and_of_data() {
+    let authority = Authority::new();
+    let tls = authority.listener("mode = \"implicit\"");
+    let keys = format!("accept_proxy_from = \"127.0.0.0/8\"\n{tls}");
+    let bench = Bench::start(&keys, "", "").await;
+    let header = b"PROXY TCP4 192.0.2.1 203.0.113.7 40000 990\r\n";
+    let mut stream = within(TcpStream::connect(bench.address())).await.unwrap();
+    stream.write_all(header).await.unwrap();
+    implicit(&bench, &authority, stream, header).await;
+}
+
+/// A session over implicit TLS, with what its data connections begin with.
+async fn implicit(bench: &Bench, authority: &Authority, stream: TcpStream, header: &[u8]) {
     let config = Arc::new(authority.client(&VERSIONS));
     let mut client = Client {
         control: Secure::new(handshake(&config, stream).await.unwrap()),
@@ -429,7 +446,8 @@ async fn an_implicit_listener_begins_with_tls_and_private_data() {
     client
         .exchange(&mut server, "USER test", "230 Welcome.")
         .await;
-    let (data, mut peer) = client.begin(&mut server, "RETR a").await;
+    let (mut data, mut peer) = client.begin(&mut server, "RETR a").await;
+    data.write_all(header).await.unwrap();
     let mut data = handshake(&client.config, data).await.unwrap();
     peer.write_all(b"abc").await.unwrap();
     drop(peer);

@@ -42,6 +42,7 @@ pub(crate) fn recorder(audit: Option<&str>) -> SessionRecorder {
         passive_ports: None,
         tls: None,
         passive_address: Vec::new(),
+        accept_proxy_from: Vec::new(),
         bandwidth: None,
         user_bandwidth: Vec::new(),
     };

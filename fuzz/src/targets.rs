@@ -1,6 +1,6 @@
 //! What is fuzzed, and what each answer is held against.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 
 use bytes::Bytes;
 use ftpwarden::config;
@@ -8,7 +8,9 @@ use ftpwarden::ftp::address;
 use ftpwarden::ftp::command::Command;
 use ftpwarden::ftp::line::{Framed, LineReader};
 use ftpwarden::ftp::reply::ReplyReader;
+use ftpwarden::gateway::proxy::header::{self, BINARY_BYTES, Header, HeaderFault, Source};
 use ftpwarden::policy::{Channels, Query, Verdict};
+use ppp::{v1, v2};
 
 use crate::dice::Dice;
 use crate::framing::{Framing, Said};
@@ -21,13 +23,14 @@ use crate::run;
 pub(crate) type Target = fn(&[u8]) -> Result<(), String>;
 
 /// Every target.
-pub(crate) const TARGETS: [(&str, Target); 8] = [
+pub(crate) const TARGETS: [(&str, Target); 9] = [
     ("address", address_target),
     ("command", command_target),
     ("config", config_target),
     ("lenient", lenient_target),
     ("line", line_target),
     ("path", path_target),
+    ("proxy_header", proxy_header_target),
     ("reply", reply_target),
     ("session", session_target),
 ];
@@ -258,6 +261,61 @@ fn path_target(input: &[u8]) -> Result<(), String> {
     check(!(inside && passes && directory.starts_with('/')), || {
         format!("{path} in {directory} passes")
     })
+}
+
+/// The client that another reader finds.
+fn other_client(input: &[u8]) -> Option<SocketAddr> {
+    if input.starts_with(b"PROXY") {
+        return match v1::Header::try_from(input).ok()?.addresses {
+            v1::Addresses::Tcp4(four) => Some((four.source_address, four.source_port).into()),
+            v1::Addresses::Tcp6(six) => Some((six.source_address, six.source_port).into()),
+            v1::Addresses::Unknown => None,
+        };
+    }
+    let header = v2::Header::try_from(input).ok()?;
+    if header.command == v2::Command::Local || header.protocol != v2::Protocol::Stream {
+        return None;
+    }
+    match header.addresses {
+        v2::Addresses::IPv4(four) => Some((four.source_address, four.source_port).into()),
+        v2::Addresses::IPv6(six) => Some((six.source_address, six.source_port).into()),
+        v2::Addresses::Unix(_) | v2::Addresses::Unspecified => None,
+    }
+}
+
+/// Headers of the PROXY protocol: the answer comes once, at the same byte however they come, within
+/// their bounds, and names the client that another reader finds.
+fn proxy_header_target(input: &[u8]) -> Result<(), String> {
+    let mut answer: Option<Result<Header, HeaderFault>> = None;
+    for end in 0..=input.len().min(2 * BINARY_BYTES) {
+        let read = header::read(&input[..end]).transpose();
+        if let Some(Ok(header)) = read {
+            // The answer before the whole header, or after more than it.
+            let early = header.length > end;
+            let late = answer.is_none() && header.length != end;
+            check(!early && !late, || format!("{header:?} at byte {end}"))?;
+        }
+        check(answer.is_none() || read == answer, || {
+            format!("{answer:?} and then {read:?} at byte {end}")
+        })?;
+        answer = read;
+        check(answer.is_some() || end < BINARY_BYTES, || {
+            format!("no answer at byte {end}")
+        })?;
+    }
+    if let Some(Ok(Header {
+        source: Source::Client(client),
+        length,
+    })) = answer
+    {
+        let other = other_client(&input[..length]);
+        let other = other.map(|other| SocketAddr::new(other.ip().to_canonical(), other.port()));
+        check(other == Some(client), || format!("{client} for {other:?}"))?;
+        check(!client.ip().is_unspecified(), || {
+            "nobody is believed".into()
+        })?;
+    }
+    Ok(())
 }
 
 /// Replies: the same however the stream is cut, and the same as an independent reader's.

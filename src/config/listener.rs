@@ -76,6 +76,7 @@ pub(super) fn listener(
         passive_ports: passive_ports.as_ref().map(|ports| ports.value.clone()),
         tls: super::tls::listener(&section, &named.name.value, &mut mentions.tls, problems),
         passive_address: passive_address(&section, problems),
+        accept_proxy_from: accept_proxy_from(&section, problems),
     };
     let complete = !bind.is_empty() && upstream.is_some();
     mentions.binds.extend(bind);
@@ -122,6 +123,20 @@ fn user_bandwidth(section: &Section<'_>, problems: &mut Problems) -> Vec<(UserGl
     }
     entries.sort_by_key(|entry| entry.span.bytes.start);
     entries.into_iter().map(|entry| entry.value).collect()
+}
+
+/// `accept_proxy_from`: networks of balancers. Where that is everybody, everybody is whom he likes.
+fn accept_proxy_from(section: &Section<'_>, problems: &mut Problems) -> Vec<IpNet> {
+    let networks = section.list("accept_proxy_from", problems, value::network_text);
+    for network in networks.iter().filter(|net| net.value.prefix_len() == 0) {
+        problems.warning(
+            "config/everybody-is-believed",
+            &network.span,
+            "every client can say that it is another one",
+            "write the networks of the balancers alone",
+        );
+    }
+    networks.into_iter().map(|network| network.value).collect()
 }
 
 /// `passive_address`: one for all, or by the client's network, longest prefix first. What no

@@ -41,6 +41,7 @@ pub const LISTENER: Table = Table {
         "user_bandwidth",
         "passive_ports",
         "passive_address",
+        "accept_proxy_from",
         "tls",
     ],
 };

@@ -1,6 +1,6 @@
 //! What lines of other protocols look like on a client's control connection.
 //!
-//! Owns how HTTP, TLS, SSH, SMTP and RTSP begin. A browser or a mail client that is tricked into
+//! Owns how HTTP, TLS, SSH, SMTP, RTSP and the PROXY protocol begin. A browser or a mail client that is tricked into
 //! speaking to an FTP service is cut off at its first line, before a later one happens to be a
 //! command. Must not know what comes of it.
 
@@ -9,8 +9,9 @@ use super::verb::Verb;
 /// What a TLS record with a handshake in it begins with.
 pub(super) const TLS_RECORD: [u8; 2] = [0x16, 0x03];
 
-/// Verbs of HTTP, SMTP and RTSP that FTP does not have.
-const VERBS: [&[u8]; 13] = [
+/// Verbs of HTTP, SMTP and RTSP that FTP does not have, and how a balancer begins that is not to be
+/// believed.
+const VERBS: [&[u8]; 14] = [
     b"CONNECT",
     b"DELETE",
     b"EHLO",
@@ -21,6 +22,7 @@ const VERBS: [&[u8]; 13] = [
     b"PATCH",
     b"POST",
     b"PROPFIND",
+    b"PROXY",
     b"PUT",
     b"RTSP",
     b"TRACE",

@@ -189,9 +189,8 @@ impl ServerFault {
             | Self::InjectedPlaintext
             | Self::ReplyTimeout
             | Self::TlsRefused => Fate::Ends,
-            Self::Unsolicited | Self::BadAddress | Self::ForeignAddress | Self::WrongCode => {
-                Fate::Lives
-            }
+            Self::Unsolicited => Fate::Counted,
+            Self::BadAddress | Self::ForeignAddress | Self::WrongCode => Fate::Lives,
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Who may come in: how many sessions there are, in all, of a client and of a listener.
+//! Who may come in: how many sessions there are, in all, of a client and of a listener, and how
+//! many connections of which it is not known yet whose they are.
 
 use std::collections::HashMap;
 use std::hash::Hash;
@@ -21,6 +22,8 @@ pub(super) struct Admission {
 struct Counts {
     /// In all.
     all: usize,
+    /// Connections whose header is awaited.
+    awaited: usize,
     /// By client; those with none have no entry.
     clients: HashMap<IpAddr, usize>,
     /// By listener; those with none have no entry.
@@ -28,7 +31,23 @@ struct Counts {
 }
 
 impl Admission {
-    /// Counts a session in, or says which bound is reached.
+    /// Counts a connection in whose header is to be awaited.
+    ///
+    /// # Errors
+    /// There are as many of them and of sessions as there may be sessions.
+    pub(super) fn wait(self: &Arc<Self>, limits: &ShellLimits) -> Result<Place, Rejection> {
+        let mut counts = self.lock();
+        if counts.all.saturating_add(counts.awaited) >= limits.sessions {
+            return Err(Rejection::Sessions);
+        }
+        counts.awaited = counts.awaited.saturating_add(1);
+        Ok(Place {
+            admission: Arc::clone(self),
+        })
+    }
+
+    /// Counts a session in, or says which bound is reached. What is no client's, a balancer's own
+    /// connection, has only those of the listener and of the gateway.
     ///
     /// # Errors
     /// The narrowest bound that is reached: the listener's, the client's, the gateway's.
@@ -36,23 +55,25 @@ impl Admission {
         self: &Arc<Self>,
         listener: &Listener,
         limits: &ShellLimits,
-        client: IpAddr,
+        client: Option<IpAddr>,
     ) -> Result<Slot, Rejection> {
-        let client = client_of(client);
+        let client = client.map(client_of);
         let mut counts = self.lock();
         let of_listener = counts.listeners.get(&listener.name).copied().unwrap_or(0);
         if listener.sessions.is_some_and(|bound| of_listener >= bound) {
             return Err(Rejection::ListenerSessions);
         }
-        let of_client = counts.clients.get(&client).copied().unwrap_or(0);
-        if of_client >= limits.sessions_per_client {
+        let of_client = client.and_then(|client| counts.clients.get(&client).copied());
+        if of_client.is_some_and(|count| count >= limits.sessions_per_client) {
             return Err(Rejection::ClientSessions);
         }
-        if counts.all >= limits.sessions {
+        if counts.all.saturating_add(counts.awaited) >= limits.sessions {
             return Err(Rejection::Sessions);
         }
         counts.all = counts.all.saturating_add(1);
-        increment(&mut counts.clients, client);
+        if let Some(client) = client {
+            increment(&mut counts.clients, client);
+        }
         increment(&mut counts.listeners, Arc::clone(&listener.name));
         Ok(Slot {
             admission: Arc::clone(self),
@@ -93,8 +114,8 @@ fn decrement<K: Eq + Hash>(counts: &mut HashMap<K, usize>, key: &K) {
 pub(super) struct Slot {
     /// Where it is counted.
     admission: Arc<Admission>,
-    /// Which client's session it is.
-    client: IpAddr,
+    /// Which client's session it is, if it is one's.
+    client: Option<IpAddr>,
     /// Through which listener.
     listener: Arc<str>,
 }
@@ -103,8 +124,24 @@ impl Drop for Slot {
     fn drop(&mut self) {
         let mut counts = self.admission.lock();
         counts.all = counts.all.saturating_sub(1);
-        decrement(&mut counts.clients, &self.client);
+        if let Some(client) = &self.client {
+            decrement(&mut counts.clients, client);
+        }
         decrement(&mut counts.listeners, &self.listener);
+    }
+}
+
+/// The place of a connection whose header is awaited, until it is dropped.
+#[derive(Debug)]
+pub(super) struct Place {
+    /// Where it is counted.
+    admission: Arc<Admission>,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut counts = self.admission.lock();
+        counts.awaited = counts.awaited.saturating_sub(1);
     }
 }
 
@@ -125,6 +162,7 @@ mod tests {
             passive_ports: None,
             tls: None,
             passive_address: Vec::new(),
+            accept_proxy_from: Vec::new(),
             bandwidth: None,
             user_bandwidth: Vec::new(),
         }
@@ -143,21 +181,43 @@ mod tests {
             let address: IpAddr = text.parse().unwrap();
             address
         });
-        let first = admission.admit(&narrow, &limits, one).unwrap();
-        let refused = admission.admit(&narrow, &limits, two).unwrap_err();
+        let first = admission.admit(&narrow, &limits, Some(one)).unwrap();
+        let refused = admission.admit(&narrow, &limits, Some(two)).unwrap_err();
         assert_eq!(refused, Rejection::ListenerSessions);
-        let second = admission.admit(&wide, &limits, one).unwrap();
-        let refused = admission.admit(&wide, &limits, one).unwrap_err();
+        let second = admission.admit(&wide, &limits, Some(one)).unwrap();
+        let refused = admission.admit(&wide, &limits, Some(one)).unwrap_err();
         assert_eq!(refused, Rejection::ClientSessions);
-        let third = admission.admit(&wide, &limits, two).unwrap();
-        let refused = admission.admit(&wide, &limits, three).unwrap_err();
+        let third = admission.admit(&wide, &limits, Some(two)).unwrap();
+        let refused = admission.admit(&wide, &limits, Some(three)).unwrap_err();
         assert_eq!(refused, Rejection::Sessions);
         assert_eq!(admission.sessions(), 3);
         drop(first);
-        let fourth = admission.admit(&narrow, &limits, three).unwrap();
+        let fourth = admission.admit(&narrow, &limits, Some(three)).unwrap();
         drop((second, third, fourth));
         assert_eq!(admission.sessions(), 0);
         let counts = admission.lock();
         assert!(counts.clients.is_empty() && counts.listeners.is_empty());
+    }
+
+    #[test]
+    fn what_is_awaited_takes_the_place_of_a_session() {
+        let admission = Arc::new(Admission::default());
+        let limits = ShellLimits {
+            sessions: 2,
+            ..ShellLimits::default()
+        };
+        let wide = listener("wide", None);
+        let client = "192.0.2.1".parse().unwrap();
+        let session = admission.admit(&wide, &limits, Some(client)).unwrap();
+        let awaited = admission.wait(&limits).unwrap();
+        assert_eq!(admission.wait(&limits).unwrap_err(), Rejection::Sessions);
+        let refused = admission.admit(&wide, &limits, Some(client)).unwrap_err();
+        assert_eq!(refused, Rejection::Sessions);
+        assert_eq!(admission.sessions(), 1);
+        drop(awaited);
+        let second = admission.admit(&wide, &limits, Some(client)).unwrap();
+        drop((session, second));
+        assert!(admission.wait(&limits).is_ok());
+        assert_eq!(admission.lock().awaited, 0);
     }
 }

@@ -318,6 +318,7 @@ mod tests {
 
     use super::*;
     use crate::gateway::clock;
+    use crate::gateway::offer::Expected;
     use crate::gateway::ports::Ports;
     use crate::upstream::connect;
 
@@ -325,7 +326,12 @@ mod tests {
     fn offer() -> (Offer, SocketAddr) {
         let ports = Arc::new(Ports::new(None, Box::new(|_, _| ())));
         let local = "127.0.0.1:0".parse().unwrap();
-        let offer = Offer::open(&ports, local, vec!["127.0.0.1".parse().unwrap()]).unwrap();
+        let expected = Expected {
+            peers: vec!["127.0.0.1".parse().unwrap()],
+            balancers: Vec::new(),
+            within: Duration::from_secs(10),
+        };
+        let offer = Offer::open(&ports, local, expected).unwrap();
         let address = offer.address();
         (offer, address)
     }

@@ -1,9 +1,10 @@
 //! One listening socket: accepts, counts in or turns away, hands over to a driver.
 //!
 //! Who is turned away is told so at once and costs no dial. A process without descriptors still
-//! answers: one descriptor is held back for that.
+//! answers: one descriptor is held back for that. For whom a balancer has dialled is read before all
+//! this, in a task of its own: nobody waits for it.
 
-use std::future::ready;
+use std::future::{poll_fn, ready};
 use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -14,13 +15,16 @@ use tokio::sync::watch;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::admission::Place;
 use super::clock::instant;
 use super::driver::{Arrived, Task};
 use super::guard::Refusal;
 use super::plan::DoorKey;
+use super::proxy::header::Source;
+use super::proxy::{self, Announcement, Fault};
 use super::{Orders, Shared, Stage};
 use crate::sys::socket::{self, Spare};
-use crate::telemetry::{Rejection, Telemetry};
+use crate::telemetry::Rejection;
 
 /// How many connections may wait to be accepted.
 pub(super) const BACKLOG: i32 = 4096;
@@ -35,20 +39,12 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(1);
 
 /// One listening socket.
 pub(super) struct Entrance {
-    /// Which one.
-    key: DoorKey,
-    /// The name of the listener that it serves, or served last.
-    name: Arc<str>,
+    /// Where those who come are judged.
+    desk: Desk,
     /// The socket.
     listener: TcpListener,
-    /// What is dialled, where that is one address only.
-    local: Option<SocketAddr>,
     /// TCP keepalive, which connections have from the socket.
     keepalive: Duration,
-    /// The gateway.
-    shared: Arc<Shared>,
-    /// What is in force.
-    orders: watch::Receiver<Orders>,
     /// Says that the socket is to be closed.
     closed: CancellationToken,
     /// The descriptor that is held back.
@@ -69,17 +65,17 @@ impl Entrance {
         let orders = shared.orders.subscribe();
         // The socket was bound as the configuration in force has it.
         let keepalive = orders.borrow().plan.settings.limits.keepalive;
+        let local = listener.local_addr().ok();
         Self {
-            key,
-            name,
-            local: listener
-                .local_addr()
-                .ok()
-                .filter(|local| !local.ip().is_unspecified()),
+            desk: Desk {
+                key,
+                name,
+                local: local.filter(|local| !local.ip().is_unspecified()),
+                shared,
+                orders,
+            },
             keepalive,
             listener,
-            orders,
-            shared,
             closed,
             spare: Spare::take(),
             pause: FIRST_PAUSE,
@@ -108,7 +104,147 @@ impl Entrance {
     }
 
     /// Makes a session of a connection, or turns it away.
-    fn take(&mut self, stream: TcpStream, client: SocketAddr) {
+    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+        let orders = self.desk.orders.borrow_and_update().clone();
+        let limits = &orders.plan.settings.limits;
+        self.follow_keepalive(limits.keepalive);
+        let route = orders.plan.route_of(&self.desk.key);
+        let balancers = route.map(|route| &route.listener.accept_proxy_from);
+        if balancers.is_none_or(|balancers| !proxy::is_balancer(balancers, peer)) {
+            return self.desk.take(Caller::direct(stream, peer));
+        }
+        let place = match self.desk.shared.admission.wait(limits) {
+            Ok(place) => place,
+            Err(rejection) => return self.desk.refuse(stream, peer, rejection),
+        };
+        let within = orders.plan.settings.session_limits.tls_handshake_timeout;
+        let awaited = self.desk.clone().await_header(stream, peer, within, place);
+        self.desk.shared.sessions.spawn(awaited);
+    }
+
+    /// Connections to come have this keepalive.
+    fn follow_keepalive(&mut self, keepalive: Duration) {
+        if self.keepalive != keepalive && socket::tune(&self.listener, keepalive).is_ok() {
+            self.keepalive = keepalive;
+        }
+    }
+
+    /// The process is out of descriptors: gives one connection the one that is held back, or
+    /// waits.
+    async fn starve(&mut self, error: &io::Error) {
+        self.spare.give();
+        let waiting = self.accept_waiting().await;
+        let starving = match waiting {
+            Some(Ok((stream, peer))) => {
+                let peer = canonical(peer);
+                self.desk.refuse(stream, peer, Rejection::Descriptors);
+                false
+            }
+            Some(Err(again)) => socket::is_exhausted(&again),
+            // The kernel says that it has no descriptor before it looks whether it needs one.
+            None => false,
+        };
+        self.spare = Spare::take();
+        if starving {
+            tracing::warn!(%error, "no connection can be accepted");
+            tokio::select! {
+                () = self.closed.cancelled() => {}
+                () = sleep(self.pause) => {}
+            }
+            self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Accepts a connection that waits already; None where none does.
+    async fn accept_waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
+        tokio::select! {
+            biased;
+            accepted = self.listener.accept() => Some(accepted),
+            () = ready(()) => None,
+        }
+    }
+
+    /// Tells those who wait to be accepted that the socket is closing.
+    fn turn_away_waiting(self) {
+        let Self { listener, desk, .. } = self;
+        // The runtime may not have heard of them yet, so the kernel is asked. The socket does not
+        // block.
+        let Ok(listener) = listener.into_std() else {
+            return;
+        };
+        for _ in 0..FAREWELLS {
+            match listener.accept() {
+                Ok((stream, peer)) => {
+                    desk.turn_away(&stream, canonical(peer), Rejection::Drain);
+                }
+                // The connection was gone before it was accepted.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => break,
+            }
+        }
+    }
+}
+
+/// Somebody at the door.
+struct Caller {
+    /// The connection.
+    stream: TcpStream,
+    /// Whose it is.
+    client: SocketAddr,
+    /// It is a balancer's own, which looks whether somebody is there.
+    is_probe: bool,
+}
+
+impl Caller {
+    /// Who has dialled for himself.
+    const fn direct(stream: TcpStream, client: SocketAddr) -> Self {
+        Self {
+            stream,
+            client,
+            is_probe: false,
+        }
+    }
+
+    /// For whom a balancer has dialled. Whom it cannot name has the balancer's own address.
+    fn through(balancer: SocketAddr, stream: TcpStream, source: Source) -> Self {
+        let client = match source {
+            Source::Client(client) => client,
+            Source::Itself | Source::Unknown => balancer,
+        };
+        // Version 1 knows no LOCAL: "health checks ... fill with a getsockname()/getpeername() pair".
+        let is_named = matches!(source, Source::Client(_));
+        Self {
+            stream,
+            client,
+            is_probe: source == Source::Itself || is_named && client.ip() == balancer.ip(),
+        }
+    }
+}
+
+/// What is needed to judge who comes to one listening socket.
+#[derive(Clone)]
+struct Desk {
+    /// Which socket.
+    key: DoorKey,
+    /// The name of the listener that it serves, or served last.
+    name: Arc<str>,
+    /// What is dialled, where that is one address only.
+    local: Option<SocketAddr>,
+    /// The gateway.
+    shared: Arc<Shared>,
+    /// What is in force.
+    orders: watch::Receiver<Orders>,
+}
+
+impl Desk {
+    /// Makes a session of a connection, or turns it away. A balancer's own is neither counted nor
+    /// kept out for what its clients do: it would take the gateway for dead.
+    fn take(&mut self, caller: Caller) {
+        let Caller {
+            stream,
+            client,
+            is_probe,
+        } = caller;
         let orders = self.orders.borrow_and_update().clone();
         // Without a route a reload has taken the listener away, and this socket is being closed.
         let (Some(route), Stage::Running) = (orders.plan.route_of(&self.key), orders.stage) else {
@@ -116,12 +252,13 @@ impl Entrance {
         };
         self.name = Arc::clone(&route.listener.name);
         let limits = &orders.plan.settings.limits;
-        self.follow_keepalive(limits.keepalive);
-        if let Err(refusal) = self.shared.guard.admit(client.ip(), limits, instant()) {
+        let guard = &self.shared.guard;
+        if !is_probe && let Err(refusal) = guard.admit(client.ip(), limits, instant()) {
             return self.keep_out(stream, client, refusal);
         }
         let admission = &self.shared.admission;
-        let slot = match admission.admit(&route.listener, limits, client.ip()) {
+        let counted = (!is_probe).then(|| client.ip());
+        let slot = match admission.admit(&route.listener, limits, counted) {
             Ok(slot) => slot,
             Err(rejection) => return self.refuse(stream, client, rejection),
         };
@@ -144,10 +281,36 @@ impl Entrance {
         self.shared.sessions.spawn(session);
     }
 
-    /// Connections to come have this keepalive.
-    fn follow_keepalive(&mut self, keepalive: Duration) {
-        if self.keepalive != keepalive && socket::tune(&self.listener, keepalive).is_ok() {
-            self.keepalive = keepalive;
+    /// Waits for the header of a balancer's connection, and for whom it names does what is done for
+    /// others. A connection without one is closed and told nothing: it is no client's.
+    async fn await_header(
+        mut self,
+        stream: TcpStream,
+        balancer: SocketAddr,
+        within: Duration,
+        place: Place,
+    ) {
+        let mut announcement = Announcement::new(stream, within);
+        let announced = tokio::select! {
+            biased;
+            _ = self.orders.wait_for(|orders| orders.stage != Stage::Running) => None,
+            announced = poll_fn(|context| announcement.poll(context)) => Some(announced),
+        };
+        drop(place);
+        let stream = announcement.into_stream();
+        match announced {
+            None => self.refuse(stream, balancer, Rejection::Drain),
+            Some(Ok(source)) => {
+                let caller = Caller::through(balancer, stream, source);
+                let (listener, client) = (&*self.name, caller.client);
+                tracing::debug!(listener, %client, %balancer, "connection announced");
+                self.take(caller);
+            }
+            Some(Err(fault)) => {
+                let telemetry = &self.shared.telemetry;
+                let is_told = fault != Fault::Silent;
+                telemetry.unannounced(&self.name, balancer.ip(), fault.name(), is_told);
+            }
         }
     }
 
@@ -178,81 +341,16 @@ impl Entrance {
     /// Says 421 and closes, without waiting for anything.
     fn refuse(&self, stream: TcpStream, client: SocketAddr, why: Rejection) {
         if let Ok(stream) = stream.into_std() {
-            turn_away(&self.shared.telemetry, &self.name, &stream, client, why);
+            self.turn_away(&stream, client, why);
         }
     }
 
-    /// The process is out of descriptors: gives one connection the one that is held back, or
-    /// waits.
-    async fn starve(&mut self, error: &io::Error) {
-        self.spare.give();
-        let waiting = self.accept_waiting().await;
-        let starving = match waiting {
-            Some(Ok((stream, peer))) => {
-                self.refuse(stream, canonical(peer), Rejection::Descriptors);
-                false
-            }
-            Some(Err(again)) => socket::is_exhausted(&again),
-            // The kernel says that it has no descriptor before it looks whether it needs one.
-            None => false,
-        };
-        self.spare = Spare::take();
-        if starving {
-            tracing::warn!(%error, "no connection can be accepted");
-            tokio::select! {
-                () = self.closed.cancelled() => {}
-                () = sleep(self.pause) => {}
-            }
-            self.pause = self.pause.saturating_mul(2).min(LONGEST_PAUSE);
-        }
+    /// The same for a socket that the runtime does not have.
+    fn turn_away(&self, stream: &std::net::TcpStream, client: SocketAddr, why: Rejection) {
+        let telemetry = &self.shared.telemetry;
+        telemetry.rejected(&self.name, client.ip(), why);
+        say_farewell(stream, why);
     }
-
-    /// Accepts a connection that waits already; None where none does.
-    async fn accept_waiting(&self) -> Option<io::Result<(TcpStream, SocketAddr)>> {
-        tokio::select! {
-            biased;
-            accepted = self.listener.accept() => Some(accepted),
-            () = ready(()) => None,
-        }
-    }
-
-    /// Tells those who wait to be accepted that the socket is closing.
-    fn turn_away_waiting(self) {
-        let Self {
-            listener,
-            name,
-            shared,
-            ..
-        } = self;
-        // The runtime may not have heard of them yet, so the kernel is asked. The socket does not
-        // block.
-        let Ok(listener) = listener.into_std() else {
-            return;
-        };
-        for _ in 0..FAREWELLS {
-            match listener.accept() {
-                Ok((stream, peer)) => {
-                    let client = canonical(peer);
-                    turn_away(&shared.telemetry, &name, &stream, client, Rejection::Drain);
-                }
-                // The connection was gone before it was accepted.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(_) => break,
-            }
-        }
-    }
-}
-
-/// Says 421 and closes, without waiting for anything.
-fn turn_away(
-    telemetry: &Telemetry,
-    listener: &str,
-    stream: &std::net::TcpStream,
-    client: SocketAddr,
-    why: Rejection,
-) {
-    telemetry.rejected(listener, client.ip(), why);
-    say_farewell(stream, why);
 }
 
 /// Says 421 and closes.
@@ -270,7 +368,10 @@ const fn farewell(why: Rejection) -> &'static [u8] {
         }
         Rejection::Banned => b"421 Too many failed logins, try again later.\r\n",
         Rejection::ConnectionRate => b"421 Too many connections, try again later.\r\n",
-        Rejection::Descriptors => b"421 Service not available, try again later.\r\n",
+        // Told to nobody: what has no header is closed.
+        Rejection::Descriptors | Rejection::ProxyHeader => {
+            b"421 Service not available, try again later.\r\n"
+        }
     }
 }
 

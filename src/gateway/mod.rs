@@ -4,8 +4,8 @@
 //! nothing about FTP: a driver feeds a [`crate::session::Session`] and does what it says.
 //!
 //! Tasks are spawned in two places: `Gateway::open` spawns one accept loop for each listening
-//! socket, and `listener.rs` one task for each session. A session's task owns all that the
-//! session owns; it never spawns.
+//! socket, and `listener.rs` one task for each session, and before it one for a connection whose
+//! header is awaited. A session's task owns all that the session owns; it never spawns.
 
 mod admission;
 mod bandwidth;
@@ -19,6 +19,7 @@ mod listener;
 mod offer;
 mod plan;
 mod ports;
+pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::io;

@@ -1,7 +1,8 @@
 //! One listener for one data connection of one session, and what is advertised of it.
 //!
 //! Exactly one connection is accepted, from one of the peers that are expected; everybody else is
-//! reset and the listener stays (RFC 2577 §5: a data connection can be stolen).
+//! reset and the listener stays (RFC 2577 §5: a data connection can be stolen). What comes through a
+//! balancer comes from whom its header names; one header is awaited at a time.
 
 use std::future::Future;
 use std::io;
@@ -17,7 +18,9 @@ use tokio::time::{Sleep, sleep};
 
 use super::clock;
 use super::ports::{Ports, Reservation};
+use super::proxy::{self, Announcement};
 use crate::ftp::address::Family;
+use crate::gateway::proxy::header::Source;
 use crate::settings::Advertised;
 use crate::sys::socket;
 use crate::upstream::Resolver;
@@ -34,6 +37,16 @@ pub(super) enum Arrival {
     Stranger,
 }
 
+/// Who may connect.
+pub(super) struct Expected {
+    /// One of these.
+    pub(super) peers: Vec<IpAddr>,
+    /// Whoever connects from here must say first for whom, and that must be one of them.
+    pub(super) balancers: Vec<IpNet>,
+    /// How long that may take.
+    pub(super) within: Duration,
+}
+
 /// A listener for one data connection.
 pub(super) struct Offer {
     /// The listener.
@@ -43,27 +56,30 @@ pub(super) struct Offer {
     /// Its port.
     _reservation: Reservation,
     /// Whom it is for.
-    peers: Vec<IpAddr>,
+    expected: Expected,
+    /// A connection of a balancer's whose header is awaited, and the balancer.
+    announced: Option<(Announcement, IpAddr)>,
     /// Runs while the process is out of descriptors.
     pause: Option<Pin<Box<Sleep>>>,
 }
 
 impl Offer {
-    /// Listens on a port of `local` for one of `peers`.
+    /// Listens on a port of `local` for whom is `expected`.
     ///
     /// # Errors
     /// No port is free, or as of a bind.
     pub(super) fn open(
         ports: &Arc<Ports>,
         local: SocketAddr,
-        peers: Vec<IpAddr>,
+        expected: Expected,
     ) -> io::Result<Self> {
         let (listener, address, reservation) = ports.listen(local)?;
         Ok(Self {
             listener: TcpListener::from_std(listener)?,
             address,
             _reservation: reservation,
-            peers,
+            expected,
+            announced: None,
             pause: None,
         })
     }
@@ -85,13 +101,25 @@ impl Offer {
                 ready!(pause.as_mut().poll(context));
                 self.pause = None;
             }
-            match ready!(self.listener.poll_accept(context)) {
-                Ok((stream, peer)) if self.peers.contains(&peer.ip().to_canonical()) => {
-                    return Poll::Ready(Arrival::Peer(stream));
+            if let Some((announcement, _)) = &mut self.announced {
+                let source = ready!(announcement.poll(context)).ok();
+                if let Some((announcement, balancer)) = self.announced.take() {
+                    let peer = source.map(|source| match source {
+                        Source::Client(client) => client.ip(),
+                        Source::Itself | Source::Unknown => balancer,
+                    });
+                    return Poll::Ready(self.judge(announcement.into_stream(), peer));
                 }
-                Ok((stream, _)) => {
+            }
+            match ready!(self.listener.poll_accept(context)) {
+                Ok((stream, peer)) if proxy::is_balancer(&self.expected.balancers, peer) => {
                     socket::arm_reset(&stream).ok();
-                    return Poll::Ready(Arrival::Stranger);
+                    let announcement = Announcement::new(stream, self.expected.within);
+                    self.announced = Some((announcement, peer.ip().to_canonical()));
+                }
+                Ok((stream, peer)) => {
+                    let peer = peer.ip().to_canonical();
+                    return Poll::Ready(self.judge(stream, Some(peer)));
                 }
                 Err(error) if socket::is_exhausted(&error) => {
                     self.pause = Some(Box::pin(sleep(PAUSE)));
@@ -100,6 +128,15 @@ impl Offer {
                 Err(_) => {}
             }
         }
+    }
+
+    /// Whether a connection from `peer`, where that is known, is the one that is waited for.
+    fn judge(&self, stream: TcpStream, peer: Option<IpAddr>) -> Arrival {
+        if peer.is_some_and(|peer| self.expected.peers.contains(&peer)) {
+            return Arrival::Peer(stream);
+        }
+        socket::arm_reset(&stream).ok();
+        Arrival::Stranger
     }
 }
 
@@ -128,16 +165,21 @@ pub(super) async fn look_up(
 mod tests {
     use std::future::poll_fn;
 
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
     use crate::upstream::connect;
 
-    /// An offer on loopback for one peer.
+    /// An offer on loopback for one peer, who may come through 127.0.0.9.
     fn offer(peer: &str) -> Offer {
         let ports = Arc::new(Ports::new(None, Box::new(|_, _| ())));
         let local = "127.0.0.1:0".parse().unwrap();
-        Offer::open(&ports, local, vec![peer.parse().unwrap()]).unwrap()
+        let expected = Expected {
+            peers: vec![peer.parse().unwrap()],
+            balancers: vec!["127.0.0.9/32".parse().unwrap()],
+            within: Duration::from_secs(2),
+        };
+        Offer::open(&ports, local, expected).unwrap()
     }
 
     #[tokio::test]
@@ -157,6 +199,44 @@ mod tests {
             panic!("the peer was taken for a stranger");
         };
         assert_eq!(stream.peer_addr().unwrap(), peer.local_addr().unwrap());
+    }
+
+    #[tokio::test]
+    async fn whom_a_balancer_names_gets_in_and_what_follows_the_header_is_left() {
+        let mut offer = offer("192.0.2.1");
+        let address = offer.address();
+        let balancer = || connect(address, Some("127.0.0.9:0".parse().unwrap()));
+        let mut other = balancer().await.unwrap();
+        let line = b"PROXY TCP4 192.0.2.7 198.51.100.1 1 2\r\n";
+        other.write_all(line).await.unwrap();
+        let arrival = poll_fn(|context| offer.poll_arrival(context)).await;
+        assert!(matches!(arrival, Arrival::Stranger));
+        let error = other.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
+        let mut peer = balancer().await.unwrap();
+        let line = b"PROXY TCP4 192.0.2.1 198.51.100.1 1 2\r\ndata";
+        peer.write_all(line).await.unwrap();
+        let arrival = poll_fn(|context| offer.poll_arrival(context)).await;
+        let Arrival::Peer(mut stream) = arrival else {
+            panic!("the peer was taken for a stranger");
+        };
+        drop(peer);
+        let mut read = Vec::new();
+        stream.read_to_end(&mut read).await.unwrap();
+        assert_eq!(read, b"data");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_balancer_that_does_not_say_for_whom_is_a_stranger_in_time() {
+        let mut offer = offer("127.0.0.9");
+        let address = offer.address();
+        let mut silent = connect(address, Some("127.0.0.9:0".parse().unwrap()))
+            .await
+            .unwrap();
+        let arrival = poll_fn(|context| offer.poll_arrival(context)).await;
+        assert!(matches!(arrival, Arrival::Stranger));
+        let error = silent.read(&mut [0; 8]).await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
     }
 
     #[tokio::test]

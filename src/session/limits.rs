@@ -28,7 +28,8 @@ pub struct Limits {
     pub reply_bytes: usize,
     /// Commands read and not yet answered.
     pub pipelined_commands: usize,
-    /// Malformed or refused unknown lines in a session; a fifth of it before login.
+    /// Malformed or refused unknown lines in a session, a fifth of it before login; also replies in
+    /// a row that nothing asked for.
     pub violations: u32,
     /// How long the first refusal of a login takes; each further one takes as much longer, up to
     /// five times as long.

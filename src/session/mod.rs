@@ -153,6 +153,8 @@ pub struct Session {
     violations: u32,
     /// Lines that were too long.
     long_lines: u32,
+    /// Replies of the server's that nothing asked for, since the last one that it owed.
+    unsolicited: u32,
     /// Failed logins: the session's own, or all of its client's once the shell has told of them.
     failed_logins: u32,
     /// The client has closed its side in order.
@@ -202,6 +204,7 @@ impl Session {
             status_owed: None,
             deadlines,
             violations: 0,
+            unsolicited: 0,
             long_lines: 0,
             failed_logins: 0,
             client_ended: false,

@@ -129,9 +129,12 @@ impl Session {
             self.note(Fact::ServerReply {
                 code: line.code.value(),
             });
-            let Some(owner) = self.owner(line.code, is_early) else {
-                self.break_off(ServerFault::BadGreeting);
-                return;
+            let owner = match self.owner(line.code, is_early) {
+                Ok(owner) => owner,
+                Err(fault) => {
+                    self.break_off(fault);
+                    return;
+                }
             };
             self.incoming = Some(Incoming {
                 code: line.code,
@@ -161,18 +164,21 @@ impl Session {
         }
     }
 
-    /// Whose a reply with `code` is that begins now; None where it cannot be a greeting.
-    fn owner(&mut self, code: Code, is_early: bool) -> Option<Owner> {
+    /// Whose a reply with `code` is that begins now.
+    ///
+    /// # Errors
+    /// It cannot be a greeting, or is one too many that nothing asked for.
+    fn owner(&mut self, code: Code, is_early: bool) -> Result<Owner, ServerFault> {
         if self.phase == Phase::Greeting {
             return match (code.class(), &self.profile.greeting) {
-                (3 | 6, _) => None,
-                _ if self.protection.greets_again() => Some(Owner::GreetingAgain),
-                (_, Some(_)) => Some(Owner::HiddenGreeting),
-                (_, None) => Some(Owner::Greeting),
+                (3 | 6, _) => Err(ServerFault::BadGreeting),
+                _ if self.protection.greets_again() => Ok(Owner::GreetingAgain),
+                (_, Some(_)) => Ok(Owner::HiddenGreeting),
+                (_, None) => Ok(Owner::Greeting),
             };
         }
         if self.protection.awaits_reply() && !is_early {
-            return Some(Owner::Protection);
+            return Ok(Owner::Protection);
         }
         let is_overdue = self.is_overdue_abort_reply(code);
         if is_overdue {
@@ -183,17 +189,22 @@ impl Session {
         } else {
             self.awaited(code)
         };
-        if owner.is_none() {
-            self.note(Fact::ServerFault(ServerFault::Unsolicited));
+        if let Some(owner) = owner {
+            return Ok(owner);
         }
         // 421 may come at any time (RFC 959 §5.4): it is the one that is passed on unasked.
         // A client that turns to TLS hears nothing in clear, though.
-        let unasked = if code.value() == 421 && !self.protection.is_turning() {
+        let is_goodbye = code.value() == 421;
+        self.unsolicited = self.unsolicited.saturating_add(1);
+        if self.unsolicited > self.limits.violations && !is_goodbye {
+            return Err(ServerFault::Unsolicited);
+        }
+        self.note(Fact::ServerFault(ServerFault::Unsolicited));
+        Ok(if is_goodbye && !self.protection.is_turning() {
             Owner::Client
         } else {
             Owner::Nobody
-        };
-        Some(owner.unwrap_or(unasked))
+        })
     }
 
     /// Whose reply is awaited.
@@ -258,6 +269,7 @@ impl Session {
         if owner != Owner::Nobody && !code.is_preliminary() {
             // Replies come in order: what is overdue will not come any more.
             self.abort_overdue = false;
+            self.unsolicited = 0;
         }
         match owner {
             Owner::Nobody => {}

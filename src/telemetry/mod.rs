@@ -64,11 +64,13 @@ pub enum Rejection {
     Banned,
     /// `limits.connection_rate`.
     ConnectionRate,
+    /// `listeners.NAME.accept_proxy_from`: no header, or none that can be believed.
+    ProxyHeader,
 }
 
 impl Rejection {
     /// Every reason.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Drain,
         Self::ListenerSessions,
         Self::ClientSessions,
@@ -76,6 +78,7 @@ impl Rejection {
         Self::Descriptors,
         Self::Banned,
         Self::ConnectionRate,
+        Self::ProxyHeader,
     ];
 
     /// The label value.
@@ -88,6 +91,7 @@ impl Rejection {
             Self::Descriptors => "descriptors",
             Self::Banned => "banned",
             Self::ConnectionRate => "connection_rate",
+            Self::ProxyHeader => "proxy_header",
         }
     }
 }
@@ -310,6 +314,11 @@ impl Telemetry {
             reason = reason.name(),
             "connection rejected"
         );
+        self.audit_rejected(&tables, listener, client, reason);
+    }
+
+    /// The event of a connection that was turned away.
+    fn audit_rejected(&self, tables: &Tables, listener: &str, client: IpAddr, reason: Rejection) {
         self.audit(|| {
             let head = audit::client_head("rejected", client, listener, tables.route(listener));
             let body = EndEvent {
@@ -318,6 +327,33 @@ impl Telemetry {
             };
             (head, body)
         });
+    }
+
+    /// A balancer's connection was closed without a word, for want of a header; `fault` says what was
+    /// wrong with it. Not every one `is_told` of: balancers look every few seconds whether a port is
+    /// open.
+    pub fn unannounced(
+        &self,
+        listener: &str,
+        balancer: IpAddr,
+        fault: &'static str,
+        is_told: bool,
+    ) {
+        let reason = Rejection::ProxyHeader;
+        let tables = self.tables.load();
+        tables.listener(&self.metrics, listener).rejected(reason);
+        let client = balancer.to_canonical();
+        let reason_name = reason.name();
+        if is_told {
+            tracing::info!(
+                listener, client = %client, reason = reason_name, fault, "connection rejected"
+            );
+            self.audit_rejected(&tables, listener, client, reason);
+        } else {
+            tracing::debug!(
+                listener, client = %client, reason = reason_name, fault, "connection rejected"
+            );
+        }
     }
 
     /// A connection was turned away whose client is kept out, which was told of when it began: it is

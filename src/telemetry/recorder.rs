@@ -18,6 +18,7 @@ use super::metrics::{Channel, Mode, PolicyTable, RuleRow, UpstreamTable, leg_nam
 use super::status::{Entry, Transfer};
 use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
+use crate::ftp::misbehaviour::ServerFault;
 use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::Verb;
 use crate::policy::PolicySet;
@@ -60,6 +61,8 @@ pub struct SessionRecorder {
     tls: Option<Security>,
     /// Why the session ends.
     reason: Option<CloseReason>,
+    /// The kinds of the server's faults that were warned of, a bit for each.
+    warned: u16,
 }
 
 /// The TLS of a client's control connection.
@@ -104,6 +107,7 @@ impl SessionRecorder {
             user: None,
             tls: None,
             reason: None,
+            warned: 0,
         };
         say!(
             info,
@@ -113,6 +117,32 @@ impl SessionRecorder {
             upstream = &*recorder.entry.upstream,
         );
         recorder
+    }
+
+    /// Warns of a fault of the server's, once for each kind: what a server does once it often does
+    /// with every command, and how often is told by the metrics.
+    fn warn_of_server(&mut self, fault: ServerFault) {
+        let (kind, upstream) = (fault.kind(), &*self.entry.upstream);
+        const { assert!(ServerFault::ALL.len() <= 16, "a bit for each") };
+        let bit = 1_u16 << fault as u16;
+        if self.warned & bit == 0 {
+            say!(
+                warn,
+                self,
+                "the server broke the protocol",
+                kind = kind,
+                upstream = upstream
+            );
+        } else {
+            say!(
+                debug,
+                self,
+                "the server broke the protocol",
+                kind = kind,
+                upstream = upstream
+            );
+        }
+        self.warned |= bit;
     }
 
     /// The session's id, unique across restarts.
@@ -166,13 +196,7 @@ impl SessionRecorder {
             Fact::Reply { code, origin } => self.entry.listener.reply(code, origin),
             Fact::ServerFault(fault) => {
                 self.telemetry.metrics.server_fault(fault);
-                say!(
-                    warn,
-                    self,
-                    "the server broke the protocol",
-                    kind = fault.kind(),
-                    upstream = &*self.entry.upstream
-                );
+                self.warn_of_server(fault);
             }
             Fact::ServerReply { code } => self.upstream.reply(code),
             Fact::TransferBegan {

@@ -27,6 +27,7 @@ pub(super) fn listener(name: &str, upstream: &str) -> Arc<Listener> {
         passive_ports: None,
         tls: None,
         passive_address: Vec::new(),
+        accept_proxy_from: Vec::new(),
         bandwidth: None,
         user_bandwidth: Vec::new(),
     })
@@ -255,6 +256,29 @@ fn a_rejection_is_counted_with_the_reply_that_it_is_told() {
             "\n"
         )
     );
+}
+
+#[test]
+fn a_connection_without_a_header_is_counted_and_told_no_reply() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    let telemetry = telemetry(&settings(Some(&path)));
+    telemetry.unannounced("main", STRANGER, "malformed", true);
+    telemetry.unannounced("main", STRANGER, "silent", false);
+    check(
+        &telemetry,
+        "
+        sessions_rejected_total listener=main reason=proxy_header = 2
+        replies_total listener=main code=421 origin=gateway = 0
+        ",
+    );
+    telemetry.flush();
+    let text = std::fs::read_to_string(&path).unwrap();
+    let [line] = text.lines().collect::<Vec<_>>()[..] else {
+        panic!("not one event: {text}");
+    };
+    assert!(line.contains(r#""event":"rejected","client_ip":"203.0.113.66""#));
+    assert!(line.ends_with(r#""reason":"proxy_header"}"#), "{line}");
 }
 
 #[test]

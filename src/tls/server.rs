@@ -31,6 +31,11 @@ const TICKETS: usize = 8;
 /// The most sessions that are kept for one control connection.
 const SESSIONS_MAX: usize = 64;
 
+/// The most bytes of them in all, and of one: each has the certificates that the client has shown.
+const SESSIONS_BYTES: usize = 64 * 1024;
+/// As said there.
+const SESSION_BYTES: usize = 16 * 1024;
+
 /// The alert `unrecognized_name` (RFC 6066 §3) as the plain record that goes out instead of
 /// rustls' own answer, `access_denied`, when a handshake ends with
 /// [`HandshakeFault::Name`](super::fault::HandshakeFault::Name): nothing is encrypted by then.
@@ -218,7 +223,7 @@ impl ServerSession {
 /// The sessions of one control connection, the one used last at the back.
 #[derive(Debug, Default)]
 struct Sessions {
-    /// At most [`SESSIONS_MAX`].
+    /// At most [`SESSIONS_MAX`], with [`SESSIONS_BYTES`].
     kept: VecDeque<Kept>,
 }
 
@@ -242,17 +247,35 @@ impl std::fmt::Debug for Kept {
     }
 }
 
+impl Kept {
+    /// How many bytes it has.
+    fn bytes(&self) -> usize {
+        self.key.len().saturating_add(self.value.len())
+    }
+}
+
 impl Sessions {
-    /// Keeps a session, and drops the one that was not used for longest where there are too many.
-    fn put(&mut self, kept: Kept) {
+    /// Keeps a session, and drops those that were not used for longest where there are too many;
+    /// whether it is not too long for that.
+    fn put(&mut self, kept: Kept) -> bool {
+        if kept.bytes() > SESSION_BYTES {
+            return false;
+        }
         self.kept.retain(|other| other.key != kept.key);
-        if self.kept.len() >= SESSIONS_MAX {
+        let room = SESSIONS_BYTES.saturating_sub(kept.bytes());
+        while self.kept.len() >= SESSIONS_MAX || self.bytes() > room {
             // Many clients resume the session of the control connection each time, whatever
             // they got since: those of data connections go first.
             let stale = self.kept.iter().position(|other| !other.of_control);
             self.kept.remove(stale.unwrap_or(0));
         }
         self.kept.push_back(kept);
+        true
+    }
+
+    /// How many bytes they have.
+    fn bytes(&self) -> usize {
+        self.kept.iter().map(Kept::bytes).sum()
     }
 
     /// The session of `key`, which stays.
@@ -288,8 +311,7 @@ impl StoresServerSessions for Store {
             key,
             value,
             of_control: self.of_control,
-        });
-        true
+        })
     }
 
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {

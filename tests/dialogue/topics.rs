@@ -113,6 +113,7 @@ const REPLIES: &[Topic] = &[
             "replies/unsolicited",
             "replies/unsolicited-half",
             "replies/unsolicited-goodbye",
+            "replies/unsolicited-without-end",
         ],
     ),
     (
@@ -698,6 +699,7 @@ const SECURITY: &[Topic] = &[
             "evasion/cross-protocol",
             "evasion/tls-record",
             "evasion/other-protocols",
+            "evasion/proxy-header",
             "evasion/smtp",
             "evasion/http-in-a-file-name",
         ],

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use ftpwarden::ftp::address;
+use ftpwarden::ftp::misbehaviour::ServerFault;
 use ftpwarden::session::{CloseReason, End, EndReason, Fact, Leg, Told};
 use proptest::collection::vec;
 use proptest::prelude::*;
@@ -266,6 +267,42 @@ fn law_6_faults_before_and_behind_the_login() {
             );
         }
     }
+}
+
+#[test]
+fn law_6_replies_that_nothing_asked_for() {
+    for (limit, bound) in [("50", 50), ("5", 5)] {
+        let limits = [format!("violations = {limit}")];
+        let mut world = logged_in(&["standard"], &[&limits[0]]);
+        // Whatever the server owed begins them anew, however many there have been.
+        for _ in 0..3 {
+            for _ in 0..bound {
+                world.send(Leg::Server, b"226 Done.\r\n");
+                assert!(!world.session.is_over());
+            }
+            world.send(Leg::Client, b"NOOP\r\n");
+            world.send(Leg::Server, b"200 Ok.\r\n");
+        }
+        assert_eq!(codes(&mut world).last(), Some(&200));
+        world.send(Leg::Server, &b"226 Done.\r\n".repeat(bound));
+        assert!(!world.session.is_over());
+        // Its first line says that it is one too many.
+        world.send(Leg::Server, b"226-D");
+        assert!(!world.session.is_over());
+        world.send(Leg::Server, b"one.\r\n");
+        assert!(world.session.is_over());
+        assert_eq!(codes(&mut world).last(), Some(&421));
+        let is_unsolicited =
+            |fact: &&Fact| matches!(fact, Fact::ServerFault(ServerFault::Unsolicited));
+        let told = world.facts.iter().filter(is_unsolicited).count();
+        assert_eq!(told, 4 * bound + 1);
+        let is_end = |fact: &Fact| matches!(fact, Fact::Closing(CloseReason::Violation));
+        assert!(world.facts.iter().any(is_end));
+    }
+    // 421 may come at any time.
+    let mut world = logged_in(&["standard"], &["violations = 1"]);
+    world.send(Leg::Server, b"226 Done.\r\n421 Goodbye.\r\n");
+    assert!(heard(&mut world, Leg::Client).ends_with(b"421 Goodbye.\r\n"));
 }
 
 #[test]

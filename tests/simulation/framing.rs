@@ -12,9 +12,9 @@ const PASSED_OVER: usize = 64 * 1024;
 const EMPTY_LINES: usize = 16;
 
 /// Words that begin a line of another protocol.
-const FOREIGN: [&str; 13] = [
+const FOREIGN: [&str; 14] = [
     "CONNECT", "DELETE", "EHLO", "GET", "HEAD", "HELO", "OPTIONS", "PATCH", "POST", "PROPFIND",
-    "PUT", "RTSP", "TRACE",
+    "PROXY", "PUT", "RTSP", "TRACE",
 ];
 
 /// Verbs that have no argument: blanks behind them mean nothing.

@@ -16,7 +16,8 @@ use toml::de::DeValue;
 pub(super) use ftp::{greeting, secret, unsupported};
 pub(super) use measure::{bandwidth, count, duration, keepalive, rate, size};
 pub(super) use network::{
-    advertised, ip, network, parse_server_address, ports, server_address, socket_address,
+    advertised, ip, network, network_text, parse_server_address, ports, server_address,
+    socket_address,
 };
 
 pub(super) use tls::{file, pin};

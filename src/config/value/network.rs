@@ -153,6 +153,11 @@ pub(in crate::config) fn ports(value: &DeValue<'_>) -> Read<RangeInclusive<u16>>
     Ok(first..=last)
 }
 
+/// A network in CIDR notation, or one address, as a value.
+pub(in crate::config) fn network_text(value: &DeValue<'_>) -> Read<IpNet> {
+    network(text(value, "a network", "10.9.0.0/24")?)
+}
+
 /// A network in CIDR notation, or one address.
 pub(in crate::config) fn network(written: &str) -> Read<IpNet> {
     if let Ok(address) = written.parse::<IpAddr>() {

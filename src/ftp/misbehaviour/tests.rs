@@ -54,5 +54,5 @@ fn lines_that_are_no_commands_are_counted() {
 fn a_server_that_cannot_be_followed_ends_the_session() {
     assert_eq!(ServerFault::NotAReply.fate(), Fate::Ends);
     assert_eq!(ServerFault::ReplyTooLong.fate(), Fate::Ends);
-    assert_eq!(ServerFault::Unsolicited.fate(), Fate::Lives);
+    assert_eq!(ServerFault::Unsolicited.fate(), Fate::Counted);
 }

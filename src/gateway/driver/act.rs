@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
 use crate::gateway::leg::{ControlLeg, later};
-use crate::gateway::offer::{self, Offer};
+use crate::gateway::offer::{self, Expected, Offer};
 use crate::relay::{Ending, Relay};
 use crate::session::event::EndReason;
 use crate::session::{Action, Direction, End, Fact, Leg, LoginOutcome, OwnCommand, RelayEnd, Told};
@@ -194,18 +194,29 @@ impl Driver {
             return None;
         }
         let peer = ends.peer.ip().to_canonical();
-        let (ports, peers) = match leg {
-            Leg::Client => (&self.route.passive, vec![peer]),
+        let (ports, peers, balancers) = match leg {
+            // A balancer may bring data connections as well: it says for whom.
+            Leg::Client => {
+                let balancers = self.route.listener.accept_proxy_from.clone();
+                (&self.route.passive, vec![peer], balancers)
+            }
             Leg::Server => {
                 let further = self.route.upstream.data_addresses.iter();
                 let further = further.map(IpAddr::to_canonical);
                 let peers = std::iter::once(peer).chain(further).collect();
-                (&self.route.active, peers)
+                (&self.route.active, peers, Vec::new())
             }
         };
-        let offer = Offer::open(ports, local, peers).ok()?;
+        let expected = Expected {
+            peers,
+            balancers,
+            within: self.plan.settings.session_limits.tls_handshake_timeout,
+        };
+        let offer = Offer::open(ports, local, expected).ok()?;
         let bound = offer.address();
         let data = self.data.of_mut(leg);
+        // Behind a balancer a client may be of another family than the connection is.
+        let peer_family = Family::of(peer);
         let advertised = match leg {
             Leg::Client => offer::choose(&self.route.listener.passive_address, peer),
             Leg::Server => &Advertised::Local,
@@ -213,12 +224,12 @@ impl Driver {
         let address = match advertised {
             Advertised::Name(name) => {
                 let names = Arc::clone(&self.shared.advertised_names);
-                let look_up = offer::look_up(names, Arc::clone(name), family);
+                let look_up = offer::look_up(names, Arc::clone(name), peer_family);
                 data.offer_named(offer, Box::pin(look_up));
                 return Some(());
             }
             // 229 has no address: one of the other family does no harm there.
-            Advertised::Address(address) if Family::of(*address) == family => *address,
+            Advertised::Address(address) if Family::of(*address) == peer_family => *address,
             Advertised::Address(_) | Advertised::Local => local.ip(),
         };
         data.offer(offer);

@@ -415,6 +415,29 @@ fn sessions_logins_refusals_and_transfers_are_logged() {
 }
 
 #[test]
+fn each_kind_of_fault_of_a_server_is_warned_of_once_in_a_session() {
+    let act = |recorder: &mut SessionRecorder| {
+        for _ in 0..1000 {
+            recorder.note(Fact::ServerFault(ServerFault::Unsolicited));
+            recorder.note(Fact::ServerFault(ServerFault::ForeignAddress));
+        }
+    };
+    let text = logged(LogFormat::Text, LogLevel::Info, act);
+    let warned: Vec<&str> = text
+        .lines()
+        .filter(|line| line.contains(" WARN "))
+        .collect();
+    let [one, other] = warned[..] else {
+        panic!("not two lines: {text}");
+    };
+    assert!(one.contains("kind=unsolicited"), "{one}");
+    assert!(other.contains("kind=foreign_address"), "{other}");
+    let text = logged(LogFormat::Text, LogLevel::Debug, act);
+    assert_eq!(text.matches("the server broke the protocol").count(), 2000);
+    assert_eq!(text.matches(" WARN the server").count(), 2);
+}
+
+#[test]
 fn a_failed_login_is_logged_as_vsftpd_does() {
     let name = b"b] FAIL LOGIN: Client \"192.0.2.1\"\n[x";
     let text = logged(LogFormat::Text, LogLevel::Info, |recorder| {

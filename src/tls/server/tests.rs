@@ -3,7 +3,10 @@ use std::sync::Arc;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 
-use super::{Acceptor, Kept, LoadFault, SESSIONS_MAX, Sessions, UNRECOGNIZED_NAME, fits};
+use super::{
+    Acceptor, Kept, LoadFault, SESSION_BYTES, SESSIONS_BYTES, SESSIONS_MAX, Sessions,
+    UNRECOGNIZED_NAME, fits,
+};
 use crate::ftp::security::TlsVersion;
 use crate::tls::client::Connector;
 use crate::tls::fault::HandshakeFault;
@@ -78,6 +81,30 @@ fn one_ticket_is_taken_more_than_once() {
     }
     drop(sessions);
     drop(world);
+}
+
+#[test]
+fn sessions_have_a_bound_in_bytes() {
+    let mut sessions = Sessions::default();
+    let mut put = |number: u8, length: usize, of_control: bool| {
+        let is_kept = sessions.put(Kept {
+            key: vec![number],
+            value: vec![0; length - 1],
+            of_control,
+        });
+        assert!(sessions.bytes() <= SESSIONS_BYTES);
+        (is_kept, sessions.kept.len())
+    };
+    assert_eq!(put(0, SESSION_BYTES + 1, true), (false, 0));
+    for number in 1..=4 {
+        assert_eq!(put(number, SESSION_BYTES, true), (true, number.into()));
+    }
+    // The oldest goes, and with a longer one as many as it takes.
+    assert_eq!(put(5, 1, true), (true, 4));
+    assert_eq!(put(6, SESSION_BYTES, true), (true, 4));
+    // The same one anew takes no room of its own.
+    assert_eq!(put(6, SESSION_BYTES, true), (true, 4));
+    assert!(sessions.get(&[1]).is_none() && sessions.get(&[5]).is_some());
 }
 
 #[test]
