@@ -139,19 +139,24 @@ fn replies(notes: &Notes, journal: &Journal, tally: &mut Tally) -> Result<(), St
         for reply in replies {
             let Some(number) = number_of(reply) else {
                 if sent.allowed && !may_be_own(line, reply) {
-                    return Err(format!("L2: {line:?} was answered {reply:?} by the gateway"));
+                    return Err(format!(
+                        "L2: {line:?} was answered {reply:?} by the gateway"
+                    ));
                 }
                 continue;
             };
             if !sent.allowed {
-                return Err(format!("L1: {line:?} was answered by the server: {reply:?}"));
+                return Err(format!(
+                    "L1: {line:?} was answered by the server: {reply:?}"
+                ));
             }
             let heard = journal.heard.get(number).map(|line| heard_as(line));
             if heard != Some(heard_as(line)) {
                 return Err(format!("L2: {line:?} was answered {reply:?} for {heard:?}"));
             }
-            if former.is_some_and(|former| former > number || former == number && sent_is_new(sent, reply))
-            {
+            if former.is_some_and(|former| {
+                former > number || former == number && sent_is_new(sent, reply)
+            }) {
                 return Err(format!("L2: {reply:?} came out of turn"));
             }
             former = Some(number);
@@ -214,7 +219,13 @@ fn download(
         .served
         .iter()
         .filter(|(name, ..)| *name == moved.name)
-        .map(|(_, ledger, dialled)| if *dialled { &ledger.there } else { &ledger.back })
+        .map(|(_, ledger, dialled)| {
+            if *dialled {
+                &ledger.there
+            } else {
+                &ledger.back
+            }
+        })
         .collect();
     // Listings have one name; the others theirs alone.
     let complete = moved.bytes.len() == whole.len();
@@ -267,7 +278,11 @@ fn upload(
     let Some((ledger, dialled)) = &moved.ledger else {
         return Err("complete without a data connection".to_owned());
     };
-    let passed = if *dialled { &ledger.there } else { &ledger.back };
+    let passed = if *dialled {
+        &ledger.there
+    } else {
+        &ledger.back
+    };
     if !passed.ended() || passed.bytes() != complete.bytes.len() as u64 {
         return Err(format!(
             "{} bytes look complete to the server, {} of {} came with an end: {}",
@@ -313,7 +328,10 @@ fn whole(notes: &Notes) -> Result<(), String> {
 
 /// What a client has seen, to be read.
 pub(crate) fn shown(notes: &Notes) -> String {
-    let mut text = format!("{}: ended {:?}, strays {:?}", notes.user, notes.ended, notes.strays);
+    let mut text = format!(
+        "{}: ended {:?}, strays {:?}",
+        notes.user, notes.ended, notes.strays
+    );
     for sent in &notes.sent {
         text += &format!("\n        {} -> {:?}", sent.line, sent.replies);
     }

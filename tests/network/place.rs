@@ -60,7 +60,12 @@ impl Place {
         };
         let own = format!("{:08X}:", u32::from_le_bytes(gateway.octets()));
         let all = table(moment)?;
-        Some(all.iter().filter(|row| row.starts_with(&own)).cloned().collect())
+        Some(
+            all.iter()
+                .filter(|row| row.starts_with(&own))
+                .cloned()
+                .collect(),
+        )
     }
 }
 
@@ -90,7 +95,9 @@ fn table(moment: Instant) -> Option<Arc<Vec<String>>> {
         let [own, peer, state, _, _, _, _, _, inode, ..] = words[..] else {
             return None;
         };
-        inodes.contains(inode).then(|| format!("{own} {peer} {state}"))
+        inodes
+            .contains(inode)
+            .then(|| format!("{own} {peer} {state}"))
     });
     let rows = Arc::new(rows.collect());
     *last = Some((began, Arc::clone(&rows)));

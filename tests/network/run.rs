@@ -161,7 +161,10 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     // What is silent is still silent, and held: the gateway ends by itself.
     let bound = if calm { SOON } else { OVER };
     if !comes(bound, || bench.gateway.sessions() == 0).await {
-        faults.push(format!("L6: {} sessions are left", bench.gateway.sessions()));
+        faults.push(format!(
+            "L6: {} sessions are left",
+            bench.gateway.sessions()
+        ));
     }
     let ending = began.elapsed();
     if let Err(left) = only_listens(&place).await {

@@ -126,11 +126,7 @@ impl Session {
                 "PASV" | "EPSV" => self.listen(verb).await,
                 "PORT" | "EPRT" => self.take_address(argument).await,
                 "RETR" | "STOR" | "LIST" => {
-                    let name = if verb == "LIST" {
-                        "list-200"
-                    } else {
-                        argument
-                    };
+                    let name = if verb == "LIST" { "list-200" } else { argument };
                     self.transfer(number, verb, name).await;
                     continue;
                 }
@@ -296,4 +292,3 @@ async fn run(mut stream: TcpStream, is_upload: bool, name: &str, journal: &Share
     });
     ended
 }
-

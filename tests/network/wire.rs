@@ -377,6 +377,8 @@ async fn copy(from: &TcpStream, to: &TcpStream, way: &Way, passed: &Passed) -> O
         _ => u64::MAX,
     };
     while left > 0 {
+        // Something is there, or an end; a read tells which.
+        from.peek(&mut [0]).await.ok();
         if way.pause.is_zero() {
             tokio::task::yield_now().await;
         } else {
