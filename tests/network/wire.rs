@@ -377,8 +377,10 @@ async fn copy(from: &TcpStream, to: &TcpStream, way: &Way, passed: &Passed) -> O
         _ => u64::MAX,
     };
     while left > 0 {
-        // Something is there, or an end; a read tells which.
-        from.peek(&mut [0]).await.ok();
+        // Something is there, or an end: a read tells which. An error is told once.
+        if from.peek(&mut [0]).await.is_err() {
+            return Some(Over::SourceBroke);
+        }
         if way.pause.is_zero() {
             tokio::task::yield_now().await;
         } else {
