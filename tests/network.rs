@@ -10,7 +10,9 @@
     clippy::panic,
     clippy::expect_used,
     clippy::unwrap_used,
-    reason = "a test fails by panicking"
+    clippy::similar_names,
+    clippy::match_same_arms,
+    reason = "a test fails by panicking, and spells its cases out"
 )]
 
 use std::panic;

@@ -81,10 +81,8 @@ pub(crate) fn session(
             faulty(format!("L3: {}: {fault}", moved.name));
         }
     }
-    if calm {
-        if let Err(fault) = whole(notes) {
-            faulty(format!("in calm weather: {fault}"));
-        }
+    if calm && let Err(fault) = whole(notes) {
+        faulty(format!("in calm weather: {fault}"));
     }
     tally
 }
@@ -328,22 +326,29 @@ fn whole(notes: &Notes) -> Result<(), String> {
 
 /// What a client has seen, to be read.
 pub(crate) fn shown(notes: &Notes) -> String {
-    let mut text = format!(
-        "{}: ended {:?}, strays {:?}",
-        notes.user, notes.ended, notes.strays
-    );
-    for sent in &notes.sent {
-        text += &format!("\n        {} -> {:?}", sent.line, sent.replies);
+    let Notes {
+        user,
+        ended,
+        strays,
+        ..
+    } = notes;
+    let mut lines = vec![format!("{user}: ended {ended:?}, strays {strays:?}")];
+    for Sent { line, replies, .. } in &notes.sent {
+        lines.push(format!("{line} -> {replies:?}"));
     }
     for moved in &notes.moved {
-        text += &format!(
-            "\n        {} moved {} bytes, ended {:?}, aborted {}, {:?}",
-            moved.name,
-            moved.bytes.len(),
-            moved.ended,
-            moved.aborted,
-            moved.ledger
-        );
+        let Moved {
+            name,
+            bytes,
+            ended,
+            aborted,
+            ledger,
+            ..
+        } = moved;
+        let bytes = bytes.len();
+        lines.push(format!(
+            "{name}: {bytes} bytes came, ended {ended:?}, aborted {aborted}, {ledger:?}"
+        ));
     }
-    text
+    lines.join("\n        ")
 }

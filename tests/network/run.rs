@@ -137,7 +137,7 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     ));
     let mut clients = Vec::new();
     let mut notes = Vec::new();
-    for number in 0..1 + dice.below(3) {
+    for number in 0..=dice.below(3) {
         let mut near = weather.branch(10 + number);
         let (entrance, _) = network
             .path(place.client, bench.address(), place.near, near.control())
@@ -158,25 +158,8 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     }
     let began = now();
     let mut faults = Vec::new();
-    // What is silent is still silent, and held: the gateway ends by itself.
-    let bound = if calm { SOON } else { OVER };
-    if !comes(bound, || bench.gateway.sessions() == 0).await {
-        faults.push(format!(
-            "L6: {} sessions are left",
-            bench.gateway.sessions()
-        ));
-    }
+    gone(&bench, &place, calm, &mut faults).await;
     let ending = began.elapsed();
-    if let Err(left) = only_listens(&place).await {
-        faults.push(format!("L6: sockets are left: {left:?}"));
-    }
-    let ports = "ftpwarden_passive_ports_in_use{listener=\"main\"} 0";
-    if !bench.counts(ports) {
-        faults.push("L6: an offered port is in use".to_owned());
-    }
-    if !bench.counts("ftpwarden_sessions{listener=\"main\"} 0") {
-        faults.push("L6: the gauge of sessions is not 0".to_owned());
-    }
     network.dissolve().await;
     if !comes(SOON, || tasks() == loops).await {
         faults.push(format!("L6: {} tasks instead of {loops}", tasks()));
@@ -211,6 +194,23 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
         faults.push(format!("heard {:?}, stored {stored:?}", journal.heard));
     }
     Err(faults.join("\n    "))
+}
+
+/// Waits until nothing is left of any session; what is silent is still silent, and held: the
+/// gateway ends by itself.
+async fn gone(bench: &Bench, place: &Place, calm: bool, faults: &mut Vec<String>) {
+    let sessions = || bench.gateway.sessions();
+    if !comes(if calm { SOON } else { OVER }, || sessions() == 0).await {
+        faults.push(format!("L6: {} sessions are left", sessions()));
+    }
+    if let Err(left) = only_listens(place).await {
+        faults.push(format!("L6: sockets are left: {left:?}"));
+    }
+    for gauge in ["ftpwarden_sessions", "ftpwarden_passive_ports_in_use"] {
+        if !bench.counts(&format!("{gauge}{{listener=\"main\"}} 0")) {
+            faults.push(format!("L6: {gauge} is not 0"));
+        }
+    }
 }
 
 /// That the gateway holds no socket but the one that it accepts sessions on.
