@@ -68,7 +68,7 @@ fn fault(seed: u64) -> Result<Tally, String> {
 }
 
 #[test]
-fn the_laws_hold_whatever_the_network_does() {
+fn all_laws_hold_whatever_the_network_does() {
     if let Some(seed) = number("NETWORK_SEED") {
         match fault(seed) {
             Ok(tally) => println!("{tally:?}"),

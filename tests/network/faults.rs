@@ -66,52 +66,64 @@ async fn begun(
     (client, server, data, peer)
 }
 
+/// A partition between client and gateway, in a transfer.
+async fn cut_from_the_client(verb: &str) {
+    let lab = Lab::start("", LIMITS).await;
+    let cut = CancellationToken::new();
+    let (near, far) = (Link::cut_by(&cut), Link::FINE);
+    let (_client, mut server, _data, mut peer) = begun(&lab, verb, &near, &far).await;
+    cut.cancel();
+    let began = now();
+    if verb == "RETR file" {
+        write_until_broken(&mut peer).await;
+    } else {
+        assert!(is_reset(peer).await, "the upload looks complete");
+    }
+    assert!(began.elapsed() >= STILL, "{:?}", began.elapsed());
+    server.say("426 Broken.").await;
+    // Nothing is heard of the client any more: it is given up as one that is idle.
+    server.hear_end().await;
+    assert!(began.elapsed() >= STILL + IDLE);
+    drop(server);
+    lab.over().await;
+}
+
 #[tokio::test]
 async fn a_partition_from_the_client_in_a_transfer_breaks_it_at_the_server() {
-    for verb in ["STOR file", "RETR file"] {
-        let lab = Lab::start("", LIMITS).await;
-        let cut = CancellationToken::new();
-        let (near, far) = (Link::cut_by(&cut), Link::FINE);
-        let (_client, mut server, _data, mut peer) = begun(&lab, verb, &near, &far).await;
-        cut.cancel();
-        let began = now();
-        if verb == "RETR file" {
-            write_until_broken(&mut peer).await;
-        } else {
-            assert!(is_reset(peer).await, "the upload looks complete");
-        }
-        assert!(began.elapsed() >= STILL, "{:?}", began.elapsed());
-        server.say("426 Broken.").await;
-        // Nothing is heard of the client any more: it is given up as one that is idle.
-        server.hear_end().await;
-        assert!(began.elapsed() >= STILL + IDLE);
-        drop(server);
-        lab.over().await;
+    tokio::join!(
+        cut_from_the_client("STOR file"),
+        cut_from_the_client("RETR file")
+    );
+}
+
+/// A partition between gateway and server, in a transfer.
+async fn cut_from_the_server(verb: &str) {
+    let lab = Lab::start("", LIMITS).await;
+    let cut = CancellationToken::new();
+    let (near, far) = (Link::FINE, Link::cut_by(&cut));
+    let (mut client, _server, mut data, _peer) = begun(&lab, verb, &near, &far).await;
+    cut.cancel();
+    let began = now();
+    if verb == "STOR file" {
+        write_until_broken(&mut data).await;
+    } else {
+        assert!(is_reset(data).await, "the download looks complete");
     }
+    assert!(began.elapsed() >= STILL, "{:?}", began.elapsed());
+    client.hear_code("426 ").await;
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+    assert!(began.elapsed() >= STILL + REPLY);
+    drop(client);
+    lab.over().await;
 }
 
 #[tokio::test]
 async fn a_partition_from_the_server_in_a_transfer_is_told_to_the_client() {
-    for verb in ["STOR file", "RETR file"] {
-        let lab = Lab::start("", LIMITS).await;
-        let cut = CancellationToken::new();
-        let (near, far) = (Link::FINE, Link::cut_by(&cut));
-        let (mut client, _server, mut data, _peer) = begun(&lab, verb, &near, &far).await;
-        cut.cancel();
-        let began = now();
-        if verb == "STOR file" {
-            write_until_broken(&mut data).await;
-        } else {
-            assert!(is_reset(data).await, "the download looks complete");
-        }
-        assert!(began.elapsed() >= STILL, "{:?}", began.elapsed());
-        client.hear_code("426 ").await;
-        client.hear_code("421 ").await;
-        client.hear_end().await;
-        assert!(began.elapsed() >= STILL + REPLY);
-        drop(client);
-        lab.over().await;
-    }
+    tokio::join!(
+        cut_from_the_server("STOR file"),
+        cut_from_the_server("RETR file")
+    );
 }
 
 #[tokio::test]
@@ -202,60 +214,69 @@ async fn a_final_reply_waits_for_data_that_comes_later() {
     lab.over().await;
 }
 
+/// A client that falls silent when it has come so far, and the bound that ends that.
+async fn client_gone(stage: &str, bound: Duration) {
+    let lab = Lab::start("", LIMITS).await;
+    let cut = CancellationToken::new();
+    let (mut client, mut server) = lab.dialled(Link::cut_by(&cut), Link::FINE).await;
+    let mut began = now();
+    server.say(GREETING).await;
+    client.hear(GREETING).await;
+    if stage != "greeted" {
+        login(&mut client, &mut server).await;
+        began = now();
+        lab.passive(&mut client, &mut server, Link::FINE).await;
+    }
+    if stage == "in a line" {
+        client.send(b"NOOP\r\nNOO").await;
+        server.hear("NOOP").await;
+        server.say("200 Here.").await;
+        client.hear("200 Here.").await;
+    }
+    cut.cancel();
+    // Both ends of what is silent stay: nobody says that the client is gone.
+    server.hear_end().await;
+    assert!(began.elapsed() >= bound, "{stage}: {:?}", began.elapsed());
+    drop(server);
+    lab.over().await;
+}
+
 #[tokio::test]
 async fn a_client_that_is_gone_without_a_word_is_given_up() {
-    // How far it came, and the bound that ends that.
-    for (stage, bound) in [("greeted", LOGIN), ("in a line", COMMAND), ("idle", IDLE)] {
-        let lab = Lab::start("", LIMITS).await;
-        let cut = CancellationToken::new();
-        let (mut client, mut server) = lab.dialled(Link::cut_by(&cut), Link::FINE).await;
-        let mut began = now();
+    tokio::join!(
+        client_gone("greeted", LOGIN),
+        client_gone("in a line", COMMAND),
+        client_gone("idle", IDLE)
+    );
+}
+
+/// A server that falls silent before its greeting, or owing a reply.
+async fn server_gone(greeted: bool, bound: Duration) {
+    let lab = Lab::start("", LIMITS).await;
+    let cut = CancellationToken::new();
+    let far = Link::cut_by(&cut);
+    let mut began = now();
+    let (mut client, mut server) = lab.dialled(Link::FINE, far).await;
+    if greeted {
         server.say(GREETING).await;
         client.hear(GREETING).await;
-        if stage != "greeted" {
-            login(&mut client, &mut server).await;
-            began = now();
-            lab.passive(&mut client, &mut server, Link::FINE).await;
-        }
-        if stage == "in a line" {
-            client.send(b"NOOP\r\nNOO").await;
-            server.hear("NOOP").await;
-            server.say("200 Here.").await;
-            client.hear("200 Here.").await;
-        }
-        cut.cancel();
-        // Both ends of what is silent stay: nobody says that the client is gone.
-        server.hear_end().await;
-        assert!(began.elapsed() >= bound, "{stage}: {:?}", began.elapsed());
-        drop(server);
-        lab.over().await;
+        login(&mut client, &mut server).await;
+        began = now();
+        client.say("PWD").await;
+        server.hear("PWD").await;
     }
+    cut.cancel();
+    server.say("257 \"/\" is it.").await;
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+    assert!(began.elapsed() >= bound, "{:?}", began.elapsed());
+    drop(client);
+    lab.over().await;
 }
 
 #[tokio::test]
 async fn a_server_that_is_gone_without_a_word_is_told_to_the_client() {
-    for (greeted, bound) in [(false, GREETED), (true, REPLY)] {
-        let lab = Lab::start("", LIMITS).await;
-        let cut = CancellationToken::new();
-        let far = Link::cut_by(&cut);
-        let mut began = now();
-        let (mut client, mut server) = lab.dialled(Link::FINE, far).await;
-        if greeted {
-            server.say(GREETING).await;
-            client.hear(GREETING).await;
-            login(&mut client, &mut server).await;
-            began = now();
-            client.say("PWD").await;
-            server.hear("PWD").await;
-        }
-        cut.cancel();
-        server.say("257 \"/\" is it.").await;
-        client.hear_code("421 ").await;
-        client.hear_end().await;
-        assert!(began.elapsed() >= bound, "{:?}", began.elapsed());
-        drop(client);
-        lab.over().await;
-    }
+    tokio::join!(server_gone(false, GREETED), server_gone(true, REPLY));
 }
 
 #[tokio::test]
@@ -361,7 +382,15 @@ async fn a_slow_reader_is_alive_as_long_as_it_takes_a_little() {
     assert!(taken >= STILL * 2, "{taken:?}");
     assert!(received == sent, "not what was sent");
     client.hear("226 Done.").await;
-    // One that stops is given up.
+    drop((client, server));
+    lab.over().await;
+}
+
+#[tokio::test]
+async fn a_reader_that_stops_is_given_up() {
+    let lab = Lab::start("", LIMITS).await;
+    let (mut client, mut server) = lab.logged_in(Link::FINE, Link::FINE).await;
+    let mut slow = Link::FINE.paced(256 * 1024, Duration::from_millis(20));
     slow.back.fault = Some((When::Byte(1 << 20), Fault::Silence));
     let pair = lab.pair(&mut client, &mut server, slow, Link::FINE).await;
     let Pair { data, mut peer, .. } = pair;
