@@ -29,10 +29,10 @@ const SHORT: &str = "greeting_timeout = \"300ms\"\nlogin_timeout = \"800ms\"\n\
 /// When a session must be over whose peers are gone or silent: what a client that has ended may
 /// still hear (5 s), how long an end waits for its peer's (2 s), and the bounds above, with room
 /// for a machine that is busy.
-const OVER: Duration = Duration::from_secs(20);
+const OVER: Duration = Duration::from_secs(40);
 
 /// When a session must be over that has nothing to wait for.
-const SOON: Duration = Duration::from_secs(12);
+const SOON: Duration = Duration::from_secs(30);
 
 /// How much happened.
 #[derive(Clone, Copy, Debug, Default)]
