@@ -21,7 +21,7 @@ use super::wire::{Ledger, Network, reset};
 const PATIENCE: Duration = Duration::from_millis(2500);
 
 /// How long it waits where nothing is ever lost.
-const STEADY_PATIENCE: Duration = Duration::from_secs(20);
+const STEADY_PATIENCE: Duration = Duration::from_mins(2);
 
 /// How long data may trail behind the final reply to it.
 const TRAIL: Duration = Duration::from_secs(2);

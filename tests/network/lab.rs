@@ -13,7 +13,7 @@ use super::support::{Bench, Control, GREETING, login, passive_address, within};
 use super::wire::{Ledger, Link, Network};
 
 /// When a session must be over whose bounds are short.
-const OVER: Duration = Duration::from_secs(40);
+const OVER: Duration = Duration::from_secs(20);
 
 /// A gateway and its networks.
 pub(crate) struct Lab {

@@ -29,7 +29,7 @@ const SHORT: &str = "greeting_timeout = \"300ms\"\nlogin_timeout = \"800ms\"\n\
 /// When a session must be over whose peers are gone or silent: what a client that has ended may
 /// still hear (5 s), how long an end waits for its peer's (2 s), and the bounds above, with room
 /// for a machine that is busy.
-const OVER: Duration = Duration::from_secs(40);
+const OVER: Duration = Duration::from_secs(20);
 
 /// When a session must be over that has nothing to wait for.
 const SOON: Duration = Duration::from_secs(30);
@@ -156,10 +156,8 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     for client in clients {
         client.await.map_err(|_| "a client panicked".to_owned())?;
     }
-    let began = now();
     let mut faults = Vec::new();
-    gone(&bench, &place, calm, &mut faults).await;
-    let ending = began.elapsed();
+    let ending = gone(&bench, &place, calm, &mut faults).await;
     network.dissolve().await;
     if !comes(SOON, || tasks() == loops).await {
         faults.push(format!("L6: {} tasks instead of {loops}", tasks()));
@@ -197,12 +195,14 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
 }
 
 /// Waits until nothing is left of any session; what is silent is still silent, and held: the
-/// gateway ends by itself.
-async fn gone(bench: &Bench, place: &Place, calm: bool, faults: &mut Vec<String>) {
+/// gateway ends by itself. Says how long that took.
+async fn gone(bench: &Bench, place: &Place, calm: bool, faults: &mut Vec<String>) -> Duration {
+    let began = now();
     let sessions = || bench.gateway.sessions();
     if !comes(if calm { SOON } else { OVER }, || sessions() == 0).await {
         faults.push(format!("L6: {} sessions are left", sessions()));
     }
+    let took = began.elapsed();
     if let Err(left) = only_listens(place).await {
         faults.push(format!("L6: sockets are left: {left:?}"));
     }
@@ -211,6 +211,7 @@ async fn gone(bench: &Bench, place: &Place, calm: bool, faults: &mut Vec<String>
             faults.push(format!("L6: {gauge} is not 0"));
         }
     }
+    took
 }
 
 /// That the gateway holds no socket but the one that it accepts sessions on.
