@@ -65,7 +65,12 @@ impl Bench {
     pub(crate) async fn start(listener: &str, upstream: &str, rest: &str) -> Self {
         let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let text = text(server.local_addr().unwrap(), listener, upstream, rest);
-        let loaded = settings(&text);
+        Self::of(&text, server)
+    }
+
+    /// With a configuration of its own, and a server that it may name.
+    pub(crate) fn of(text: &str, server: TcpListener) -> Self {
+        let loaded = settings(text);
         let telemetry = Telemetry::install(&loaded.settings, &loaded.policies).unwrap();
         let gateway = Gateway::start(
             Arc::new(loaded.settings),

@@ -1,0 +1,61 @@
+//! One end of a control connection that may break at any byte.
+
+use std::io;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpStream;
+
+/// How a connection ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Ended {
+    /// In order.
+    Fin,
+    /// Not in order.
+    Reset,
+}
+
+/// One end of a control connection.
+pub(crate) struct Lines {
+    /// The connection.
+    pub(crate) stream: TcpStream,
+    /// What was read and is no line yet.
+    pub(crate) rest: Vec<u8>,
+}
+
+impl Lines {
+    /// Of a connection.
+    pub(crate) fn new(stream: TcpStream) -> Self {
+        // One that is gone already is found by a read.
+        stream.set_nodelay(true).ok();
+        ftpwarden::sys::socket::inline_urgent(&stream).ok();
+        Self {
+            stream,
+            rest: Vec::new(),
+        }
+    }
+
+    /// Sends bytes; those that a broken connection does not take are lost.
+    pub(crate) async fn send(&mut self, bytes: &[u8]) {
+        self.stream.write_all(bytes).await.ok();
+    }
+
+    /// The next line without its CR LF. To be dropped at any time without a loss.
+    pub(crate) async fn line(&mut self) -> Result<Vec<u8>, Ended> {
+        loop {
+            if let Some(at) = self.rest.windows(2).position(|pair| pair == b"\r\n") {
+                let mut line: Vec<u8> = self.rest.drain(..at + 2).collect();
+                line.truncate(at);
+                return Ok(line);
+            }
+            if self.stream.readable().await.is_err() {
+                return Err(Ended::Reset);
+            }
+            match self.stream.try_read_buf(&mut self.rest) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                Err(_) => return Err(Ended::Reset),
+                Ok(0) => return Err(Ended::Fin),
+                Ok(_) => {}
+            }
+        }
+    }
+}
