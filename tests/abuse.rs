@@ -397,7 +397,9 @@ async fn a_flood_of_refused_commands_never_reaches_the_server() {
 
 #[tokio::test]
 async fn a_server_that_never_stops_talking_starves_nobody() {
-    let bench = Bench::start("", "", "").await;
+    // As far as it may.
+    let limits = "[limits]\nviolations = 1000000";
+    let bench = Bench::start("", "", limits).await;
     let (mut client, server) = bench.logged_in().await;
     let (mut other, mut others) = bench.logged_in().await;
     let (mut heard, mut talks) = server.stream.into_split();
@@ -414,6 +416,20 @@ async fn a_server_that_never_stops_talking_starves_nobody() {
         heard.read_to_end(&mut rest).await.ok();
     };
     within(async { tokio::join!(talk, ask) }).await;
+}
+
+#[tokio::test]
+async fn a_server_that_never_stops_talking_is_left() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut other, mut others) = bench.logged_in().await;
+    let noise = b"200 I have something to say.\r\n".repeat(4096);
+    within(async { while server.stream.write_all(&noise).await.is_ok() {} }).await;
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+    let series = "ftpwarden_protocol_violations_total{leg=\"server\",kind=\"unsolicited\"} 51";
+    assert!(bench.counts(series));
+    exchange(&mut other, &mut others, "NOOP", "200 Here.").await;
 }
 
 #[tokio::test]
