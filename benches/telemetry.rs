@@ -16,7 +16,9 @@
 #[path = "cases/telemetry.rs"]
 mod case;
 
-use case::{command, recorder};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use case::{command, recorder, session, telemetry};
 use divan::{Bencher, black_box};
 use ftpwarden::session::{Fact, Origin};
 
@@ -33,6 +35,52 @@ fn reply(bencher: Bencher<'_, '_>) {
             code: 226,
             origin: Origin::Server,
         }));
+    });
+}
+
+/// The same while somebody scrapes without a pause.
+#[divan::bench]
+fn reply_while_scraped(bencher: Bencher<'_, '_>) {
+    let telemetry = telemetry(None, 1);
+    let mut recorder = session(&telemetry, 0);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                black_box(telemetry.render());
+            }
+        });
+        bencher.bench_local(|| {
+            recorder.note(black_box(Fact::Reply {
+                code: 226,
+                origin: Origin::Server,
+            }));
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// What a scrape of ten listeners costs while their sessions count replies without a pause.
+#[divan::bench]
+fn scrape_of_ten_listeners(bencher: Bencher<'_, '_>) {
+    let telemetry = telemetry(None, 10);
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let mut recorders: Vec<_> = (0..10).map(|number| session(&telemetry, number)).collect();
+            while !done.load(Ordering::Relaxed) {
+                for recorder in &mut recorders {
+                    recorder.note(command());
+                    recorder.note(Fact::ServerReply { code: 226 });
+                    recorder.note(Fact::Reply {
+                        code: 226,
+                        origin: Origin::Server,
+                    });
+                }
+            }
+        });
+        bencher.bench_local(|| black_box(telemetry.render()));
+        done.store(true, Ordering::Relaxed);
     });
 }
 

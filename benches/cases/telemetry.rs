@@ -1,6 +1,5 @@
 //! A recorder of a session's facts, and a fact.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,6 +17,26 @@ use ftpwarden::telemetry::{Opening, SessionRecorder, Telemetry};
 
 /// A session whose events go nowhere but to the counters, and to an audit file if one is named.
 pub(crate) fn recorder(audit: Option<&str>) -> SessionRecorder {
+    session(&telemetry(audit, 1), 0)
+}
+
+/// The name of one of several listeners, each with an upstream of the same name.
+fn name(number: usize) -> Arc<str> {
+    format!("listener-{number}").into()
+}
+
+/// A session of one of the listeners.
+pub(crate) fn session(telemetry: &Arc<Telemetry>, number: usize) -> SessionRecorder {
+    telemetry.session(&Opening {
+        listener: name(number),
+        upstream: name(number),
+        client: SocketAddr::from(([203, 0, 113, 9], 50123)),
+        local: SocketAddr::from(([198, 51, 100, 1], 21)),
+    })
+}
+
+/// Telemetry of so many listeners, with an audit file if one is named.
+pub(crate) fn telemetry(audit: Option<&str>, listeners: usize) -> Arc<Telemetry> {
     let located = |value| Located {
         value,
         span: Span::default(),
@@ -32,9 +51,9 @@ pub(crate) fn recorder(audit: Option<&str>) -> SessionRecorder {
     };
     let policies = compile(&[spec]).0.unwrap();
     let listener = Listener {
-        name: "main".into(),
+        name: name(0),
         bind: Vec::new(),
-        upstream: "legacy".into(),
+        upstream: name(0),
         policy: "all".into(),
         observe: None,
         greeting: None,
@@ -47,7 +66,7 @@ pub(crate) fn recorder(audit: Option<&str>) -> SessionRecorder {
         user_bandwidth: Vec::new(),
     };
     let upstream = Upstream {
-        name: "legacy".into(),
+        name: name(0),
         host: "10.0.0.5".into(),
         port: 21,
         policy: "all".into(),
@@ -64,8 +83,25 @@ pub(crate) fn recorder(audit: Option<&str>) -> SessionRecorder {
         tls: None,
     };
     let settings = Settings {
-        listeners: BTreeMap::from([("main".into(), Arc::new(listener))]),
-        upstreams: BTreeMap::from([("legacy".into(), Arc::new(upstream))]),
+        listeners: (0..listeners)
+            .map(|number| {
+                let of_that_name = Listener {
+                    name: name(number),
+                    upstream: name(number),
+                    ..listener.clone()
+                };
+                (name(number), Arc::new(of_that_name))
+            })
+            .collect(),
+        upstreams: (0..listeners)
+            .map(|number| {
+                let of_that_name = Upstream {
+                    name: name(number),
+                    ..upstream.clone()
+                };
+                (name(number), Arc::new(of_that_name))
+            })
+            .collect(),
         admin: None,
         log: Log {
             level: LogLevel::Info,
@@ -80,13 +116,7 @@ pub(crate) fn recorder(audit: Option<&str>) -> SessionRecorder {
         limits: ShellLimits::default(),
         session_limits: Arc::default(),
     };
-    let telemetry = Telemetry::install(&settings, &policies).unwrap();
-    telemetry.session(&Opening {
-        listener: "main".into(),
-        upstream: "legacy".into(),
-        client: SocketAddr::from(([203, 0, 113, 9], 50123)),
-        local: SocketAddr::from(([198, 51, 100, 1], 21)),
-    })
+    Telemetry::install(&settings, &policies).unwrap()
 }
 
 /// A command that was forwarded.
