@@ -740,6 +740,7 @@ async fn a_client_that_ends_with_its_upload_leaves_no_session() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the gateway stands still")]
 async fn a_gateway_that_stood_still_looks_who_came_before_it_gives_up() {
     let bench = Bench::start("", "data_mode = \"active\"", "").await;
     let (mut client, mut server) = bench.logged_in().await;

@@ -39,6 +39,8 @@ pub enum HandshakeFault {
     NotYetValid,
     /// Something else.
     Other,
+    /// A data connection showed another certificate than its control connection.
+    OtherCertificate,
     /// The server's certificate is not the one that was pinned.
     Pin,
     /// The peer spoke in clear.
@@ -59,7 +61,7 @@ pub enum HandshakeFault {
 
 impl HandshakeFault {
     /// Every name, for metrics that begin at zero.
-    pub const NAMES: [&str; 19] = [
+    pub const NAMES: [&str; 20] = [
         "alert",
         "authority_certificate",
         "bad_certificate",
@@ -71,6 +73,7 @@ impl HandshakeFault {
         "not_resumed",
         "not_yet_valid",
         "other",
+        "other_certificate",
         "pin",
         "plaintext",
         "protocol",
@@ -95,6 +98,7 @@ impl HandshakeFault {
             Self::NotResumed => "not_resumed",
             Self::NotYetValid => "not_yet_valid",
             Self::Other => "other",
+            Self::OtherCertificate => "other_certificate",
             Self::Pin => "pin",
             Self::Plaintext => "plaintext",
             Self::Protocol => "protocol",
@@ -127,6 +131,9 @@ impl fmt::Display for HandshakeFault {
             }
             Self::NotYetValid => "the peer's certificate is not valid yet",
             Self::Other => "the handshake failed",
+            Self::OtherCertificate => {
+                "a data connection showed another certificate than its control connection"
+            }
             Self::Pin => "the server's certificate is not the one that was pinned",
             Self::Plaintext => "the peer spoke in clear",
             Self::Protocol => "the client speaks other protocols than FTP (ALPN)",

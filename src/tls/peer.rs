@@ -57,6 +57,17 @@ pub fn of(connection: &rustls::Connection) -> Option<Peer> {
     }
 }
 
+/// Whether `data` shows the certificate that `control` has shown, if it has shown one: a session that
+/// is resumed has that of its first handshake (RFC 8446 §2.2).
+pub fn shows_the_same(control: &rustls::Connection, data: &rustls::Connection) -> bool {
+    certificate(control).is_none_or(|shown| certificate(data) == Some(shown))
+}
+
+/// The certificate that the peer has shown.
+fn certificate(state: &CommonState) -> Option<&CertificateDer<'static>> {
+    state.peer_certificates()?.first()
+}
+
 /// The client behind `connection`; None before the handshake has ended.
 pub fn peer_of_server(connection: &rustls::ServerConnection) -> Option<Peer> {
     let server_name = connection.server_name().map(Arc::from);
@@ -92,10 +103,7 @@ fn peer(state: &CommonState) -> Option<Peer> {
         resumed: state.handshake_kind() == Some(HandshakeKind::Resumed),
         cipher: cipher.into(),
         server_name: None,
-        subject: state
-            .peer_certificates()
-            .and_then(<[CertificateDer<'_>]>::first)
-            .and_then(subject),
+        subject: certificate(state).and_then(subject),
     })
 }
 

@@ -31,7 +31,9 @@ impl Scene {
     /// With `client_certificates = "…"` and further keys of `tls`.
     async fn start(asks: &str, keys: &str) -> Self {
         let (authority, clients) = (Authority::new(), Authority::new());
-        clients.issue("robot", |_| ());
+        for name in ["robot", "rival"] {
+            clients.issue(name, |_| ());
+        }
         let listener = authority.listener(&format!(
             "client_certificates = \"{asks}\", client_ca = '{}'{}{keys}",
             clients.path("ca.pem").display(),
@@ -55,6 +57,12 @@ impl Scene {
         } else {
             self.authority.client(&[version])
         }
+    }
+
+    /// A client with a certificate of its own that is as good as the robot's.
+    fn rival(&self, version: &'static SupportedProtocolVersion) -> ClientConfig {
+        let clients = &self.clients;
+        self.authority.client_showing(&[version], clients, "rival")
     }
 
     /// How often a handshake of a client's control connection came to `result`.
@@ -248,5 +256,27 @@ async fn data_connections_show_the_certificate_or_resume() {
         server.say("426 Broken.").await;
         client.control.hear_code("522 ").await;
         assert!(scene.counts("data", "no_certificate", 1));
+    }
+}
+
+#[tokio::test]
+async fn a_data_connection_with_the_certificate_of_another_client_is_refused() {
+    for asks in ["optional", "required"] {
+        for version in VERSIONS {
+            let scene = Scene::start(asks, "").await;
+            let (clear, mut server) = scene.bench.greeted().await;
+            let mut client = Client::auth(clear, scene.client(version, true)).await;
+            client.log_in(&mut server).await;
+            let (data, peer) = client.begin(&mut server, "RETR a").await;
+            let refused = match handshake(&Arc::new(scene.rival(version)), data).await {
+                Err(_) => true,
+                Ok(mut data) => within(data.read(&mut [0; 8])).await.is_err(),
+            };
+            assert!(refused, "{asks} {version:?}");
+            assert!(is_reset(peer).await);
+            server.say("426 Broken.").await;
+            client.control.hear_code("522 ").await;
+            assert!(scene.counts("data", "other_certificate", 1));
+        }
     }
 }

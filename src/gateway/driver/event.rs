@@ -382,6 +382,12 @@ impl Driver {
             DataEvent::OfferFailed => Told::OfferFailed(leg),
             DataEvent::OfferReady(address) => Told::OfferReady { leg, address },
             DataEvent::Reset => Told::DataReset(leg),
+            DataEvent::Secured if leg == Leg::Client && !self.is_of_the_client() => {
+                self.data.client.end(End::Reset, self.clock.instant());
+                let fault = HandshakeFault::OtherCertificate;
+                self.note_handshake(leg, Channel::Data, Err(fault));
+                Told::DataUnsecured(leg)
+            }
             DataEvent::Secured => {
                 self.data_secured(leg);
                 Told::DataSecured(leg)
@@ -394,6 +400,19 @@ impl Driver {
         };
         self.told.push_back(told);
         Poll::Ready(())
+    }
+
+    /// Whether the client's data connection shows the certificate of its control connection: another
+    /// one is as good for the handshake, and is somebody else's.
+    fn is_of_the_client(&self) -> bool {
+        let Some(control) = self.legs.client.channel() else {
+            return true;
+        };
+        let data = self.data.client.stream();
+        data.and_then(|data| {
+            data.with_connection(|data| peer::shows_the_same(control.connection(), data))
+        })
+        .unwrap_or(true)
     }
 
     /// A data connection is under TLS.

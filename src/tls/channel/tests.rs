@@ -16,9 +16,9 @@ fn records_that_wait_together_are_written_together() {
         let write = |pieces: &[IoSlice<'_>]| {
             calls += 1;
             assert!(pieces.len() >= UNSENT_BYTES / (16 * 1024));
-            pieces
-                .iter()
-                .for_each(|piece| wire.extend_from_slice(piece));
+            for piece in pieces {
+                wire.extend_from_slice(piece);
+            }
             Ok(pieces.iter().map(|piece| piece.len()).sum())
         };
         let taken = ours.write(write, &file).unwrap();

@@ -9,7 +9,7 @@ use crate::tls::server::Acceptor;
 use crate::tls::tests::{World, server};
 
 /// One of each.
-const ALL: [HandshakeFault; 19] = [
+const ALL: [HandshakeFault; 20] = [
     HandshakeFault::Alert("unknown_ca"),
     HandshakeFault::AuthorityCertificate,
     HandshakeFault::BadCertificate,
@@ -21,6 +21,7 @@ const ALL: [HandshakeFault; 19] = [
     HandshakeFault::NotResumed,
     HandshakeFault::NotYetValid,
     HandshakeFault::Other,
+    HandshakeFault::OtherCertificate,
     HandshakeFault::Pin,
     HandshakeFault::Plaintext,
     HandshakeFault::Protocol,
