@@ -15,6 +15,7 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
+use super::clock;
 use super::leg::{DISCARD_BUFFER_BYTES, DISCARD_BYTES, later};
 use super::offer::{Arrival, Offer};
 use crate::relay::Failure;
@@ -85,6 +86,9 @@ pub(super) struct DataLeg {
     stage: Stage,
     /// TCP keepalive.
     keepalive: Duration,
+    /// When it is to be set: before the first probe would be due, and not for a connection that is
+    /// gone by then, as nearly all are.
+    unguarded_until: Option<Instant>,
     /// An end without `close_notify` is taken for one.
     tolerant: bool,
 }
@@ -95,6 +99,7 @@ impl DataLeg {
         Self {
             stage: Stage::None,
             keepalive,
+            unguarded_until: None,
             tolerant,
         }
     }
@@ -251,10 +256,35 @@ impl DataLeg {
     /// The connection is there, armed; its listener, if any, is closed.
     fn open(&mut self, stream: TcpStream) {
         // An option that cannot be set says that the connection is broken: the watch sees it.
-        socket::tune(&stream, self.keepalive).ok();
+        socket::send_at_once(&stream).ok();
+        self.unguarded_until = Some(later(clock::instant(), self.keepalive / 2));
         let stream = Arc::new(stream);
         let failure = Failure::of(Arc::clone(&stream));
         self.stage = Stage::Open(Stream::clear(stream), failure);
+    }
+
+    /// The socket, if the connection is there.
+    const fn socket(&self) -> Option<&Arc<TcpStream>> {
+        match &self.stage {
+            Stage::Discarding(stream, _) | Stage::Open(stream, _) => Some(stream.socket()),
+            Stage::Securing(socket, _) => Some(socket),
+            Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None => None,
+        }
+    }
+
+    /// When [`DataLeg::expire`] is to be called.
+    pub(super) fn deadline(&self) -> Option<Instant> {
+        self.unguarded_until.filter(|_| self.socket().is_some())
+    }
+
+    /// Its deadline may have come: a connection that lasts has keepalive.
+    pub(super) fn expire(&mut self, now: Instant) {
+        if self.deadline().is_some_and(|deadline| deadline <= now) {
+            self.unguarded_until = None;
+            if let Some(socket) = self.socket() {
+                socket::tune(socket, self.keepalive).ok();
+            }
+        }
     }
 
     /// Ends it, whatever its stage; returns what is to be lingered over.
@@ -314,10 +344,10 @@ impl Fading {
 mod tests {
     use std::future::poll_fn;
 
+    use socket2::SockRef;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
-    use crate::gateway::clock;
     use crate::gateway::offer::Expected;
     use crate::gateway::ports::Ports;
     use crate::upstream::connect;
@@ -360,6 +390,27 @@ mod tests {
         poll_fn(|context| fading.poll(context)).await;
         drop(fading);
         assert!(peer.read(&mut [0; 8]).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_lasts_has_keepalive_before_its_first_probe_is_due() {
+        let (mut leg, _peer) = opened().await;
+        let is_set = |leg: &DataLeg| {
+            let socket = SockRef::from(leg.socket().unwrap());
+            let is_on = socket.keepalive().unwrap();
+            is_on && socket.tcp_keepalive_time().unwrap().as_secs() == 60
+        };
+        let due = leg.deadline().unwrap();
+        assert!(due < later(clock::instant(), Duration::from_mins(1)));
+        leg.expire(clock::instant());
+        assert!(!is_set(&leg));
+        leg.expire(due);
+        assert!(is_set(&leg));
+        assert_eq!(leg.deadline(), None);
+        leg.end(End::Reset, due);
+        let (next, _) = offer();
+        leg.offer(next);
+        assert_eq!(leg.deadline(), None, "nobody is there yet");
     }
 
     #[tokio::test]

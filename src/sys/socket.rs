@@ -39,6 +39,14 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     Ok(socket.into())
 }
 
+/// Switches off Nagle's delay.
+///
+/// # Errors
+/// The socket is gone.
+pub fn send_at_once(socket: &impl AsFd) -> io::Result<()> {
+    SockRef::from(socket).set_tcp_nodelay(true)
+}
+
 /// Switches off Nagle's delay and switches on keepalive: the first probe after `keepalive` of
 /// silence, the peer is given up after as long again.
 ///
@@ -48,8 +56,8 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 /// # Errors
 /// The socket is gone.
 pub fn tune(socket: &impl AsFd, keepalive: Duration) -> io::Result<()> {
+    send_at_once(socket)?;
     let socket = SockRef::from(socket);
-    socket.set_tcp_nodelay(true)?;
     let second = Duration::from_secs(1);
     let probes = TcpKeepalive::new()
         .with_time(keepalive.max(second))

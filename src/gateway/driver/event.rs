@@ -159,6 +159,8 @@ impl Driver {
             session.and_then(|elapsed| self.clock.at(elapsed)),
             self.legs.client.deadline(),
             self.legs.server.deadline(),
+            self.data.client.deadline(),
+            self.data.server.deadline(),
             self.held_end.map(|(_, until)| until),
             self.fading.iter().map(|fading| fading.until).min(),
         ]
@@ -173,6 +175,7 @@ impl Driver {
         let instant = self.clock.instant();
         self.fading.retain(|fading| fading.until > instant);
         for leg in [Leg::Client, Leg::Server] {
+            self.data.of_mut(leg).expire(instant);
             if let Some(end) = self.legs.of_mut(leg).expire(instant) {
                 self.session.ended(leg, end, now);
                 return;
