@@ -95,7 +95,7 @@ mod run;
 #[path = "../tests/simulation/server.rs"]
 mod server;
 #[cfg(test)]
-#[path = "../tests/simulation/shadow.rs"]
+#[path = "../tests/simulation/shadow/mod.rs"]
 mod shadow;
 
 #[cfg(test)]
