@@ -12,9 +12,7 @@ impl Shadow {
     pub(super) fn dialled(&mut self, leg: Leg, address: SocketAddr) -> Held {
         let expected = match leg {
             Leg::Client => self.client_target,
-            Leg::Server => self
-                .server_port
-                .map(|port| SocketAddr::new(self.places.server.ip(), port)),
+            Leg::Server => self.server_target,
         };
         law!(
             Some(address) == expected,

@@ -194,8 +194,8 @@ pub(crate) struct Shadow {
     restart_stale: bool,
     /// Where the client may be dialled.
     client_target: Option<SocketAddr>,
-    /// The port of the server's that may be dialled.
-    server_port: Option<u16>,
+    /// Where the server may be dialled.
+    server_target: Option<SocketAddr>,
     /// What the gateway's listeners are.
     advertised: [Option<SocketAddr>; 2],
     /// The replies that facts told of and that the client has not had: code and maker.
@@ -270,7 +270,7 @@ impl Shadow {
             restart: false,
             restart_stale: false,
             client_target: None,
-            server_port: None,
+            server_target: None,
             advertised: [None; 2],
             told_replies: VecDeque::new(),
             had_replies: VecDeque::new(),

@@ -2,6 +2,7 @@
 //! each of which belongs to something that it was sent.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 
 use ftpwarden::session::OwnCommand;
 
@@ -104,9 +105,20 @@ impl Shadow {
 
     /// A command of the gateway's own was answered.
     fn own_answered(&mut self, command: OwnCommand, reply: &Reply) {
-        let port = match command {
-            OwnCommand::Epsv if reply.code == 229 => extended_port(&reply.first),
-            OwnCommand::Pasv if reply.code == 227 => passive_port(&reply.first),
+        let server = self.places.server.ip();
+        self.server_target = match command {
+            OwnCommand::Epsv if reply.code == 229 => {
+                extended_port(&reply.first).map(|port| SocketAddr::new(server, port))
+            }
+            OwnCommand::Pasv if reply.code == 227 => {
+                passive_target(&reply.first).map(|mut stated| {
+                    // Its words open no connection elsewhere: only the operator's do.
+                    if !self.profile.data_addresses.contains(&stated.ip()) {
+                        stated.set_ip(server);
+                    }
+                    stated
+                })
+            }
             OwnCommand::AuthTls if reply.code == 234 => {
                 self.server_turns = true;
                 return;
@@ -118,7 +130,6 @@ impl Shadow {
             }
             _ => return,
         };
-        self.server_port = port;
     }
 
     /// Whether a reply is that of an ABOR which was given up.
@@ -152,18 +163,19 @@ fn is_spilt(line: &Line) -> bool {
     !secret && !site && spoken.text().contains(SECRET)
 }
 
-/// The port in a 227: of the first six numbers between commas.
-fn passive_port(line: &[u8]) -> Option<u16> {
+/// The address in a 227: the first six numbers between commas.
+fn passive_target(line: &[u8]) -> Option<SocketAddr> {
     let text = String::from_utf8_lossy(line.get(4..)?);
     let numbers = text
         .split(|character: char| !character.is_ascii_digit() && character != ',')
         .find(|part| part.split(',').filter(|number| !number.is_empty()).count() == 6)?;
-    let numbers: Vec<u16> = numbers
+    let numbers: Vec<u8> = numbers
         .split(',')
         .filter_map(|number| number.parse().ok())
         .collect();
-    let [.., high, low] = numbers.as_slice() else {
+    let [a, b, c, d, high, low] = numbers.as_slice() else {
         return None;
     };
-    Some(high * 256 + low)
+    let port = u16::from_be_bytes([*high, *low]);
+    Some(SocketAddr::from(([*a, *b, *c, *d], port)))
 }

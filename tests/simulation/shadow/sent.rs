@@ -3,7 +3,7 @@
 
 use ftpwarden::session::{OwnCommand, ServerTls};
 
-use super::{ABORT_PATIENCE, Debt, Held, Shadow};
+use super::{ABORT_PATIENCE, Connection, Debt, Held, Shadow};
 use crate::ideal::{SETUPS, Verdict};
 use crate::lenient;
 
@@ -147,6 +147,8 @@ impl Shadow {
                     "L7: urgent data under TLS"
                 );
                 self.aborted = true;
+                // That of a former one, which the gateway sent on its own account, is nobody's.
+                self.abort_answer = None;
                 return self.incur(Debt::Abort);
             }
             OwnCommand::AuthTls
@@ -177,7 +179,13 @@ impl Shadow {
                         "L5: the server is sent to {address}"
                     );
                 }
-                self.server_port = None;
+                self.server_target = None;
+                // What came over former data connections counts for no further transfer.
+                for connection in &mut self.data {
+                    if !connection.open {
+                        *connection = Connection::default();
+                    }
+                }
             }
             OwnCommand::Pwd => law!(
                 self.circumstances.user.is_some(),
