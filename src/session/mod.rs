@@ -442,7 +442,7 @@ impl Session {
         }
         self.note(Fact::Closing(reason));
         self.end_transfer_unsettled();
-        self.drop_data(End::Reset);
+        self.end_data();
         self.push(Action::Close(Leg::Server, End::Fin));
         self.push(Action::Close(Leg::Client, client));
         self.phase = Phase::Closed;
