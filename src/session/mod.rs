@@ -407,7 +407,7 @@ impl Session {
             return;
         }
         self.fail_transfer_for_server();
-        if self.head_is_quit() {
+        if self.head_is_quit() && !self.reply_open {
             self.answer_head(221, "Goodbye.", Outcome::Forwarded);
             self.close(CloseReason::Quit, End::Fin);
         } else {

@@ -44,7 +44,7 @@ impl Shadow {
     pub(super) fn hold(&mut self, world: &World) -> Held {
         let over = world.session.is_over();
         if let Some(law) = self.doomed {
-            law!(over, "{law}");
+            law!(over || self.is_refusing(), "{law}");
         }
         law!(
             over || !self.client.is_open() || self.server.is_open(),
@@ -104,6 +104,14 @@ impl Shadow {
             return Ok(());
         }
         self.hold_bounds(world)
+    }
+
+    /// Whether the refusal of a login takes its time: what the server says behind it is read later.
+    fn is_refusing(&self) -> bool {
+        self.owed.front().is_some_and(|front| {
+            let refused = front.answer.as_ref().is_some_and(|reply| reply.code >= 400);
+            refused && ["USER", "PASS"].contains(&front.verb())
+        })
     }
 
     /// Looks whether everything that grows or waits is bounded.

@@ -153,14 +153,15 @@ fn is_spilt(line: &Line) -> bool {
         return false;
     };
     let secret = ["PASS", "ACCT", "ADAT", "MIC", "CONF", "ENC"].contains(&spoken.verb.as_str());
-    let first = spoken
-        .text()
+    let argument = spoken.argument.as_deref().unwrap_or_default();
+    let text = String::from_utf8_lossy(argument);
+    let first = text
         .split(' ')
         .find(|word| !word.is_empty())
         .unwrap_or_default();
     let site = spoken.verb == "SITE"
         && ["PSWD", "GPASS", "TOKEN"].contains(&first.to_ascii_uppercase().as_str());
-    !secret && !site && spoken.text().contains(SECRET)
+    !secret && !site && text.contains(SECRET)
 }
 
 /// The address in a 227: the first six numbers between commas.
