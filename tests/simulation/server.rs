@@ -10,6 +10,9 @@ use crate::dice::Dice;
 use crate::ideal::{DOWNLOADS, SETUPS, UPLOADS};
 use crate::world::{Listens, Seen, World};
 
+/// How many of a hundred replies are lies, of a server that says little else.
+const WORST: usize = 20;
+
 /// What a server that lies may say at any time.
 const LIES: [&[u8]; 24] = [
     b"226 Extra.#\r\n",
@@ -104,7 +107,11 @@ impl Server {
     pub(crate) fn new(dice: &mut Dice, honest: bool, has_second: bool) -> Self {
         Self {
             honest,
-            lies: if honest { 0 } else { dice.pick(&[0, 0, 5, 20]) },
+            lies: if honest {
+                0
+            } else {
+                dice.pick(&[0, 0, 5, WORST])
+            },
             // Not even a lie: who stands behind a translation of addresses knows no better.
             elsewhere: dice.chance(30).then(|| dice.pick(&ELSEWHERE)),
             has_second,
@@ -150,7 +157,9 @@ impl Server {
 
     /// Whether it could do something.
     pub(crate) fn acts(&self, connected: bool) -> bool {
-        connected && (!self.greeted || !self.lines.is_empty() || self.job.is_some())
+        // A great liar speaks unasked as well.
+        let speaks = self.lies == WORST || !self.lines.is_empty() || self.job.is_some();
+        connected && (!self.greeted || speaks)
     }
 
     /// Says something.
