@@ -43,7 +43,7 @@ mod replies;
 mod run;
 #[path = "simulation/server.rs"]
 mod server;
-#[path = "simulation/shadow.rs"]
+#[path = "simulation/shadow/mod.rs"]
 mod shadow;
 
 use dice::Dice;

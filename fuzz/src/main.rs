@@ -39,7 +39,7 @@ mod run;
 #[path = "../../tests/simulation/server.rs"]
 mod server;
 #[allow(dead_code)]
-#[path = "../../tests/simulation/shadow.rs"]
+#[path = "../../tests/simulation/shadow/mod.rs"]
 mod shadow;
 mod targets;
 #[allow(dead_code)]

@@ -54,6 +54,8 @@ pub(super) struct DataPair {
     pub(super) client: DataLeg,
     /// The server's.
     pub(super) server: DataLeg,
+    /// For which leg a listener was asked for that the shell has not told of yet.
+    offering: Option<Leg>,
     /// The gateway's address that the client dialled.
     local: SocketAddr,
     /// The server has refused EPSV as unknown.
@@ -68,6 +70,7 @@ impl DataPair {
         Self {
             client: DataLeg::NONE,
             server: DataLeg::NONE,
+            offering: None,
             local,
             lacks_epsv: false,
             lacks_eprt: false,
@@ -290,6 +293,17 @@ impl Session {
                 self.push(Action::EndData { leg, end });
             }
             self.data.forget(leg);
+        }
+    }
+
+    /// Lets nothing of a data connection outlive the session, nor a listener that is not there yet.
+    pub(super) fn end_data(&mut self) {
+        self.drop_data(End::Reset);
+        if let Some(leg) = self.data.offering.take() {
+            self.push(Action::EndData {
+                leg,
+                end: End::Reset,
+            });
         }
     }
 

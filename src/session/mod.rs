@@ -411,7 +411,7 @@ impl Session {
             return;
         }
         self.fail_transfer_for_server();
-        if self.head_is_quit() {
+        if self.head_is_quit() && !self.reply_open {
             self.answer_head(221, "Goodbye.", Outcome::Forwarded);
             self.close(CloseReason::Quit, End::Fin);
         } else {
@@ -446,7 +446,7 @@ impl Session {
         }
         self.note(Fact::Closing(reason));
         self.end_transfer_unsettled();
-        self.drop_data(End::Reset);
+        self.end_data();
         self.push(Action::Close(Leg::Server, End::Fin));
         self.push(Action::Close(Leg::Client, client));
         self.phase = Phase::Closed;

@@ -198,8 +198,9 @@ impl Session {
         )]
         match stage {
             Stage::TakingBack(permit) if matches!(code.class(), 2 | 3) => {
-                self.place.restart = None;
-                self.forward_transfer(head, permit);
+                self.take_restart();
+                // The client may have ended, and data connections may have, in the meantime.
+                self.begin_transfer(head, permit);
             }
             // The offset is still there and would damage a file that it was not meant for.
             _ => self.answer(head, 451, "Requested action aborted.", Outcome::Answered),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use ftpwarden::session::{Leg, Told};
+use ftpwarden::session::{EndReason, Leg, Told};
 
 use crate::agreeing::{agree, codes, heard, log_in, logged_in, of_tables, world};
 use crate::rules::{self, Tables};
@@ -50,6 +50,17 @@ fn law_7_a_listener_without_a_policy_has_the_standard_one() {
         assert_eq!(heard(&mut world, Leg::Server), b"", "{command}");
     }
     assert_eq!(codes(&mut world), [502; 4]);
+}
+
+#[test]
+fn law_7_without_room_in_the_audit_the_command_in_work_is_the_last() {
+    let mut world = logged_in(&["standard"], &[]);
+    world.send(Leg::Client, b"SIZE a\r\nSIZE b\r\n");
+    assert_eq!(heard(&mut world, Leg::Server), b"SIZE a\r\n");
+    world.tell(Told::End(EndReason::Audit));
+    assert_eq!(codes(&mut world), [421]);
+    assert!(world.session.is_over());
+    assert_eq!(heard(&mut world, Leg::Server), b"");
 }
 
 #[test]

@@ -189,12 +189,8 @@ impl Circumstances {
         if ["PASS", "ACCT"].contains(&verb) && self.refused {
             return Verdict::Local;
         }
-        if verb == "MODE"
-            && matches!(
-                spoken.text().trim().bytes().next(),
-                Some(b'b' | b'B' | b'c' | b'C')
-            )
-        {
+        let mode = spoken.argument.as_deref().unwrap_or_default();
+        if verb == "MODE" && matches!(mode.trim_ascii(), [b'b' | b'B' | b'c' | b'C', ..]) {
             return Verdict::Local;
         }
         if NAMED.contains(&verb) {

@@ -12,7 +12,7 @@ use ftpwarden::session::{
 use crate::client::Client;
 use crate::dice::Dice;
 use crate::ideal::{self, KINDS};
-use crate::server::Server;
+use crate::server::{SECOND, Server};
 use crate::shadow::{Held, SECRET, Shadow, side};
 use crate::world::{Places, World};
 
@@ -66,6 +66,9 @@ fn profile(dice: &mut Dice, mut profile: Profile, honest: bool) -> Profile {
         profile.server_tls =
             dice.pick(&[ServerTls::Explicit, ServerTls::Implicit, ServerTls::Match]);
     }
+    if dice.chance(30) {
+        profile.data_addresses = vec![SECOND];
+    }
     if dice.chance(20) {
         profile.greeting = Some(Bytes::from_static(b"220 Hello.\r\n"));
     }
@@ -93,10 +96,11 @@ impl Run {
         let (default, judge) = ideal::parts(kind);
         let profile = profile(&mut dice, default, honest);
         let places = Places::new(dice.chance(15), dice.chance(15));
+        let has_second = profile.data_addresses.contains(&SECOND);
         let shadow = Shadow::new(kind, &profile, places);
         let explicit = profile.client_tls.offer == TlsOffer::Explicit;
         let client = Client::new(&mut dice, honest, explicit);
-        let server = Server::new(&mut dice, honest);
+        let server = Server::new(&mut dice, honest, has_second);
         let mut world = World::new(profile, judge, places);
         world.slow = true;
         world.journal = Some(Vec::new());

@@ -1,6 +1,7 @@
 //! A server that says what servers say, and worse.
 
 use std::collections::VecDeque;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use ftpwarden::ftp::address;
 use ftpwarden::session::{End, Leg};
@@ -8,6 +9,9 @@ use ftpwarden::session::{End, Leg};
 use crate::dice::Dice;
 use crate::ideal::{DOWNLOADS, SETUPS, UPLOADS};
 use crate::world::{Listens, Seen, World};
+
+/// How many of a hundred replies are lies, of a server that says little else.
+const WORST: usize = 20;
 
 /// What a server that lies may say at any time.
 const LIES: [&[u8]; 24] = [
@@ -37,6 +41,20 @@ const LIES: [&[u8]; 24] = [
     b"200\n",
 ];
 
+/// The further address of a server that has several.
+pub(crate) const SECOND: IpAddr = IpAddr::V4(Ipv4Addr::new(10, 0, 0, 6));
+
+/// Hosts that a server states in its 227 in place of its own: its second one, that behind a
+/// translation of addresses, its own loopback, the gateway and the client.
+const ELSEWHERE: [IpAddr; 6] = [
+    SECOND,
+    SECOND,
+    IpAddr::V4(Ipv4Addr::new(172, 16, 0, 5)),
+    IpAddr::V4(Ipv4Addr::LOCALHOST),
+    IpAddr::V4(Ipv4Addr::new(10, 0, 0, 1)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 2, 10)),
+];
+
 /// What a transfer at the server has come to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Stage {
@@ -64,6 +82,10 @@ pub(crate) struct Server {
     honest: bool,
     /// How many of a hundred of its replies are lies.
     lies: usize,
+    /// The host that it states in its 227 in place of its own.
+    elsewhere: Option<IpAddr>,
+    /// It listens at its second address, where that is the one that it states.
+    has_second: bool,
     /// It has greeted.
     greeted: bool,
     /// Bytes that are no line yet.
@@ -82,10 +104,17 @@ pub(crate) struct Server {
 
 impl Server {
     /// One that has said nothing.
-    pub(crate) fn new(dice: &mut Dice, honest: bool) -> Self {
+    pub(crate) fn new(dice: &mut Dice, honest: bool, has_second: bool) -> Self {
         Self {
             honest,
-            lies: if honest { 0 } else { dice.pick(&[0, 0, 5, 20]) },
+            lies: if honest {
+                0
+            } else {
+                dice.pick(&[0, 0, 5, WORST])
+            },
+            // Not even a lie: who stands behind a translation of addresses knows no better.
+            elsewhere: dice.chance(30).then(|| dice.pick(&ELSEWHERE)),
+            has_second,
             greeted: false,
             held: Vec::new(),
             lines: VecDeque::new(),
@@ -128,7 +157,9 @@ impl Server {
 
     /// Whether it could do something.
     pub(crate) fn acts(&self, connected: bool) -> bool {
-        connected && (!self.greeted || !self.lines.is_empty() || self.job.is_some())
+        // A great liar speaks unasked as well.
+        let speaks = self.lies == WORST || !self.lines.is_empty() || self.job.is_some();
+        connected && (!self.greeted || speaks)
     }
 
     /// Says something.
@@ -294,7 +325,13 @@ impl Server {
 
     /// Answers PASV.
     fn answer_passive(&mut self, dice: &mut Dice, world: &mut World) {
-        let target = world.listen(Leg::Server);
+        let mut target = world.listen(Leg::Server);
+        if let Some(host) = self.elsewhere {
+            target = SocketAddr::new(host, target.port());
+            if self.has_second && host == SECOND {
+                world.server.listener = Some(target);
+            }
+        }
         let line = address::render_227(target).unwrap_or_default();
         let line = String::from_utf8_lossy(&line).trim_end().to_owned();
         let lie = dice.pick(&[

@@ -559,6 +559,48 @@ fn refusing_what_clients_need_is_a_warning() {
 }
 
 #[test]
+fn each_mistake_in_hours_has_its_own_help() {
+    let help = |hours: &str| {
+        let spec = usable("p").rule(allow(&["RETR"]).hours(&[hours]));
+        error(spec).help.unwrap_or_default()
+    };
+    for (hours, text) in [
+        ("Mon 07:00-19:00", "end with a zone, such as"),
+        ("Mon Nowhere/At-All:1", "end with a zone, such as"),
+        ("Mon Xyzzyplugh", "write a zone of the tz database"),
+        ("Mun UTC", "write `Mon`, `Mon-Fri` or `Mon,Wed,Fri`"),
+        ("Mon 07:00-25:00 UTC", "write `07:00-19:00`, or"),
+        ("Mon 07:00-08:00 09:00 UTC", "write `Mon-Fri 07:00-19:00 "),
+        ("", "write `Mon-Fri 07:00-19:00 "),
+    ] {
+        assert!(help(hours).starts_with(text), "{hours}: {}", help(hours));
+    }
+}
+
+#[test]
+fn what_regexes_lack_is_told() {
+    let name = |regex: &str| error(usable("p").rule(allow(&["RETR"]).filename(&[regex]))).help;
+    let bytes = |regex: &str| error(usable("p").rule(allow(&["RETR"]).argument(&[regex]))).help;
+    for regex in ["(?=a)", r"(a)\1"] {
+        let help = name(regex).unwrap();
+        assert!(help.starts_with("matching takes linear time"), "{help}");
+    }
+    let help = bytes("[äö]").unwrap();
+    assert!(help.starts_with("`argument` is matched as bytes"), "{help}");
+    assert_eq!(name("("), None);
+    assert_eq!(name("(a{100}){100}{100}"), None);
+}
+
+#[test]
+fn a_placeholder_like_no_other_is_told_of_all() {
+    let spec = usable("p").rule(allow(&["RETR"]).paths(&["/in/{department}/*"]));
+    let help = error(spec).help.unwrap();
+    assert!(help.contains("`{user}` and `{home}`"), "{help}");
+    let spec = usable("p").rule(allow(&["RETR"]).paths(&["/in/../*"]));
+    assert_eq!(error(spec).help, None);
+}
+
+#[test]
 fn names_become_labels() {
     for name in ["", "a/b", "a\nb", &"x".repeat(65)] {
         assert_eq!(

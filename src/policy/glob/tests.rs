@@ -1,8 +1,12 @@
 //! Tests of globs, with another implementation as the measure.
 
+use bytes::Bytes;
 use proptest::prelude::*;
 
-use super::{ALTERNATIVES_MAX, Glob, GlobFault, TEXT_MAX, Token, matches, spell_out, substitute};
+use super::{
+    ALTERNATIVES_MAX, Glob, GlobFault, TEXT_MAX, Token, UserGlob, matches, spell_out, substitute,
+};
+use crate::policy::System;
 
 /// Whether `pattern` matches `text`.
 fn fits(pattern: &str, text: &str) -> bool {
@@ -46,6 +50,37 @@ fn letter_case_counts_only_where_the_server_says_so() {
     let glob = Glob::parse("Ünïx[a-c]").unwrap();
     assert!(!glob.matches("üNÏXB", false));
     assert!(glob.matches("üNÏXB", true));
+}
+
+#[test]
+fn a_class_takes_both_cases_of_its_letters_and_no_others() {
+    for class in ["[a-c]", "[A-C]"] {
+        let glob = Glob::parse(class).unwrap();
+        for letter in ["a", "B", "c", "C"] {
+            assert!(glob.matches(letter, true), "{class} {letter}");
+        }
+        for letter in ["d", "D", "0", "é"] {
+            assert!(!glob.matches(letter, true), "{class} {letter}");
+        }
+    }
+    let glob = Glob::parse("[!a-c]").unwrap();
+    assert!(!glob.matches("B", true));
+    assert!(glob.matches("D", true));
+    // Two letters in upper case: it has no other case of its own.
+    assert!(Glob::parse("[ß]").unwrap().matches("ß", true));
+}
+
+#[test]
+fn users_of_one_name_are_the_same_where_the_server_folds_case() {
+    let glob = UserGlob::parse("acme-*").unwrap();
+    assert!(glob.matches(b"acme-1", System::Unix));
+    assert!(!glob.matches(b"ACME-1", System::Unix));
+    assert!(glob.matches(b"ACME-1", System::Windows));
+    assert!(UserGlob::parse("[a").is_err());
+    let name = Bytes::from_static("ÄCme-ß\u{130}".as_bytes());
+    assert_eq!(UserGlob::folded(&name, System::Unix), name);
+    let folded = UserGlob::folded(&name, System::Windows);
+    assert_eq!(folded, "äcme-ß\u{130}".as_bytes());
 }
 
 #[test]

@@ -323,3 +323,16 @@ fn an_allow_that_asks_for_tls_and_is_allowed_without_restricts_nothing() {
         unrestricted
     );
 }
+
+#[test]
+fn what_a_channel_lacks_is_told_with_its_condition() {
+    for (lack, condition, words) in [
+        (Lack::PrivateData, "tls", "PROT P"),
+        (Lack::Tls, "tls", "control connection is in clear"),
+        (Lack::Version, "tls_version", "older version"),
+        (Lack::Certificate, "client_certificate", "no such certificate"),
+    ] {
+        assert_eq!(lack.condition(), condition);
+        assert!(lack.describe().contains(words), "{lack:?}");
+    }
+}

@@ -29,6 +29,28 @@ fn a_reply_is_a_code_and_perhaps_a_text() {
 }
 
 #[test]
+fn the_gateways_own_words_are_those_of_the_code() {
+    for (code, text) in [
+        (200, "Command okay."),
+        (202, "Command not implemented, superfluous at this site."),
+        (331, "Further information required."),
+        (421, "Service not available, closing control connection."),
+        (450, "Requested file action not taken."),
+        (451, "Requested action not taken, try again later."),
+        (500, "Syntax error, command unrecognized."),
+        (501, "Syntax error in parameters or arguments."),
+        (502, "Command not implemented."),
+        (503, "Bad sequence of commands."),
+        (504, "Command not implemented for that parameter."),
+        (530, "Not logged in."),
+        (550, "Requested action not taken."),
+        (553, "Requested action not taken, file name not allowed."),
+    ] {
+        assert_eq!(&*Reply::own(code).text, text, "{code}");
+    }
+}
+
+#[test]
 fn the_gateways_own_words_hold_nothing_that_looks_like_an_address() {
     for code in 200..600 {
         let reply = Reply::own(code);

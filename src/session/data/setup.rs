@@ -111,11 +111,7 @@ impl Session {
             DataForm::Epsv => self.ask(OwnCommand::Epsv),
             DataForm::Pasv => self.ask(OwnCommand::Pasv),
             DataForm::Eprt | DataForm::Port => {
-                let family = self.server_family();
-                self.push(Action::Offer {
-                    leg: Leg::Server,
-                    family,
-                });
+                self.offer(Leg::Server, self.server_family());
             }
         }
     }
@@ -161,8 +157,15 @@ impl Session {
         }
     }
 
+    /// Asks for a listener.
+    fn offer(&mut self, leg: Leg, family: Family) {
+        self.data.offering = Some(leg);
+        self.push(Action::Offer { leg, family });
+    }
+
     /// A listener is there.
     pub(in crate::session) fn offer_ready(&mut self, leg: Leg, address: SocketAddr) {
+        self.data.offering = None;
         let step = self.setup().map(|setup| setup.step);
         match (leg, step) {
             (Leg::Server, Some(Step::OfferingServer(form))) => {
@@ -197,6 +200,7 @@ impl Session {
 
     /// No port could be listened on.
     pub(in crate::session) fn offer_failed(&mut self, leg: Leg) {
+        self.data.offering = None;
         self.note_data(leg, DataOutcome::Failed);
         if self.setup().is_some() {
             self.drop_data(End::Reset);
@@ -307,11 +311,7 @@ impl Session {
             self.answer_head(200, text, Outcome::Forwarded);
         } else {
             setup.step = Step::OfferingClient;
-            let family = Family::of(self.data.local.ip());
-            self.push(Action::Offer {
-                leg: Leg::Client,
-                family,
-            });
+            self.offer(Leg::Client, Family::of(self.data.local.ip()));
         }
     }
 

@@ -68,6 +68,17 @@ fn features_without_any_are_one_line() {
 }
 
 #[test]
+fn help_keeps_prose_that_begins_in_capitals_at_its_ends_only() {
+    assert_eq!(
+        helped(
+            "214-FTP server has:\r\n FTP server has:\r\n MDTM\r\n214 PLEASE do not call.\r\n",
+            false
+        ),
+        "214-FTP server has:\r\n MDTM\r\n214 PLEASE do not call.\r\n"
+    );
+}
+
+#[test]
 fn help_keeps_prose_and_blanks_names() {
     assert_eq!(
         helped(
