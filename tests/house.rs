@@ -474,3 +474,27 @@ fn every_test_that_the_documents_name_is_there() {
     assert!(seen > 40, "only {seen} tests are named");
     assert_eq!(missing, Vec::<String>::new());
 }
+
+#[test]
+fn the_package_of_the_pure_modules_has_all_their_tests() {
+    let package = fs::read_to_string(root().join("tests/core/lib.rs")).unwrap();
+    let mut missing = Vec::new();
+    for folder in ["tests/laws", "tests/simulation"] {
+        for file in fs::read_dir(root().join(folder)).unwrap() {
+            let path = file.unwrap().path();
+            let module = path.is_dir().then(|| path.join("mod.rs")).unwrap_or(path);
+            let shown = module.strip_prefix(root()).unwrap().display().to_string();
+            if shown.ends_with(".rs") && !package.contains(&format!("\"../{shown}\"")) {
+                missing.push(shown);
+            }
+        }
+    }
+    let (_, listed) = package.split_once("directories!(").unwrap();
+    for directory in fs::read_dir(root().join("tests/conversations")).unwrap() {
+        let name = directory.unwrap().file_name().into_string().unwrap();
+        if !listed.contains(&name) {
+            missing.push(name);
+        }
+    }
+    assert_eq!(missing, Vec::<String>::new());
+}

@@ -204,6 +204,7 @@ level = "{level}"
 path = "{audit}"
 [limits]
 failed_logins = 20
+failed_logins_window = "1m"
 failed_login_delay = "20ms"
 ban_time = "2s"
 greeting_timeout = "8s"

@@ -37,6 +37,7 @@ const REPLIES: &[Topic] = &[
             "replies/single-lines",
             "replies/code-out-of-range",
             "replies/not-a-reply",
+            "replies/not-a-reply-behind-an-endpoint",
         ],
     ),
     (
@@ -48,6 +49,7 @@ const REPLIES: &[Topic] = &[
         &[
             "login/greeting",
             "login/wrong-password",
+            "login/refusals-that-guess-nothing",
             "replies/look-alike-lines",
         ],
     ),
@@ -86,6 +88,7 @@ const REPLIES: &[Topic] = &[
         "preliminary replies",
         &[
             "replies/preliminary-without-end",
+            "replies/preliminaries-to-a-hidden-command",
             "transfer/replies-of-servers",
             "pipelining/one-in-flight",
         ],
@@ -159,7 +162,10 @@ const VERBS: &[Topic] = &[
         "final codes as they come",
         &["replies/answers-with-their-odd-codes"],
     ),
-    ("EPSV ALL", &["passive/epsv-all", "quirks/java"]),
+    (
+        "EPSV ALL",
+        &["passive/epsv-all", "passive/epsv-all-lasts", "quirks/java"],
+    ),
     (
         "REIN",
         &["login/reinitialize", "login/reinitialize-refused"],
@@ -294,6 +300,7 @@ const DATA: &[Topic] = &[
         &[
             "passive/texts-of-227",
             "passive/bad-227",
+            "passive/address-behind-another-code",
             "passive/foreign-address-of-the-server",
         ],
     ),
@@ -336,6 +343,7 @@ const DATA: &[Topic] = &[
             "passive/epsv-fallback-fails",
             "active/eprt-falls-back",
             "passive/unsupported-at-the-server",
+            "passive/unsupported-in-one-form",
         ],
     ),
     (
@@ -475,6 +483,7 @@ const TRANSFERS: &[Topic] = &[
             "abort/half-a-reply-before-it",
             "abort/waits-for-its-turn",
             "abort/answered-too-late",
+            "abort/answered-too-late-behind-another",
             "abort/answered-once",
             "abort/behind-its-transfer",
         ],
@@ -490,6 +499,7 @@ const TRANSFERS: &[Topic] = &[
             "transfer/status-waits-behind-others",
             "transfer/status-between-the-lines",
             "transfer/status-refused",
+            "transfer/status-owed-at-the-end",
         ],
     ),
     (
@@ -503,6 +513,7 @@ const TRANSFERS: &[Topic] = &[
             "transfer/server-vanishes",
             "transfer/download-outlives-the-control-connection",
             "transfer/upload-does-not-outlive-the-control-connection",
+            "transfer/offset-taken-back-behind-the-end",
             "transfer/upload-ends-before-the-control-connection",
         ],
     ),
@@ -650,7 +661,10 @@ const EVASION: &[Topic] = &[
         &["policy/paths-of-odd-verbs", "policy/rename-needs-both"],
     ),
     ("encodings", &["policy/uncertain-paths-are-not-allowed"]),
-    ("data sets", &["policy/of-mvs"]),
+    (
+        "data sets",
+        &["policy/of-mvs", "policy/data-sets-and-paths"],
+    ),
     (
         "bypass by state",
         &[
@@ -741,6 +755,7 @@ const SECURITY: &[Topic] = &[
             "login/greeting-never",
             "limits/login-time",
             "limits/command-time",
+            "limits/command-time-of-the-next-line",
             "limits/idle-time",
             "limits/reply-time-of-the-operator",
             "limits/data-connect-time",

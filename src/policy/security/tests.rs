@@ -330,7 +330,11 @@ fn what_a_channel_lacks_is_told_with_its_condition() {
         (Lack::PrivateData, "tls", "PROT P"),
         (Lack::Tls, "tls", "control connection is in clear"),
         (Lack::Version, "tls_version", "older version"),
-        (Lack::Certificate, "client_certificate", "no such certificate"),
+        (
+            Lack::Certificate,
+            "client_certificate",
+            "no such certificate",
+        ),
     ] {
         assert_eq!(lack.condition(), condition);
         assert!(lack.describe().contains(words), "{lack:?}");
