@@ -533,6 +533,13 @@ impl Soak {
     }
 }
 
+impl Drop for Soak {
+    /// Who reads the log holds the gateway until its end, also where the soak has failed.
+    fn drop(&mut self) {
+        self.gateway.kill();
+    }
+}
+
 /// The sum over the samples of a counter, of what `/metrics` said.
 fn whole_sum(metrics: &str, name: &str, parts: &[&str]) -> u64 {
     // The sum of none is a negative zero.

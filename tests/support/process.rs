@@ -162,6 +162,14 @@ impl Gateway {
         self.child.lock().unwrap().wait().unwrap()
     }
 
+    /// Kills it, unless it is gone already.
+    pub(crate) fn kill(&self) {
+        let mut child = self.child.lock().unwrap_or_else(PoisonError::into_inner);
+        // A child that is gone already is what is wanted.
+        let _gone = child.kill();
+        let _reaped = child.wait();
+    }
+
     /// How many descriptors it has open.
     pub(crate) fn descriptors(&self) -> usize {
         fs::read_dir(format!("/proc/{}/fd", self.pid))
@@ -226,10 +234,7 @@ impl Gateway {
 
 impl Drop for Gateway {
     fn drop(&mut self) {
-        // A child that is gone already is what is wanted.
-        let child = self.child.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let _gone = child.kill();
-        let _reaped = child.wait();
+        self.kill();
     }
 }
 
