@@ -1,8 +1,8 @@
 //! What lines of other protocols look like on a client's control connection.
 //!
-//! Owns how HTTP, TLS, SSH, SMTP, RTSP and the PROXY protocol begin. A browser or a mail client that is tricked into
-//! speaking to an FTP service is cut off at its first line, before a later one happens to be a
-//! command. Must not know what comes of it.
+//! Owns how HTTP, TLS, SSH, SMTP, RTSP and the PROXY protocol begin. A browser or a mail client
+//! that is tricked into speaking to an FTP service is cut off at its first line, before a later one
+//! happens to be a command. Must not know what comes of it.
 
 use super::verb::Verb;
 

@@ -1,9 +1,10 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
 //! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
-//! splices, or takes a larger buffer where it cannot, unless one of its sides is under TLS. It never spawns, sets no timer unless its
-//! bandwidth is capped, and holds at most one buffer or one pipe of bytes: a sink that takes
-//! nothing stops the source. Must not know FTP or why a transfer runs.
+//! splices, or takes a larger buffer where it cannot, unless one of its sides is under TLS. It
+//! never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one
+//! pipe of bytes: a sink that takes nothing stops the source. Must not know FTP or why a transfer
+//! runs.
 
 mod copy;
 mod pool;
@@ -184,13 +185,12 @@ impl Relay {
         }
         if self.upgradable && self.moved >= LONG_BYTES && self.engine.held() == 0 {
             self.upgradable = false;
-            if !self.source.is_clear() || !self.sink.is_clear() {
-                // TLS gives one record at a time, and takes what the small buffer holds: a larger one
-                // would stand empty.
-                return;
+            // TLS gives one record at a time, and takes what the small buffer holds: a larger one
+            // would stand empty.
+            if self.source.is_clear() && self.sink.is_clear() {
+                self.engine = Splice::new(&self.pool)
+                    .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
             }
-            self.engine = Splice::new(&self.pool)
-                .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
         }
     }
 }
