@@ -7,6 +7,7 @@ use super::super::spec::{Located, PolicySpec, Problem, Severity, Span, Stance};
 use super::super::verdict::Action;
 use super::value::REGEX_TEXT_MAX;
 use super::{WAYS_MAX, compile};
+use crate::ftp::security::TlsVersion;
 
 /// The codes of the errors.
 fn errors(specs: &[PolicySpec]) -> Vec<&'static str> {
@@ -482,6 +483,25 @@ fn a_rule_that_is_never_reached_is_an_error() {
         usable("p").rule(allow(&["COMB", "SITE FOO"]).filename(&["x"]))
     ));
     assert!(is(usable("p").rule(allow(&["@legacy"]))));
+}
+
+#[test]
+fn why_a_rule_never_holds_is_told() {
+    let help = |spec: PolicySpec| {
+        let problem = error(spec);
+        assert_eq!(problem.code, "policy/unreachable-rule");
+        problem.help.unwrap()
+    };
+    let clear_and_version = deny(&["PWD"]).tls(false).tls_version(TlsVersion::V1_3);
+    let text = help(usable("p").rule(clear_and_version));
+    assert!(text.starts_with("leave `tls = false` out"), "{text}");
+    let text = help(usable("p").rule(deny(&["PWD"]).paths(&["/x"])));
+    assert!(
+        text.starts_with("leave `paths` and `filename` out"),
+        "{text}"
+    );
+    let text = help(usable("p").rule(allow(&["@legacy"])));
+    assert!(text.starts_with("name the command itself"), "{text}");
 }
 
 #[test]
