@@ -477,6 +477,10 @@ async fn a_session_under_tls_stays_below_its_stated_memory() {
         let hostile = worst(&Scene::new(version, 30_000)).await;
         println!("{version:?}, with long tickets: {hostile}");
         assert!(hostile <= HOSTILE_BYTES, "{version:?}: {hostile} bytes");
-        assert!(hostile > held, "{version:?}: the tickets were not kept");
+        // A server over TLS 1.3 sends as many tickets as it likes.
+        if version.version == ProtocolVersion::TLSv1_3 {
+            let tickets = hostile.saturating_sub(held);
+            assert!(tickets >= 128 << 10, "{tickets} bytes of tickets were kept");
+        }
     }
 }
