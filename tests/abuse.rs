@@ -3,6 +3,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
+#[expect(dead_code, reason = "the helpers serve other tests too")]
 mod support;
 
 use std::time::{Duration, Instant};

@@ -12,8 +12,8 @@ use ftpwarden::gateway::StartError;
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
 use support::{
-    Bench, Control, GREETING, exchange, is_reset, login, passive, passive_address, passive_pair,
-    pattern, read_all, reset, settings, within,
+    Bench, Control, GREETING, active_port, exchange, is_reset, login, passive, passive_address,
+    passive_pair, pattern, read_all, reset, settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -196,14 +196,7 @@ async fn active_mode_goes_through_the_gateway_on_both_legs() {
     let own = listener.local_addr().unwrap().port();
     let [high, low] = own.to_be_bytes();
     client.say(&format!("PORT 127,0,0,1,{high},{low}")).await;
-    let asked = server.line().await;
-    let numbers: Vec<u16> = asked
-        .strip_prefix("PORT 127,0,0,1,")
-        .unwrap()
-        .split(',')
-        .map(|number| number.parse().unwrap())
-        .collect();
-    let port = numbers[0] * 256 + numbers[1];
+    let port = active_port(&server.line().await);
     assert_ne!(port, own, "the server was given the client's address");
     server.say("200 Fine.").await;
     client.hear_code("200 ").await;
@@ -745,10 +738,7 @@ async fn a_gateway_that_stood_still_looks_who_came_before_it_gives_up() {
     let bench = Bench::start("", "data_mode = \"active\"", "").await;
     let (mut client, mut server) = bench.logged_in().await;
     client.say("PASV").await;
-    let line = server.line().await;
-    let numbers = line.strip_prefix("PORT 127,0,0,1,").unwrap();
-    let (high, low) = numbers.split_once(',').unwrap();
-    let port = high.parse::<u16>().unwrap() * 256 + low.parse::<u16>().unwrap();
+    let port = active_port(&server.line().await);
     server.say("200 PORT command successful.").await;
     let address = passive_address(&client.line().await);
     let mut data = TcpStream::connect(address).await.unwrap();

@@ -28,6 +28,8 @@ mod client;
 #[expect(dead_code, reason = "fuzzing draws from bytes")]
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "support/environment.rs"]
+mod environment;
 #[path = "network/faults.rs"]
 mod faults;
 #[path = "network/judge.rs"]
@@ -47,6 +49,7 @@ mod weather;
 #[path = "network/wire.rs"]
 mod wire;
 
+use environment::number;
 use run::Tally;
 
 /// How many seeds run where nobody says otherwise.
@@ -54,11 +57,6 @@ const SEEDS: u64 = 240;
 
 /// How many run at once: most of the time they wait.
 const AT_ONCE: usize = 48;
-
-/// A number from the environment.
-fn number(name: &str) -> Option<u64> {
-    std::env::var_os(name)?.to_str()?.parse().ok()
-}
 
 /// Runs a seed; what broke, if anything did, and how to see it again.
 fn fault(seed: u64) -> Result<Tally, String> {

@@ -11,7 +11,9 @@ use std::io;
 use std::net::SocketAddr;
 
 use ftpwarden::upstream::connect;
-use support::{Bench, Control, GREETING, exchange, is_reset, login, passive, read_all, within};
+use support::{
+    Bench, Control, GREETING, active_port, exchange, is_reset, login, passive, read_all, within,
+};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -318,18 +320,11 @@ async fn active_mode_goes_to_whom_the_header_names() {
         client.hear_code("501 ").await;
     }
     client.say(&format!("PORT 127,0,0,2,{high},{low}")).await;
-    let asked = server.line().await;
-    let numbers: Vec<u16> = asked
-        .strip_prefix("PORT 127,0,0,1,")
-        .unwrap()
-        .split(',')
-        .map(|number| number.parse().unwrap())
-        .collect();
+    let port = active_port(&server.line().await);
     server.say("200 Fine.").await;
     client.hear_code("200 ").await;
     client.say("LIST").await;
     server.hear("LIST").await;
-    let port = numbers[0] * 256 + numbers[1];
     let mut peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     server.say("150 Here it comes.").await;
     client.hear("150 Here it comes.").await;

@@ -31,6 +31,8 @@ mod client;
 #[expect(dead_code, reason = "fuzzing draws from bytes")]
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "support/environment.rs"]
+mod environment;
 #[path = "simulation/framing.rs"]
 mod framing;
 #[path = "simulation/ideal.rs"]
@@ -47,6 +49,7 @@ mod server;
 mod shadow;
 
 use dice::Dice;
+use environment::number;
 use run::Tally;
 
 /// How many seeds run where nobody says otherwise.
@@ -57,11 +60,6 @@ const STEPS: usize = 260;
 
 /// Seeds that have found something, by the name of what they found.
 const FOUND: &str = include_str!("simulation/found.txt");
-
-/// A number from the environment.
-fn number(name: &str) -> Option<u64> {
-    std::env::var_os(name)?.to_str()?.parse().ok()
-}
 
 /// Runs a seed; what broke, if anything did.
 fn fault(seed: u64, traced: bool) -> Result<Tally, String> {
@@ -93,17 +91,18 @@ fn share(first: u64, seeds: u64, thread: u64, threads: u64) -> (Vec<String>, Tal
 
 #[test]
 fn the_laws_hold_whatever_peers_do() {
+    let seed = number("SIMULATION_SEED");
+    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
+    let first = number("SIMULATION_FIRST").unwrap_or(0);
     // What a run breaks is said with its seed; the place in the test is of no use.
     panic::set_hook(Box::new(|_| ()));
-    if let Some(seed) = number("SIMULATION_SEED") {
+    if let Some(seed) = seed {
         if let Err(fault) = fault(seed, true) {
             let _hook = panic::take_hook();
             panic!("SIMULATION_SEED={seed}: {fault}");
         }
         return;
     }
-    let seeds = number("SIMULATION_SEEDS").unwrap_or(SEEDS);
-    let first = number("SIMULATION_FIRST").unwrap_or(0);
     let threads = thread::available_parallelism().map_or(2, |count| count.get().min(8) as u64);
     let shares: Vec<_> = (0..threads)
         .map(|thread| thread::spawn(move || share(first, seeds, thread, threads)))
@@ -147,5 +146,5 @@ fn what_was_found_stays_mended() {
             panic!("{name}: SIMULATION_SEED={seed}: {fault}");
         }
     }
-    assert!(count <= FOUND.lines().count());
+    assert!(count > 0, "nothing was found");
 }

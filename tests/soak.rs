@@ -28,6 +28,8 @@ mod content;
 #[expect(dead_code, reason = "each suite uses a part of it")]
 #[path = "simulation/dice.rs"]
 mod dice;
+#[path = "support/environment.rs"]
+mod environment;
 #[path = "soak/footprint.rs"]
 mod footprint;
 #[path = "support/killable.rs"]
@@ -53,6 +55,7 @@ use std::time::{Duration, Instant};
 
 use authority::Authority;
 use dice::Dice;
+use environment::number;
 use footprint::{Footprint, Table};
 use killable::Process;
 use ledger::Ledger;
@@ -97,11 +100,6 @@ fn serve_calmly() {
 #[ignore = "is a server for the soak"]
 fn serve_wildly() {
     server::serve(killable::address(), true);
-}
-
-/// A number from the environment.
-fn number(name: &str, default: u64) -> u64 {
-    std::env::var_os(name).map_or(default, |value| value.to_str().unwrap().parse().unwrap())
 }
 
 /// A port that nobody has, below those that the kernel gives: it stays free while nobody has it.
@@ -320,7 +318,7 @@ impl Soak {
             authority,
             weather: Some(weather),
             dice,
-            clients: number("SOAK_CLIENTS", CLIENTS),
+            clients: number("SOAK_CLIENTS").unwrap_or(CLIENTS),
             dealt: Arc::default(),
             began: now(),
             _calm: calm,
@@ -564,8 +562,8 @@ fn read_log(gateway: &Arc<Gateway>, ledger: &Arc<Ledger>) {
 
 #[test]
 fn mixed_load_with_faults_leaves_nothing_behind() {
-    let seconds = number("SOAK_SECONDS", SECONDS);
-    let seed = number("SOAK_SEED", 1);
+    let seconds = number("SOAK_SECONDS").unwrap_or(SECONDS);
+    let seed = number("SOAK_SEED").unwrap_or(1);
     println!("SOAK_SEED={seed} SOAK_SECONDS={seconds}");
     let warming = (seconds / 3).min(120);
     let mut soak = Soak::start(seed);

@@ -10,7 +10,7 @@ use std::fs::File;
 use std::net::SocketAddr;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{Bench, is_reset, passive_address, within};
+use support::{Bench, active_port, is_reset, passive_address, within};
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -25,10 +25,7 @@ async fn a_listing_whose_connection_cannot_be_accepted_is_not_told_to_be_complet
     let bench = Bench::start("", "data_mode = \"active\"", "").await;
     let (mut client, mut server) = bench.logged_in().await;
     client.say("PASV").await;
-    let line = server.line().await;
-    let numbers = line.strip_prefix("PORT 127,0,0,1,").unwrap();
-    let (high, low) = numbers.split_once(',').unwrap();
-    let port = high.parse::<u16>().unwrap() * 256 + low.parse::<u16>().unwrap();
+    let port = active_port(&server.line().await);
     server.say("200 PORT command successful.").await;
     let address = passive_address(&client.line().await);
     let data = TcpStream::connect(address).await.unwrap();

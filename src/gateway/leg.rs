@@ -35,8 +35,8 @@ const PIECES: usize = 16;
 /// How many bytes of an ended connection are thrown away; who sends more is not waiting for our
 /// last word.
 pub(super) const DISCARD_BYTES: usize = 1024 * 1024;
-/// How many are read for that at a time: hardly ever is there one.
-pub(super) const DISCARD_BUFFER_BYTES: usize = 1024;
+/// How many are read for that at a time.
+pub(super) const DISCARD_BUFFER_BYTES: usize = 8 * 1024;
 
 /// What happened on a control connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

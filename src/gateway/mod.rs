@@ -304,10 +304,10 @@ impl Gateway {
             }
             stays
         });
-        self.shared
-            .orders
-            .send_modify(|orders| orders.plan = Arc::clone(&plan));
-        self.shared.bell.ring();
+        self.change_orders(|orders| {
+            orders.plan = Arc::clone(&plan);
+            true
+        });
         plan.announce(telemetry);
         if orders.stage == Stage::Running {
             self.admit(&mut doors, entrances);
@@ -382,14 +382,20 @@ impl Gateway {
 
     /// Goes on to `stage`; never back.
     fn order(&self, stage: Stage) {
-        self.shared.orders.send_if_modified(|orders| {
+        self.change_orders(|orders| {
             let forward = orders.stage != stage && orders.stage != Stage::Ending;
             if forward {
                 orders.stage = stage;
             }
             forward
         });
-        self.shared.bell.ring();
+    }
+
+    /// Lets `change` change the orders, which says whether it has, and wakes all who follow them.
+    fn change_orders(&self, change: impl FnOnce(&mut Orders) -> bool) {
+        if self.shared.orders.send_if_modified(change) {
+            self.shared.bell.ring();
+        }
     }
 
     /// Stops accepting.

@@ -203,6 +203,15 @@ pub(crate) fn passive_address(line: &str) -> SocketAddr {
     SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
 }
 
+/// The port in the `PORT` that the gateway has sent to a server, with its own address.
+pub(crate) fn active_port(line: &str) -> u16 {
+    let numbers = line
+        .strip_prefix("PORT 127,0,0,1,")
+        .unwrap_or_else(|| panic!("not a PORT of the gateway's: {line}"));
+    let (high, low) = numbers.split_once(',').unwrap();
+    u16::from_be_bytes([high.parse().unwrap(), low.parse().unwrap()])
+}
+
 /// Both data connections in passive mode.
 pub(crate) async fn passive_pair(
     client: &mut Control,
