@@ -226,21 +226,18 @@ impl Session {
         self.settle();
     }
 
-    /// Nobody can say that a peer did not come whom the gateway could not accept: its connection,
-    /// with all that it has sent, may wait at the listener. It has failed.
-    pub(super) fn offer_starved(&mut self, leg: Leg) {
-        if self.data.leg(leg).endpoint != Endpoint::Listening {
+    /// Nobody can say that the server did not come where the gateway could not accept it: its
+    /// connection, with all that it has sent, may wait at the listener. It has failed.
+    pub(super) fn offer_starved(&mut self) {
+        if self.data.server.endpoint != Endpoint::Listening {
             return;
         }
-        self.note_data(leg, DataOutcome::Failed);
+        self.note_data(Leg::Server, DataOutcome::Failed);
         if self.transfer.is_none() {
             self.drop_data(End::Reset);
             return;
         }
-        self.data.leg_mut(leg).endpoint = Endpoint::Failed;
-        if leg == Leg::Client {
-            self.cut_for_no_connection();
-        }
+        self.data.server.endpoint = Endpoint::Failed;
         self.settle();
     }
 

@@ -352,9 +352,9 @@ pub enum Told {
         /// The address to advertise.
         address: SocketAddr,
     },
-    /// Whoever has dialled a listener could not be accepted until a deadline came, since there are no
-    /// descriptors: the listener is gone.
-    OfferStarved(Leg),
+    /// The server may have dialled its listener and could not be accepted until a deadline came, since
+    /// there are no descriptors: the listener is gone.
+    OfferStarved,
     /// The session's own peer dialled the listener, which is closed now.
     PeerArrived(Leg),
     /// The relay is over.

@@ -294,7 +294,7 @@ impl Session {
             Told::Measured { bytes, held_back } => self.measured(bytes, held_back),
             Told::OfferFailed(leg) => self.offer_failed(leg),
             Told::OfferReady { leg, address } => self.offer_ready(leg, address),
-            Told::OfferStarved(leg) => self.offer_starved(leg),
+            Told::OfferStarved => self.offer_starved(),
             Told::RelayEnded { bytes, end } => self.relay_ended(bytes, end),
             Told::StrangerRefused(leg) => self.note_data(leg, DataOutcome::Stranger),
         }

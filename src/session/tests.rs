@@ -114,6 +114,7 @@ fn everything() -> Vec<Told> {
             held_back: false,
         },
         Told::FailedLogins { count: 1 },
+        Told::OfferStarved,
         Told::JudgeChanged(judge()),
         Told::LimitsChanged(Arc::default()),
     ];
@@ -123,7 +124,6 @@ fn everything() -> Vec<Told> {
             Told::Dialled(leg),
             Told::DialFailed(leg),
             Told::OfferFailed(leg),
-            Told::OfferStarved(leg),
             Told::OfferReady {
                 leg,
                 address: address("192.0.2.1:50000"),

@@ -450,6 +450,21 @@ impl World {
         true
     }
 
+    /// The gateway has no descriptor for whoever dials the server's offer; false where nobody listens.
+    #[allow(
+        clippy::allow_attributes,
+        dead_code,
+        reason = "descriptors run out in the laws alone"
+    )]
+    pub(crate) fn starve(&mut self) -> bool {
+        if self.server.data != Data::Listening {
+            return false;
+        }
+        self.server.data = Data::None;
+        self.tell(Told::OfferStarved);
+        true
+    }
+
     /// Somebody else dials the gateway's offer; false where nobody listens.
     pub(crate) fn dial_as_stranger(&mut self, leg: Leg) -> bool {
         let listens = self.peer(leg).data == Data::Listening;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use ftpwarden::ftp::address;
 use ftpwarden::session::{End, Fact, Leg, TransferOutcome};
 
 use crate::agreeing::{codes, logged_in, open_active, open_passive};
@@ -275,6 +276,38 @@ fn law_3_nothing_is_left_of_a_broken_transfer() {
             .count();
         assert_eq!(ended, 1, "{breaker:?} {when:?}, from {source:?}");
     }
+}
+
+/// PORT on both legs; nobody has dialled.
+fn offered() -> World {
+    let mut world = logged_in(&[], &[]);
+    let target = world.listen(Leg::Client);
+    let line = address::render_port(target).unwrap();
+    world.send(Leg::Client, &line);
+    world.send(Leg::Server, b"200 Ok.\r\n");
+    codes(&mut world);
+    world
+}
+
+#[test]
+fn law_3_a_server_that_cannot_be_accepted_has_not_stayed_away() {
+    for verb in ["RETR", "LIST", "STOR"] {
+        let mut world = offered();
+        world.send(Leg::Client, format!("{verb} file\r\n").as_bytes());
+        world.send(Leg::Server, b"150 Here.\r\n226 Done.\r\n");
+        assert!(world.starve());
+        let clean = Seen::DataEnd(End::Fin);
+        assert!(!world.client.seen.contains(&clean), "{verb}");
+        assert_eq!(codes(&mut world), [150, 426], "{verb}");
+        assert!(!world.holds_data(), "{verb}");
+    }
+    // Without a transfer the command that would begin one finds no connection to be had.
+    let mut world = offered();
+    assert!(world.starve());
+    assert!(!world.holds_data());
+    world.send(Leg::Client, b"RETR file\r\n");
+    let heard = codes(&mut world);
+    assert_eq!(heard, [425]);
 }
 
 #[test]

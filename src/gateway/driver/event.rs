@@ -188,7 +188,7 @@ impl Driver {
         if is_due && self.data.server.is_starved() {
             // First of all: the deadline may be the one by which a server has not come.
             self.data.server.end(End::Reset, instant);
-            self.told.push_back(Told::OfferStarved(Leg::Server));
+            self.told.push_back(Told::OfferStarved);
         } else if is_due {
             self.session.expire(now);
         }
