@@ -38,6 +38,8 @@ mod judge;
 mod lab;
 #[path = "network/lines.rs"]
 mod lines;
+#[path = "network/names.rs"]
+mod names;
 #[path = "network/place.rs"]
 mod place;
 #[path = "network/run.rs"]

@@ -179,6 +179,8 @@ pub struct Prepared {
     bound: Vec<Bound<StdListener>>,
     /// Where things are counted.
     telemetry: Arc<Telemetry>,
+    /// Addresses of upstreams.
+    upstream_names: Resolver,
 }
 
 impl Prepared {
@@ -197,7 +199,17 @@ impl Prepared {
             plan,
             bound,
             telemetry,
+            upstream_names: Resolver::new(UPSTREAM_NAMES),
         })
+    }
+
+    /// The same, asking `names` for the addresses of upstreams.
+    #[must_use]
+    pub fn with_upstream_names(self, names: Resolver) -> Self {
+        Self {
+            upstream_names: names,
+            ..self
+        }
     }
 }
 
@@ -226,6 +238,7 @@ impl Gateway {
             plan,
             bound,
             telemetry,
+            upstream_names,
         } = prepared;
         let entrances = register(bound)?;
         let (orders, _) = watch::channel(Orders {
@@ -241,7 +254,7 @@ impl Gateway {
                 admission: Arc::default(),
                 guard,
                 pool: Arc::default(),
-                upstream_names: Arc::new(Resolver::new(UPSTREAM_NAMES)),
+                upstream_names: Arc::new(upstream_names),
                 advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
                 orders,
                 bell: Arc::default(),

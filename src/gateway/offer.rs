@@ -28,6 +28,9 @@ use crate::upstream::Resolver;
 /// How long a process without descriptors waits before it accepts again.
 const PAUSE: Duration = Duration::from_millis(100);
 
+/// How long the lookup of a name that is advertised may take.
+const LOOKUP: Duration = Duration::from_secs(10);
+
 /// Who has dialled an offer.
 #[derive(Debug)]
 pub(super) enum Arrival {
@@ -155,7 +158,8 @@ pub(super) async fn look_up(
     name: Arc<str>,
     family: Family,
 ) -> Option<IpAddr> {
-    let addresses = resolver.resolve(&name, clock::instant()).await.ok()?;
+    let addresses = resolver.resolve(&name, clock::instant(), LOOKUP);
+    let addresses = addresses.await.ok()?;
     addresses
         .into_iter()
         .find(|address| Family::of(*address) == family)

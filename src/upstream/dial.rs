@@ -40,10 +40,8 @@ pub struct Dialled {
 /// # Errors
 /// [`Fault`], by variant; of several addresses that of the last.
 pub async fn dial(target: &Target, resolver: &Resolver, now: Instant) -> Result<Dialled, Fault> {
-    let addresses = timeout(target.timeout, resolver.resolve(&target.host, now))
-        .await
-        .map_err(|_| Fault::Name(io::ErrorKind::TimedOut.into()))?
-        .map_err(Fault::Name)?;
+    let addresses = resolver.resolve(&target.host, now, target.timeout);
+    let addresses = addresses.await.map_err(Fault::Name)?;
     let mut fault = Fault::Name(io::ErrorKind::NotFound.into());
     for address in addresses {
         let server = SocketAddr::new(address, target.port);

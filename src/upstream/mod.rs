@@ -6,7 +6,7 @@ mod dial;
 mod resolve;
 
 pub use dial::{Dialled, Target, connect, connect_data, dial};
-pub use resolve::Resolver;
+pub use resolve::{Answer, Lookup, Resolver};
 
 use std::io;
 

@@ -27,6 +27,8 @@ pub(crate) struct Place {
     pub(crate) client: IpAddr,
     /// The server's own.
     pub(crate) server: IpAddr,
+    /// Where nobody listens.
+    pub(crate) nobody: IpAddr,
 }
 
 /// The second number of all addresses of this process.
@@ -48,6 +50,7 @@ impl Place {
             far: at(3),
             client: at(4),
             server: at(5),
+            nobody: at(6),
         }
     }
 

@@ -14,6 +14,7 @@ use super::client::{self, Client};
 use super::dice::Dice;
 use super::judge;
 use super::lines::Ended;
+use super::names;
 use super::place::Place;
 use super::server::{self, Journals};
 use super::support::Bench;
@@ -116,15 +117,16 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     let target = TcpListener::bind((place.server, 0)).await.unwrap();
     let inner = target.local_addr().unwrap();
     let gate = network.gate(place.far, inner, place.server, move || far.control());
-    let (gateway, limits) = (place.gateway, if calm { "" } else { SHORT });
+    let (gateway, port, limits) = (place.gateway, gate.port(), if calm { "" } else { SHORT });
     let text = format!(
         "[listeners.main]\nbind = \"{gateway}:0\"\nupstream = \"legacy\"\n[upstreams.legacy]\n\
-         address = \"{gate}\"\nsource_address = \"{gateway}\"\nconnect_timeout = \"1s\"\n\
+         address = \"legacy.test:{port}\"\nsource_address = \"{gateway}\"\nconnect_timeout = \"1s\"\n\
          [limits]\n{limits}"
     );
     let unused = TcpListener::bind((place.server, 0)).await.unwrap();
     let before = tasks();
-    let bench = Bench::of(&text, unused);
+    let names = names::moody(place, weather.faults, Dice::of_seed(seed ^ 0xD5));
+    let bench = Bench::prepared(&text, unused, |it| it.with_upstream_names(names));
     let loops = tasks() - before;
     let journals = Journals::default();
     network.run(server::serve(

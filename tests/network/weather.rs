@@ -22,7 +22,7 @@ pub(crate) struct Weather {
     /// How many links have been asked for.
     links: u64,
     /// How many of a hundred links fail.
-    faults: usize,
+    pub(crate) faults: usize,
 }
 
 impl Weather {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ftpwarden::config::{self, Loaded};
-use ftpwarden::gateway::Gateway;
+use ftpwarden::gateway::{Gateway, Prepared};
 use ftpwarden::sys::socket;
 use ftpwarden::telemetry::Telemetry;
 use ftpwarden::upstream::connect;
@@ -70,16 +70,24 @@ impl Bench {
 
     /// With a configuration of its own, and a server that it may name.
     pub(crate) fn of(text: &str, server: TcpListener) -> Self {
+        Self::prepared(text, server, |prepared| prepared)
+    }
+
+    /// The same, with a last change before it begins to accept.
+    pub(crate) fn prepared(
+        text: &str,
+        server: TcpListener,
+        change: impl FnOnce(Prepared) -> Prepared,
+    ) -> Self {
         let loaded = settings(text);
         let telemetry = Telemetry::install(&loaded.settings, &loaded.policies).unwrap();
-        let gateway = Gateway::start(
+        let prepared = Prepared::new(
             Arc::new(loaded.settings),
             loaded.policies,
             Arc::clone(&telemetry),
-        )
-        .unwrap();
+        );
         Self {
-            gateway,
+            gateway: Gateway::open(change(prepared.unwrap())).unwrap(),
             telemetry,
             server,
         }
