@@ -84,7 +84,7 @@ impl Stream {
                     self.socket.try_read(buffer)
                 }
                 Some(channel) => {
-                    let read = channel.read(|raw| self.socket.try_read(raw), buffer);
+                    let read = channel.fill(|raw| self.socket.try_read(raw), buffer);
                     // What it made of a key update or an alert; the next write takes the rest.
                     channel.flush(|raw| send(&self.socket, raw)).ok();
                     read
@@ -100,6 +100,13 @@ impl Stream {
                 }
                 read => return Poll::Ready(read),
             }
+        }
+    }
+
+    /// Reads in large pieces from now on, where TLS would read in small ones.
+    pub fn read_ahead(&self) {
+        if let Some(mut channel) = self.channel() {
+            channel.read_ahead();
         }
     }
 
