@@ -98,7 +98,6 @@ const TABLE: &[Row] = &[
         crates: &[
             "bytes",
             "metrics",
-            "metrics_exporter_prometheus",
             "metrics_process",
             "tracing",
             "tracing_subscriber",

@@ -1,8 +1,7 @@
 //! `run`: the gateway as a service, from the first socket to the last reply.
 //!
 //! Owns the order of start and end, what each signal does, and what the service manager is told.
-//! Must not know how anything that it starts works. Spawns one task of a process's life: the
-//! upkeep of the metrics.
+//! Must not know how anything that it starts works.
 
 use std::future::Future;
 use std::io;
@@ -265,8 +264,6 @@ impl Service {
         log_all(&opened.warnings, &opened.sources);
         confinement.announce(&settings);
         let gateway = Gateway::open(opened.gateway)?;
-        let upkeep = Arc::clone(&telemetry);
-        tokio::spawn(async move { upkeep.upkeep().await });
         let mut admin = None;
         Endpoints::admit(&mut admin, opened.endpoints, &telemetry);
         let service = Self {

@@ -41,9 +41,6 @@ use status::Sessions;
 pub use status::{SessionStatus, TransferStatus};
 use tables::Tables;
 
-/// How often the observations of histograms are folded into their buckets.
-const UPKEEP_EVERY: Duration = Duration::from_secs(5);
-
 /// How long the end waits for the last audit events.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -218,7 +215,7 @@ impl Telemetry {
         set: Option<SetId>,
         rules: &[RuleInfo],
     ) -> io::Result<Arc<Self>> {
-        let metrics = Metrics::new().map_err(io::Error::other)?;
+        let metrics = Metrics::new();
         let prepared = settings.audit.as_ref().map(|settings| {
             Ok::<_, io::Error>(PreparedAudit {
                 target: Audit::open(settings)?,
@@ -447,17 +444,6 @@ impl Telemetry {
     pub fn reopen(&self) {
         if let Some(open) = self.audit.load().as_ref() {
             open.file.reopen();
-        }
-    }
-
-    /// Keeps the metrics in order, every five seconds; never ends. Without it the observations
-    /// of histograms pile up.
-    pub async fn upkeep(&self) {
-        let mut ticks = tokio::time::interval(UPKEEP_EVERY);
-        loop {
-            ticks.tick().await;
-            self.sessions.count_moved();
-            self.metrics.run_upkeep();
         }
     }
 

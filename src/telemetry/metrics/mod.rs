@@ -1,6 +1,6 @@
 //! Facts as numbers.
 //!
-//! Owns every metric's name, the recorder that keeps the values, and the tables of handles by
+//! Owns every metric's name, the registry that keeps the values, and the tables of handles by
 //! which an event is counted without looking up a label. Must not know sockets, nor how the
 //! values leave the process. There is no global recorder: each `Metrics` is on its own.
 
@@ -8,15 +8,13 @@ pub mod catalogue;
 mod codes;
 mod listener;
 mod policy;
+mod registry;
 mod tls;
 mod upstream;
 
 use std::sync::Arc;
 
 use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, SharedString};
-use metrics_exporter_prometheus::{
-    BuildError, Matcher, PrometheusBuilder, PrometheusHandle, PrometheusRecorder,
-};
 
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::ftp::security::TlsVersion;
@@ -26,6 +24,7 @@ use crate::telemetry::clock;
 use catalogue::{CATALOGUE, Definition, Kind};
 pub(super) use listener::ListenerTable;
 pub(super) use policy::{Mode, PolicyTable, RuleRow};
+use registry::Registry;
 pub use tls::Channel;
 pub(super) use upstream::{CONNECTED, Dial, UpstreamTable};
 
@@ -36,7 +35,7 @@ const METADATA: Metadata<'static> = Metadata::new("ftpwarden", Level::INFO, None
 #[derive(Debug)]
 pub(super) struct Registrar {
     /// Where the values are.
-    recorder: PrometheusRecorder,
+    recorder: Registry,
 }
 
 impl Registrar {
@@ -81,8 +80,6 @@ pub(super) struct Metrics {
     pub(super) registrar: Arc<Registrar>,
     /// Audit events that were lost.
     pub(super) audit_dropped: Counter,
-    /// Renders the values.
-    handle: PrometheusHandle,
     /// The process's own numbers.
     process: metrics_process::Collector,
     /// By leg, mode and result.
@@ -122,44 +119,28 @@ fn row<K: Copy, V>(all: &[K], index: fn(K) -> usize, mut make: impl FnMut(K) -> 
 }
 
 impl Metrics {
-    /// A recorder with every metric described and all that belongs to no listener at zero.
-    ///
-    /// # Errors
-    /// A histogram without buckets, which the catalogue does not have.
-    pub(super) fn new() -> Result<Self, BuildError> {
-        let mut builder = PrometheusBuilder::new();
-        for definition in CATALOGUE {
-            if definition.kind == Kind::Histogram {
-                builder = builder.set_buckets_for_metric(
-                    Matcher::Full(definition.name.to_owned()),
-                    definition.buckets,
-                )?;
-            }
-        }
-        let recorder = builder.build_recorder();
+    /// A registry with every metric described and all that belongs to no listener at zero.
+    pub(super) fn new() -> Self {
+        let recorder = Registry::default();
         for definition in CATALOGUE {
             let describe = match definition.kind {
-                Kind::Counter => PrometheusRecorder::describe_counter,
-                Kind::Gauge => PrometheusRecorder::describe_gauge,
-                Kind::Histogram => PrometheusRecorder::describe_histogram,
+                Kind::Counter => Registry::describe_counter,
+                Kind::Gauge => Registry::describe_gauge,
+                Kind::Histogram => Registry::describe_histogram,
             };
-            describe(
-                &recorder,
-                definition.name.into(),
-                Some(definition.unit),
-                definition.help.into(),
-            );
+            let unit = Some(definition.unit);
+            let (name, help) = (definition.name, definition.help);
+            describe(&recorder, name.into(), unit, help.into());
+            recorder.bound(name, definition.buckets);
         }
         let process = metrics_process::Collector::default();
         metrics::with_local_recorder(&recorder, || process.describe());
-        let handle = recorder.handle();
         let registrar = Arc::new(Registrar { recorder });
         registrar
             .gauge(catalogue::BUILD_INFO, &[env!("CARGO_PKG_VERSION").into()])
             .set(1.0);
         let metrics = Self {
             audit_dropped: registrar.counter(catalogue::AUDIT_EVENTS_DROPPED, &[]),
-            handle,
             process,
             data_connections: data_connections(&registrar),
             client_faults: row(
@@ -179,24 +160,19 @@ impl Metrics {
         };
         tls::expect_handshakes(&metrics.registrar);
         metrics.reloaded(true);
-        Ok(metrics)
+        metrics
     }
 
     /// The values in the text format of Prometheus, version 0.0.4.
     pub(super) fn render(&self) -> String {
         metrics::with_local_recorder(&self.registrar.recorder, || self.process.collect());
-        self.handle.render()
+        self.registrar.recorder.render()
     }
 
     /// How many clients are banned.
     #[expect(clippy::cast_precision_loss, reason = "their number is bounded")]
     pub(super) fn show_bans(&self, bans: usize) {
         self.bans.set(bans as f64);
-    }
-
-    /// Folds the observations of histograms into their buckets: without it they pile up.
-    pub(super) fn run_upkeep(&self) {
-        self.handle.run_upkeep();
     }
 
     /// A reload ended.
