@@ -254,7 +254,18 @@ impl Judge {
     /// Whether the decision depends on the working directory (or the home directory), which is
     /// then to be asked of the server first if `query` does not have it. Never before login.
     pub fn needs_directory(&self, query: &Query<'_>) -> bool {
-        if query.user.is_none() {
+        let policies = [
+            Some(&self.listener),
+            Some(&self.upstream),
+            self.observed.as_ref(),
+        ];
+        let mut looking = policies
+            .into_iter()
+            .flatten()
+            .zip([false, true, false])
+            .filter(|(policy, _)| policy.looks_at_paths() || policy.uses_home)
+            .peekable();
+        if query.user.is_none() || looking.peek().is_none() {
             return false;
         }
         let query = Query {
@@ -265,12 +276,7 @@ impl Judge {
         if self.unjudged(&scene).is_some() {
             return false;
         }
-        let policies = [
-            Some(&self.listener),
-            Some(&self.upstream),
-            self.observed.as_ref(),
-        ];
-        for (policy, excused) in policies.into_iter().flatten().zip([false, true, false]) {
+        for (policy, excused) in looking {
             // RNTO will need to know where RNFR pointed, even if no rule asks at RNFR.
             if scene.subject.key == Key::Known(Verb::Rnfr) && policy.looks_at_paths() {
                 scene.places();
