@@ -475,13 +475,13 @@ impl SessionRecorder {
         // What an earlier one left uncounted is counted before its bytes are forgotten.
         self.entry.count_moved();
         self.entry.moved.store(0, Ordering::Relaxed);
-        self.entry.state().transfer = Some(Transfer {
+        self.entry.state().transfer = Some(Box::new(Transfer {
             direction,
             verb: name.as_str().to_owned(),
             path,
             began: clock::monotonic(),
             counted: 0,
-        });
+        }));
     }
 
     /// A transfer settled.

@@ -83,7 +83,7 @@ pub(super) struct State {
     /// The version of TLS on the client's control connection.
     pub(super) tls: Option<TlsVersion>,
     /// The running transfer.
-    pub(super) transfer: Option<Transfer>,
+    pub(super) transfer: Option<Box<Transfer>>,
 }
 
 /// One session.

@@ -14,9 +14,6 @@ use tracing::{Event, Level};
 use crate::telemetry::clock;
 use crate::telemetry::escape::tame;
 
-/// What most lines need beside their time.
-const TEXT_BYTES: usize = 256;
-
 /// What is said of lines that were lost.
 const LOST: &str = "log lines were lost: nobody read them in time";
 
@@ -188,7 +185,6 @@ impl TextLine {
     /// What stands before the message.
     fn begin(level: Level, time: Timestamp, colour: bool) -> String {
         let mut text = clock::stamp(time);
-        text.reserve(TEXT_BYTES);
         let (begin, end) = match level {
             _ if !colour => ("", ""),
             Level::ERROR => ("\x1b[31m", "\x1b[0m"),

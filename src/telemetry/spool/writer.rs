@@ -21,7 +21,7 @@ use crate::telemetry::clock;
 const BATCH_BYTES: usize = 128 * 1024;
 
 /// How long the first line of a batch waits for others.
-const LINGER: Duration = Duration::from_millis(2);
+const LINGER: Duration = Duration::from_millis(10);
 
 /// How often a name is looked up to see whether it still means the file that is open.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
