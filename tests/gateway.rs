@@ -335,6 +335,20 @@ async fn a_reset_before_the_transfer_is_passed_on() {
 }
 
 #[tokio::test]
+async fn a_line_is_heard_whose_first_byte_is_urgent() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    // All of it has come before the gateway looks, and a read stops before the urgent byte.
+    client.stream.try_write(b"NOOP\r\n").unwrap();
+    socket::send_urgent(&client.stream, 0xFF).unwrap();
+    client.stream.try_write(b"\xF2PWD\r\n").unwrap();
+    server.hear("NOOP").await;
+    server.say("200 Here.").await;
+    client.hear("200 Here.").await;
+    server.hear("PWD").await;
+}
+
+#[tokio::test]
 async fn an_abort_is_urgent_and_precedes_the_end_of_an_upload() {
     let bench = Bench::plain().await;
     let (mut client, mut server) = bench.logged_in().await;

@@ -15,7 +15,6 @@ use std::time::Duration;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
 
-use super::clock;
 use super::leg::{DISCARD_BUFFER_BYTES, DISCARD_BYTES, later};
 use super::offer::{Arrival, Offer};
 use crate::relay::Failure;
@@ -84,29 +83,25 @@ enum Stage {
 pub(super) struct DataLeg {
     /// How far it has come.
     stage: Stage,
-    /// TCP keepalive.
-    keepalive: Duration,
-    /// When it is to be set: before the first probe would be due, and not for a connection that is
-    /// gone by then, as nearly all are.
-    unguarded_until: Option<Instant>,
     /// An end without `close_notify` is taken for one.
     tolerant: bool,
 }
 
 impl DataLeg {
     /// None yet.
-    pub(super) const fn new(keepalive: Duration, tolerant: bool) -> Self {
+    pub(super) const fn new(tolerant: bool) -> Self {
         Self {
             stage: Stage::None,
-            keepalive,
-            unguarded_until: None,
             tolerant,
         }
     }
 
-    /// Connections to come have this keepalive.
-    pub(super) const fn follow_keepalive(&mut self, keepalive: Duration) {
-        self.keepalive = keepalive;
+    /// A connection that is there has this keepalive from now on.
+    pub(super) fn follow_keepalive(&self, keepalive: Duration) {
+        if let Some(socket) = self.socket() {
+            // An option that cannot be set says that the connection is broken: the watch sees it.
+            socket::tune(socket, keepalive).ok();
+        }
     }
 
     /// Waits for a connection. What was there before is reset.
@@ -257,7 +252,6 @@ impl DataLeg {
     fn open(&mut self, stream: TcpStream) {
         // An option that cannot be set says that the connection is broken: the watch sees it.
         socket::send_at_once(&stream).ok();
-        self.unguarded_until = Some(later(clock::instant(), self.keepalive / 2));
         let stream = Arc::new(stream);
         let failure = Failure::of(Arc::clone(&stream));
         self.stage = Stage::Open(Stream::clear(stream), failure);
@@ -269,21 +263,6 @@ impl DataLeg {
             Stage::Discarding(stream, _) | Stage::Open(stream, _) => Some(stream.socket()),
             Stage::Securing(socket, _) => Some(socket),
             Stage::Dialling(_) | Stage::Listening(_) | Stage::Naming(..) | Stage::None => None,
-        }
-    }
-
-    /// When [`DataLeg::expire`] is to be called.
-    pub(super) fn deadline(&self) -> Option<Instant> {
-        self.unguarded_until.filter(|_| self.socket().is_some())
-    }
-
-    /// Its deadline may have come: a connection that lasts has keepalive.
-    pub(super) fn expire(&mut self, now: Instant) {
-        if self.deadline().is_some_and(|deadline| deadline <= now) {
-            self.unguarded_until = None;
-            if let Some(socket) = self.socket() {
-                socket::tune(socket, self.keepalive).ok();
-            }
         }
     }
 
@@ -348,6 +327,7 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
+    use crate::gateway::clock;
     use crate::gateway::offer::Expected;
     use crate::gateway::ports::Ports;
     use crate::upstream::connect;
@@ -368,7 +348,7 @@ mod tests {
 
     /// A data connection that is there, and its peer.
     async fn opened() -> (DataLeg, TcpStream) {
-        let mut leg = DataLeg::new(Duration::from_mins(1), false);
+        let mut leg = DataLeg::new(false);
         let (offer, address) = offer();
         leg.offer(offer);
         let peer = connect(address, None).await.unwrap();
@@ -393,24 +373,14 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_connection_that_lasts_has_keepalive_before_its_first_probe_is_due() {
-        let (mut leg, _peer) = opened().await;
-        let is_set = |leg: &DataLeg| {
-            let socket = SockRef::from(leg.socket().unwrap());
-            let is_on = socket.keepalive().unwrap();
-            is_on && socket.tcp_keepalive_time().unwrap().as_secs() == 60
-        };
-        let due = leg.deadline().unwrap();
-        assert!(due < later(clock::instant(), Duration::from_mins(1)));
-        leg.expire(clock::instant());
-        assert!(!is_set(&leg));
-        leg.expire(due);
-        assert!(is_set(&leg));
-        assert_eq!(leg.deadline(), None);
-        leg.end(End::Reset, due);
-        let (next, _) = offer();
-        leg.offer(next);
-        assert_eq!(leg.deadline(), None, "nobody is there yet");
+    async fn a_connection_that_is_there_has_the_keepalive_that_it_is_given() {
+        let (leg, _peer) = opened().await;
+        let socket = SockRef::from(leg.socket().unwrap());
+        assert!(!socket.keepalive().unwrap());
+        leg.follow_keepalive(Duration::from_mins(1));
+        assert!(socket.keepalive().unwrap());
+        assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
+        DataLeg::new(false).follow_keepalive(Duration::from_mins(1));
     }
 
     #[tokio::test]
@@ -437,7 +407,7 @@ mod tests {
 
     #[tokio::test]
     async fn one_connection_is_accepted_and_no_second() {
-        let mut leg = DataLeg::new(Duration::from_mins(1), false);
+        let mut leg = DataLeg::new(false);
         let (offer, address) = offer();
         leg.offer(offer);
         let _peer = connect(address, None).await.unwrap();
@@ -448,7 +418,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_name_without_an_address_fails_the_offer() {
-        let mut leg = DataLeg::new(Duration::from_mins(1), false);
+        let mut leg = DataLeg::new(false);
         let (first, address) = offer();
         leg.offer_named(
             first,
@@ -466,7 +436,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failed_dial_is_told() {
-        let mut leg = DataLeg::new(Duration::from_mins(1), false);
+        let mut leg = DataLeg::new(false);
         leg.dial(Box::pin(async {
             Err(io::ErrorKind::ConnectionRefused.into())
         }));

@@ -36,7 +36,7 @@ const PIECES: usize = 16;
 /// last word.
 pub(super) const DISCARD_BYTES: usize = 1024 * 1024;
 /// How many are read for that at a time.
-pub(super) const DISCARD_BUFFER_BYTES: usize = 8 * 1024;
+pub(super) const DISCARD_BUFFER_BYTES: usize = 2 * 1024;
 
 /// What happened on a control connection.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -100,10 +100,21 @@ enum Security {
     Tls(Box<Channel>),
 }
 
+/// What is known of a peer's urgent data, before which a read stops.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Urgent {
+    /// It sends none.
+    Never,
+    /// It may send some.
+    Possible,
+    /// It may have sent some, with bytes behind it, of which the runtime will not tell.
+    Hidden,
+}
+
 /// One control connection.
 pub(super) struct ControlLeg {
-    /// The peer may send urgent data.
-    brings_urgent: bool,
+    /// What may stop a read.
+    urgent: Urgent,
     /// The connection, unless it is absent or closed.
     stream: Option<TcpStream>,
     /// Its protection.
@@ -112,51 +123,40 @@ pub(super) struct ControlLeg {
     stage: Stage,
     /// What is to be written.
     queue: VecDeque<Piece>,
-    /// How many bytes that is.
-    queued: usize,
     /// Nothing can be written any more.
     broken: bool,
     /// Its end was read.
     read_ended: bool,
     /// Since when the peer has taken nothing of the queue.
     stalled: Option<Instant>,
-    /// How long it may.
-    stall_limit: Duration,
     /// How many bytes were thrown away behind our end.
     discarded: usize,
 }
 
 impl ControlLeg {
     /// The client's, which is not there yet. It may bring urgent data.
-    pub(super) const fn of_client(stall_limit: Duration) -> Self {
-        Self::absent(stall_limit, true)
+    pub(super) const fn of_client() -> Self {
+        Self::absent(Urgent::Possible)
     }
 
     /// The server's, which is not there yet.
-    pub(super) const fn of_server(stall_limit: Duration) -> Self {
-        Self::absent(stall_limit, false)
+    pub(super) const fn of_server() -> Self {
+        Self::absent(Urgent::Never)
     }
 
     /// One that is not there yet.
-    const fn absent(stall_limit: Duration, brings_urgent: bool) -> Self {
+    const fn absent(urgent: Urgent) -> Self {
         Self {
-            brings_urgent,
+            urgent,
             stream: None,
             security: Security::Clear,
             stage: Stage::Absent,
             queue: VecDeque::new(),
-            queued: 0,
             broken: false,
             read_ended: false,
             stalled: None,
-            stall_limit,
             discarded: 0,
         }
-    }
-
-    /// A reader that takes nothing is given up after `stall_limit` from now on.
-    pub(super) const fn follow_stall_limit(&mut self, stall_limit: Duration) {
-        self.stall_limit = stall_limit;
     }
 
     /// Its connection has this keepalive from now on.
@@ -215,7 +215,8 @@ impl ControlLeg {
     /// How many bytes are still to be written; under TLS, what the socket has not taken counts as
     /// one.
     pub(super) fn queued(&self) -> usize {
-        self.queued.saturating_add(usize::from(self.has_unsent()))
+        let queued: usize = self.queue.iter().map(|piece| piece.bytes.len()).sum();
+        queued.saturating_add(usize::from(self.has_unsent()))
     }
 
     /// Whether TLS holds bytes that the socket has not taken, and may still take.
@@ -237,7 +238,6 @@ impl ControlLeg {
     /// said in clear.
     fn enqueue(&mut self, bytes: Bytes, urgent: bool) {
         if self.is_open() && self.speaks() && !self.broken && !bytes.is_empty() {
-            self.queued = self.queued.saturating_add(bytes.len());
             self.queue.push_back(Piece { bytes, urgent });
         }
     }
@@ -281,7 +281,6 @@ impl ControlLeg {
     /// The connection took bytes.
     fn written(&mut self, mut bytes: usize) {
         self.stalled = None;
-        self.queued = self.queued.saturating_sub(bytes);
         while let Some(front) = self.queue.front_mut() {
             let taken = bytes.min(front.bytes.len());
             front.bytes.advance(taken);
@@ -301,7 +300,6 @@ impl ControlLeg {
     fn give_up(&mut self) {
         self.broken = true;
         self.queue = VecDeque::new();
-        self.queued = 0;
         self.stalled = None;
     }
 
@@ -413,18 +411,29 @@ impl ControlLeg {
             return Read::Nothing;
         };
         let result = match &mut self.security {
-            Security::Clear if self.brings_urgent => stream.try_read(buffer),
-            Security::Clear => receive_all(stream, buffer),
+            Security::Clear => {
+                let (result, urgent) = receive_all(stream, buffer, self.urgent);
+                self.urgent = urgent;
+                result
+            }
             Security::Failed | Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
         };
         self.take(result)
     }
 
+    /// Whether bytes may have come of which [`ControlLeg::poll`] will not tell.
+    pub(super) const fn may_hide_bytes(&self) -> bool {
+        matches!(self.urgent, Urgent::Hidden)
+    }
+
     /// Reads what the kernel has at this moment, whatever the runtime knows of it: how many bytes,
     /// and the end if it has come. A single read would stop before urgent data.
     pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> (usize, Option<End>) {
         let mut filled = 0_usize;
+        if self.may_hide_bytes() {
+            self.urgent = Urgent::Possible;
+        }
         while !self.read_ended
             && let Some(stream) = &self.stream
             && let Some(rest @ [_, ..]) = buffer.get_mut(filled..)
@@ -493,18 +502,21 @@ impl ControlLeg {
         }
     }
 
-    /// When [`ControlLeg::expire`] is to be called.
-    pub(super) fn deadline(&self) -> Option<Instant> {
+    /// When [`ControlLeg::expire`] is to be called. A peer that takes nothing has `stall_limit`.
+    pub(super) fn deadline(&self, stall_limit: Duration) -> Option<Instant> {
         match self.stage {
             Stage::Flushing(until) | Stage::Lingering(until) => Some(until),
-            Stage::Open => self.stalled.map(|since| later(since, self.stall_limit)),
+            Stage::Open => self.stalled.map(|since| later(since, stall_limit)),
             Stage::Absent | Stage::Closed => None,
         }
     }
 
     /// Its deadline may have come; returns the end of one that was in use.
-    pub(super) fn expire(&mut self, now: Instant) -> Option<End> {
-        if self.deadline().is_none_or(|deadline| deadline > now) {
+    pub(super) fn expire(&mut self, now: Instant, stall_limit: Duration) -> Option<End> {
+        if self
+            .deadline(stall_limit)
+            .is_none_or(|deadline| deadline > now)
+        {
             return None;
         }
         let was_open = self.is_open();
@@ -519,22 +531,38 @@ impl ControlLeg {
 }
 
 /// Reads what there is; a read that did not fill `buffer` has left nothing, and the runtime is
-/// told so: the next look at the socket waits for more to come instead of asking the kernel. Not
-/// for a connection with urgent data, before which a read stops.
+/// told so: the next look at the socket waits for more to come instead of asking the kernel.
+///
+/// A read also stops before urgent data, which clients send in the middle of a line: where one of
+/// a client's ends in that, the kernel is asked. Behind a line there may be some all the same;
+/// what is known of that is the second that is returned.
 ///
 /// # Errors
 /// As of a read; `WouldBlock` where there is nothing.
-fn receive_all(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+fn receive_all(
+    stream: &TcpStream,
+    buffer: &mut [u8],
+    urgent: Urgent,
+) -> (io::Result<usize>, Urgent) {
     let mut received = None;
     let result = stream.try_io(Interest::READABLE, || {
         let bytes = socket::receive_now(stream, buffer)?;
-        if bytes == 0 || bytes == buffer.len() {
+        let is_line = buffer
+            .get(..bytes)
+            .is_some_and(|read| read.ends_with(b"\n"));
+        let is_all = bytes < buffer.len() && (urgent == Urgent::Never || is_line);
+        if bytes == 0 || !is_all {
             return Ok(bytes);
         }
         received = Some(bytes);
         Err(io::ErrorKind::WouldBlock.into())
     });
-    received.map_or(result, Ok)
+    match (received, urgent) {
+        (Some(bytes), Urgent::Never) => (Ok(bytes), urgent),
+        (Some(bytes), _) => (Ok(bytes), Urgent::Hidden),
+        (None, Urgent::Hidden) if result.is_ok() => (result, Urgent::Possible),
+        (None, _) => (result, urgent),
+    }
 }
 
 /// One write of what stands first in `queue`. The end of the connection follows at once what

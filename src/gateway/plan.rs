@@ -296,8 +296,12 @@ impl Plan {
     /// The judge of a live session that was born with `route` and is judged by `bench`: of the
     /// policies that its listener and its upstream name now, or named last. None where a policy
     /// is gone: such a session keeps its last judge.
-    pub(super) fn judge_again(&self, route: &Route, bench: &mut Bench) -> Option<Arc<Judge>> {
-        let mut next = bench.clone();
+    pub(super) fn judge_again(
+        &self,
+        route: &Route,
+        bench: &mut Option<Box<Bench>>,
+    ) -> Option<Arc<Judge>> {
+        let mut next = bench.as_deref().unwrap_or(&route.bench).clone();
         if let Some(listener) = self.settings.listeners.get(&route.listener.name) {
             next.listener = Arc::clone(&listener.policy);
             next.observed.clone_from(&listener.observe);
@@ -307,7 +311,7 @@ impl Plan {
         }
         // How the server reads paths and what it lacks is for new sessions only.
         let judge = next.judge(&self.policies, &route.upstream).ok()?;
-        *bench = next;
+        *bench = (next != route.bench).then(|| Box::new(next));
         Some(judge)
     }
 }

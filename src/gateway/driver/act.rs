@@ -111,8 +111,7 @@ impl Driver {
 
     /// Begins to dial the upstream. A connection whose TLS was refused is given up for it.
     fn connect(&mut self, now: Instant) {
-        let stall_limit = self.plan.settings.session_limits.idle_timeout;
-        self.legs.server = ControlLeg::of_server(stall_limit);
+        self.legs.server = ControlLeg::of_server();
         let upstream = &self.route.upstream;
         let target = Target {
             host: Arc::clone(&upstream.host),

@@ -4,13 +4,14 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::time::{Instant, sleep_until};
 
 use super::{Connecting, Driver, Ends, UNWRITTEN_BYTES};
 use crate::gateway::data::DataEvent;
-use crate::gateway::leg::{LegEvent, Read};
+use crate::gateway::leg::{LegEvent, Read, later};
 use crate::gateway::listener::canonical;
 use crate::gateway::{Orders, Stage};
 use crate::relay::Ending;
@@ -30,6 +31,9 @@ const READ_BYTES: usize = 2 * 1024;
 /// How often the server is read before the client's bytes are fed: more than its socket holds
 /// unless it never stops talking.
 const READS_BEFORE_CLIENT: usize = 512;
+
+/// A session is quiet in which for this long nobody has said anything and no data connection came.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// Where events come from, beside orders, which come first, and the deadline, which comes last.
 /// Each has its turn to be looked at first, so that none starves the others.
@@ -56,14 +60,14 @@ impl Driver {
             self.overdue = 0;
         }
         // Each source has its turn, and then whoever never stops has had it.
-        if !is_due || self.overdue < SOURCES.len() {
+        if !is_due || usize::from(self.overdue) < SOURCES.len() {
             for step in 0..SOURCES.len() {
-                let turn = self.turn.wrapping_add(step) % SOURCES.len();
+                let turn = usize::from(self.turn).wrapping_add(step) % SOURCES.len();
                 if let Some(source) = SOURCES.get(turn)
                     && source(self, context).is_ready()
                 {
-                    self.turn = turn.wrapping_add(1);
-                    self.overdue = self.overdue.saturating_add(usize::from(is_due));
+                    self.turn = u8::try_from(turn).map_or(0, |turn| turn.wrapping_add(1));
+                    self.overdue = self.overdue.saturating_add(u8::from(is_due));
                     return Poll::Ready(());
                 }
             }
@@ -108,9 +112,6 @@ impl Driver {
         let keepalive = settings.limits.keepalive;
         let is_same = former.limits.keepalive == keepalive;
         for leg in [Leg::Client, Leg::Server] {
-            self.legs
-                .of_mut(leg)
-                .follow_stall_limit(limits.idle_timeout);
             if !is_same {
                 self.legs.of_mut(leg).follow_keepalive(keepalive);
                 self.data.of_mut(leg).follow_keepalive(keepalive);
@@ -133,23 +134,31 @@ impl Driver {
 
     /// A deadline of the session's or of a connection's end, which has come when it is ready.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        let Some(next) = self.next_deadline() else {
+        loop {
+            let Some(next) = self.next_deadline() else {
+                self.alarm = None;
+                return Poll::Pending;
+            };
+            if next <= self.clock.instant() {
+                return Poll::Ready(());
+            }
+            let alarm = self
+                .alarm
+                .get_or_insert_with(|| Box::pin(sleep_until(next)));
+            // Deadlines move away with every command: one alarm too early costs less than a new
+            // one for each.
+            if alarm.deadline() > next {
+                alarm.as_mut().reset(next);
+            }
+            ready!(alarm.as_mut().poll(context));
             self.alarm = None;
-            return Poll::Pending;
-        };
-        if next <= self.clock.instant() {
-            return Poll::Ready(());
+            self.clock.tick();
         }
-        let alarm = self
-            .alarm
-            .get_or_insert_with(|| Box::pin(sleep_until(next)));
-        if alarm.deadline() != next {
-            alarm.as_mut().reset(next);
-        }
-        ready!(alarm.as_mut().poll(context));
-        self.alarm = None;
-        self.clock.tick();
-        Poll::Ready(())
+    }
+
+    /// How long a peer may take nothing of what it is told.
+    fn stall_limit(&self) -> Duration {
+        self.plan.settings.session_limits.idle_timeout
     }
 
     /// The next deadline.
@@ -157,11 +166,10 @@ impl Driver {
         let session = self.session.deadline();
         [
             session.and_then(|elapsed| self.clock.at(elapsed)),
-            self.legs.client.deadline(),
-            self.legs.server.deadline(),
-            self.data.client.deadline(),
-            self.data.server.deadline(),
+            self.legs.client.deadline(self.stall_limit()),
+            self.legs.server.deadline(self.stall_limit()),
             self.held_end.map(|(_, until)| until),
+            self.quiet_at,
             self.fading.iter().map(|fading| fading.until).min(),
         ]
         .into_iter()
@@ -174,9 +182,13 @@ impl Driver {
         let now = self.clock.now();
         let instant = self.clock.instant();
         self.fading.retain(|fading| fading.until > instant);
+        if self.quiet_at.is_some_and(|at| at <= instant) {
+            self.quiet_at = None;
+            self.use_quiet();
+        }
         for leg in [Leg::Client, Leg::Server] {
-            self.data.of_mut(leg).expire(instant);
-            if let Some(end) = self.legs.of_mut(leg).expire(instant) {
+            let stall_limit = self.stall_limit();
+            if let Some(end) = self.legs.of_mut(leg).expire(instant, stall_limit) {
                 self.session.ended(leg, end, now);
                 return;
             }
@@ -191,6 +203,26 @@ impl Driver {
             self.told.push_back(Told::OfferStarved);
         } else if is_due {
             self.session.expire(now);
+        }
+    }
+
+    /// Something has come that puts off what is for quiet times.
+    fn is_active(&mut self) {
+        self.quiet_at = Some(later(self.clock.instant(), QUIET));
+    }
+
+    /// It is quiet: there is time for what an active session can do without, keepalive above all.
+    fn use_quiet(&mut self) {
+        let keepalive = self.plan.settings.limits.keepalive;
+        self.legs.server.follow_keepalive(keepalive);
+        self.data.client.follow_keepalive(keepalive);
+        self.data.server.follow_keepalive(keepalive);
+        if self.legs.client.may_hide_bytes() {
+            self.read_client_now();
+        }
+        if self.legs.client.may_hide_bytes() && self.legs.client.is_open() {
+            // It may not be read yet.
+            self.is_active();
         }
     }
 
@@ -263,6 +295,7 @@ impl Driver {
 
     /// Bytes of a control connection.
     fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>) {
+        self.is_active();
         if leg == Leg::Client {
             self.hear_server_first();
         }
@@ -359,6 +392,11 @@ impl Driver {
     /// An upload has ended in order: what the client said before that on its control connection,
     /// ABOR above all, comes first (RFC 959 §4.1.3), and the end of the control connection after.
     fn read_before_end(&mut self) {
+        self.read_client_now();
+    }
+
+    /// Reads what the client has sent by now, whatever the runtime knows of it.
+    fn read_client_now(&mut self) {
         if !self.may_read(Leg::Client) || !self.legs.client.is_open() {
             return;
         }
@@ -401,6 +439,7 @@ impl Driver {
             }
             DataEvent::Stranger => Told::StrangerRefused(leg),
         };
+        self.is_active();
         self.told.push_back(told);
         Poll::Ready(())
     }
@@ -466,7 +505,7 @@ impl Driver {
         let server = canonical(dialled.server);
         let local = canonical(dialled.local);
         // An option that cannot be set says that the connection is broken: the first read tells.
-        socket::tune(&dialled.stream, self.plan.settings.limits.keepalive).ok();
+        socket::send_at_once(&dialled.stream).ok();
         self.legs.server.open(dialled.stream);
         self.ends.server = Some(Ends {
             peer: server,

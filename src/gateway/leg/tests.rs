@@ -16,7 +16,7 @@ async fn opened() -> (ControlLeg, TcpStream) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let address = listener.local_addr().unwrap();
     let (peer, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
-    let mut leg = ControlLeg::of_client(STALL);
+    let mut leg = ControlLeg::of_client();
     leg.open(accepted.unwrap().0);
     (leg, peer.unwrap())
 }
@@ -97,10 +97,10 @@ async fn a_peer_that_never_ends_is_not_waited_for() {
     let (mut leg, _peer) = opened().await;
     let now = clock::instant();
     leg.close(End::Fin, now);
-    assert_eq!(leg.deadline(), Some(now + LINGER));
-    assert_eq!(leg.expire(now), None);
+    assert_eq!(leg.deadline(STALL), Some(now + LINGER));
+    assert_eq!(leg.expire(now, STALL), None);
     assert!(!leg.is_closed());
-    assert_eq!(leg.expire(now + LINGER), None);
+    assert_eq!(leg.expire(now + LINGER, STALL), None);
     assert!(leg.is_closed());
 }
 
@@ -118,9 +118,9 @@ async fn a_peer_that_sends_on_and_on_is_not_waited_for() {
 async fn a_peer_that_takes_nothing_is_given_up() {
     let (mut leg, _peer) = opened().await;
     fill(&mut leg).await;
-    let due = leg.deadline().unwrap();
-    assert_eq!(leg.expire(due - Duration::from_millis(1)), None);
-    assert_eq!(leg.expire(due), Some(End::Reset));
+    let due = leg.deadline(STALL).unwrap();
+    assert_eq!(leg.expire(due - Duration::from_millis(1), STALL), None);
+    assert_eq!(leg.expire(due, STALL), Some(End::Reset));
     assert!(leg.is_closed());
 }
 
@@ -128,7 +128,7 @@ async fn a_peer_that_takes_nothing_is_given_up() {
 async fn a_peer_that_takes_something_is_not() {
     let (mut leg, mut peer) = opened().await;
     fill(&mut leg).await;
-    let first = leg.deadline().unwrap();
+    let first = leg.deadline(STALL).unwrap();
     let mut buffer = vec![0; 1024 * 1024];
     let queued = leg.queued();
     while leg.queued() == queued {
@@ -138,7 +138,7 @@ async fn a_peer_that_takes_something_is_not() {
             _ = poll_fn(|context| leg.poll(false, clock::instant(), context)) => {}
         }
     }
-    assert!(leg.deadline().is_none_or(|second| second > first));
+    assert!(leg.deadline(STALL).is_none_or(|second| second > first));
 }
 
 #[tokio::test]
@@ -147,8 +147,8 @@ async fn an_end_that_cannot_be_flushed_is_a_reset() {
     fill(&mut leg).await;
     let now = clock::instant();
     leg.close(End::Fin, now);
-    assert_eq!(leg.deadline(), Some(now + FLUSH));
-    assert_eq!(leg.expire(now + FLUSH), None);
+    assert_eq!(leg.deadline(STALL), Some(now + FLUSH));
+    assert_eq!(leg.expire(now + FLUSH, STALL), None);
     assert!(leg.is_closed());
     let error = peer.read_to_end(&mut Vec::new()).await.unwrap_err();
     assert_eq!(error.kind(), io::ErrorKind::ConnectionReset);
@@ -233,7 +233,7 @@ async fn all_that_comes_is_received_up_to_the_end() {
         let expected = received.len() + piece.len();
         while received.len() < expected {
             theirs.readable().await.unwrap();
-            match receive_all(&theirs, &mut buffer) {
+            match receive_all(&theirs, &mut buffer, Urgent::Never).0 {
                 Ok(bytes) => received.extend_from_slice(&buffer[..bytes]),
                 Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
             }
@@ -244,7 +244,7 @@ async fn all_that_comes_is_received_up_to_the_end() {
     drop(ours);
     loop {
         theirs.readable().await.unwrap();
-        match receive_all(&theirs, &mut buffer) {
+        match receive_all(&theirs, &mut buffer, Urgent::Never).0 {
             Ok(0) => break,
             Ok(bytes) => assert_eq!(&buffer[..bytes], b"z"),
             Err(error) => assert_eq!(error.kind(), io::ErrorKind::WouldBlock),
