@@ -23,6 +23,10 @@ use std::thread;
 #[expect(dead_code, reason = "the helpers serve other tests too")]
 mod support;
 
+#[expect(dead_code, reason = "it serves other tests too")]
+#[path = "support/authority.rs"]
+mod authority;
+
 #[path = "network/client.rs"]
 mod client;
 #[expect(dead_code, reason = "fuzzing draws from bytes")]
@@ -44,6 +48,8 @@ mod names;
 mod place;
 #[path = "network/run.rs"]
 mod run;
+#[path = "network/security.rs"]
+mod security;
 #[path = "network/server.rs"]
 mod server;
 #[path = "network/weather.rs"]
@@ -114,4 +120,5 @@ fn all_laws_hold_whatever_the_network_does() {
         "{sum:?}"
     );
     assert!(sum.broken > count / 4, "{sum:?}");
+    assert!(sum.secured > count / 8, "{sum:?}");
 }

@@ -8,11 +8,13 @@ use std::time::Duration;
 use ftpwarden::upstream::connect;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::time::error::Elapsed;
 use tokio::time::{sleep, timeout};
 
 use super::dice::Dice;
 use super::lines::{Ended, Lines};
 use super::place::Place;
+use super::security::{Security, Wire};
 use super::server::content;
 use super::weather::Weather;
 use super::wire::{Ledger, Network, reset};
@@ -68,6 +70,8 @@ pub(crate) struct Moved {
     pub(crate) ledger: Option<(Arc<Ledger>, bool)>,
     /// Whether the client has sent ABOR.
     pub(crate) aborted: bool,
+    /// Whether its data connection was under TLS.
+    pub(crate) secured: bool,
 }
 
 /// What a client has seen.
@@ -95,7 +99,9 @@ pub(crate) type Shared = Arc<Mutex<Notes>>;
 /// A client.
 pub(crate) struct Client {
     /// Its control connection.
-    control: Lines,
+    control: Option<Lines>,
+    /// Its TLS, if it has any; from AUTH on, its connections are under it.
+    security: Option<Security>,
     /// Its choices.
     dice: Dice,
     /// The network on its way to the gateway.
@@ -143,7 +149,8 @@ impl Client {
         steady: bool,
     ) -> Self {
         Self {
-            control: Lines::new(stream),
+            control: Some(Lines::new(stream)),
+            security: None,
             dice,
             network,
             weather,
@@ -156,12 +163,19 @@ impl Client {
         }
     }
 
+    /// The same with this TLS.
+    pub(crate) fn secured_by(self, security: Option<Security>) -> Self {
+        Self { security, ..self }
+    }
+
     /// Its whole life.
     pub(crate) async fn run(mut self) {
         if self.work().await.is_err() || self.dice.chance(if self.steady { 0 } else { 25 }) {
             // It goes as it likes.
-            if self.dice.chance(30) {
-                reset(self.control.stream);
+            if self.dice.chance(30)
+                && let Some(control) = self.control
+            {
+                reset(control.wire.into_socket());
             }
             return;
         }
@@ -171,7 +185,7 @@ impl Client {
             return;
         }
         if self.ask("QUIT", true).await.is_ok() && self.owed.is_empty() {
-            let end = timeout(self.patience, self.control.line()).await;
+            let end = self.line().await;
             let mut notes = self.notes.lock().unwrap();
             notes.ended = end.ok().and_then(Result::err);
             notes.parted = notes.ended == Some(Ended::Fin);
@@ -180,9 +194,12 @@ impl Client {
 
     /// Logs in and works.
     async fn work(&mut self) -> Step {
-        match timeout(self.patience, self.control.line()).await {
+        match self.line().await {
             Ok(Ok(line)) if line.starts_with(b"220 ") => self.notes.lock().unwrap().greeted = true,
             _ => return Err(Gone),
+        }
+        if let Some(security) = self.security.clone() {
+            self.turn(&security).await?;
         }
         let user = format!("USER {}", self.notes.lock().unwrap().user);
         if self.dice.chance(20) {
@@ -212,6 +229,28 @@ impl Client {
         Ok(())
     }
 
+    /// Turns its control connection to TLS, and asks for the same on data connections.
+    async fn turn(&mut self, security: &Security) -> Step {
+        if !self.ask("AUTH TLS", true).await?.starts_with("234 ") {
+            return Err(Gone);
+        }
+        let clear = self.control.take().ok_or(Gone)?;
+        let turned = timeout(self.patience, clear.turned(security)).await;
+        self.control = Some(turned.map_err(|_| Gone)?.map_err(|_| Gone)?);
+        self.ask("PBSZ 0", true).await?;
+        let protected = self.ask("PROT P", true).await?;
+        protected.starts_with("200 ").then_some(()).ok_or(Gone)
+    }
+
+    /// The next line, if it comes.
+    async fn line(&mut self) -> Result<Result<Vec<u8>, Ended>, Elapsed> {
+        match &mut self.control {
+            Some(control) => timeout(self.patience, control.line()).await,
+            // It was given up while it turned to TLS.
+            None => Ok(Err(Ended::Reset)),
+        }
+    }
+
     /// A number that no command had before.
     fn next(&mut self) -> usize {
         self.serial += 1;
@@ -231,12 +270,14 @@ impl Client {
             });
             bytes.extend_from_slice(format!("{line}\r\n").as_bytes());
         }
-        self.control.send(&bytes).await;
+        if let Some(control) = &mut self.control {
+            control.send(&bytes).await;
+        }
     }
 
     /// The next reply, written down with the command that it answers.
     async fn hear(&mut self) -> Step {
-        let heard = timeout(self.patience, self.control.line()).await;
+        let heard = self.line().await;
         let mut notes = self.notes.lock().unwrap();
         let line = match heard {
             Ok(Ok(line)) => String::from_utf8_lossy(&line).into_owned(),
@@ -373,6 +414,7 @@ impl Client {
             ended: None,
             ledger: Some(ledger),
             aborted: false,
+            secured: self.security.is_some(),
         });
         let local = SocketAddr::new(self.place.client, 0);
         // A passive client may dial before its verb, and behind it.
@@ -383,6 +425,7 @@ impl Client {
         self.say(&[(&line, true)]).await;
         let moving = {
             let notes = Arc::clone(&self.notes);
+            let security = self.security.clone();
             async move {
                 let stream = match (dialled, data) {
                     (Some(stream), _) => Some(stream),
@@ -390,7 +433,7 @@ impl Client {
                     (None, Data::Listen(listener)) => listener.accept().await.ok().map(|it| it.0),
                 };
                 if let Some(stream) = stream {
-                    run(stream, is_upload, &name, &notes).await;
+                    run(stream, security.as_ref(), is_upload, &name, &notes).await;
                 }
             }
         };
@@ -451,19 +494,29 @@ fn port_of(reply: &str) -> Option<u16> {
 }
 
 /// Resets a data connection that is left before its end.
-struct Armed(Option<TcpStream>);
+struct Armed(Option<Wire>);
 
 impl Drop for Armed {
     fn drop(&mut self) {
-        if let Some(stream) = self.0.take() {
-            reset(stream);
+        if let Some(wire) = self.0.take() {
+            reset(wire.into_socket());
         }
     }
 }
 
 /// Moves the file of a transfer. One that is given up half way is reset.
-async fn run(stream: TcpStream, is_upload: bool, name: &str, notes: &Shared) {
-    let mut armed = Armed(Some(stream));
+async fn run(
+    stream: TcpStream,
+    security: Option<&Security>,
+    is_upload: bool,
+    name: &str,
+    notes: &Shared,
+) {
+    let wire = match security {
+        None => Some(Wire::Clear(stream)),
+        Some(security) => security.turn(stream).await.ok(),
+    };
+    let mut armed = Armed(wire);
     let Some(stream) = &mut armed.0 else { return };
     let mark = |bytes: &[u8], ended: Option<Ended>| {
         if let Some(moved) = notes.lock().unwrap().moved.last_mut() {

@@ -23,8 +23,9 @@ fn may_be_own(line: &str, reply: &str) -> bool {
         // The gateway's own words, and its own address.
         ("PASV", "227") | ("EPSV", "229") | ("PORT" | "EPRT", "200") => true,
         ("ABOR", "225" | "226") | ("QUIT", "221") => true,
+        ("AUTH", "234") | ("PBSZ" | "PROT", "200") => true,
         ("PASV" | "EPSV" | "PORT" | "EPRT", "425") => true,
-        ("RETR" | "STOR" | "LIST", "425" | "426") => true,
+        ("RETR" | "STOR" | "LIST", "425" | "426" | "522") => true,
         (_, "421") => true,
         _ => false,
     }
@@ -241,6 +242,7 @@ fn download(
         return Err("it looks complete, and the server has not ended it".to_owned());
     }
     tally.downloads += usize::from(done);
+    tally.secured += usize::from(done && moved.secured);
     Ok(())
 }
 
@@ -273,6 +275,20 @@ fn upload(
             Ok(())
         };
     };
+    if moved.secured {
+        // TLS tells an end that the network has made up from the client's own.
+        return if moved.ended == Some(Ended::Fin) && complete.bytes.len() == whole.len() {
+            tally.uploads += usize::from(done);
+            tally.secured += usize::from(done);
+            Ok(())
+        } else {
+            let came = complete.bytes.len();
+            Err(format!(
+                "{came} of {} bytes look complete to the server",
+                whole.len()
+            ))
+        };
+    }
     let Some((ledger, dialled)) = &moved.ledger else {
         return Err("complete without a data connection".to_owned());
     };

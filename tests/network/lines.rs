@@ -2,8 +2,10 @@
 
 use std::io;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
+
+use super::security::{Security, Wire};
 
 /// How a connection ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -17,7 +19,7 @@ pub(crate) enum Ended {
 /// One end of a control connection.
 pub(crate) struct Lines {
     /// The connection.
-    pub(crate) stream: TcpStream,
+    pub(crate) wire: Wire,
     /// What was read and is no line yet.
     pub(crate) rest: Vec<u8>,
 }
@@ -29,14 +31,24 @@ impl Lines {
         stream.set_nodelay(true).ok();
         ftpwarden::sys::socket::inline_urgent(&stream).ok();
         Self {
-            stream,
+            wire: Wire::Clear(stream),
             rest: Vec::new(),
         }
     }
 
+    /// The same under TLS.
+    pub(crate) async fn turned(self, security: &Security) -> io::Result<Self> {
+        let wire = security.turn(self.wire.into_socket()).await?;
+        Ok(Self {
+            wire,
+            rest: self.rest,
+        })
+    }
+
     /// Sends bytes; those that a broken connection does not take are lost.
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).await.ok();
+        self.wire.write_all(bytes).await.ok();
+        self.wire.flush().await.ok();
     }
 
     /// The next line without its CR LF. To be dropped at any time without a loss.
@@ -47,10 +59,16 @@ impl Lines {
                 line.truncate(at);
                 return Ok(line);
             }
-            if self.stream.readable().await.is_err() {
-                return Err(Ended::Reset);
-            }
-            match self.stream.try_read_buf(&mut self.rest) {
+            let read = match &mut self.wire {
+                // Not the runtime's, which takes a short read for the last one: reads end early
+                // before urgent data.
+                Wire::Clear(stream) => match stream.readable().await {
+                    Ok(()) => stream.try_read_buf(&mut self.rest),
+                    Err(error) => Err(error),
+                },
+                Wire::Secured(stream) => stream.read_buf(&mut self.rest).await,
+            };
+            match read {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 Err(_) => return Err(Ended::Reset),
                 Ok(0) => return Err(Ended::Fin),

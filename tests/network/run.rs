@@ -16,6 +16,7 @@ use super::judge;
 use super::lines::Ended;
 use super::names;
 use super::place::Place;
+use super::security::{self, Security};
 use super::server::{self, Journals};
 use super::support::Bench;
 use super::weather::Weather;
@@ -24,7 +25,7 @@ use super::wire::Network;
 /// Bounds of a gateway whose network fails: each is met soon.
 const SHORT: &str = "greeting_timeout = \"300ms\"\nlogin_timeout = \"800ms\"\n\
     command_timeout = \"300ms\"\nreply_timeout = \"400ms\"\nidle_timeout = \"500ms\"\n\
-    data_connect_timeout = \"300ms\"\ntransfer_idle_timeout = \"240ms\"\n\
+    tls_handshake_timeout = \"500ms\"\ndata_connect_timeout = \"300ms\"\ntransfer_idle_timeout = \"240ms\"\n\
     failed_login_delay = \"1ms\"\n";
 
 /// When a session must be over whose peers are gone or silent: what a client that has ended may
@@ -48,6 +49,8 @@ pub(crate) struct Tally {
     pub(crate) uploads: usize,
     /// Transfers that were broken, at one side at least.
     pub(crate) broken: usize,
+    /// Transfers under TLS that are whole and said to be.
+    pub(crate) secured: usize,
     /// Sessions.
     pub(crate) sessions: usize,
     /// How long the last session took to end behind its client.
@@ -62,6 +65,7 @@ impl Tally {
         self.downloads += other.downloads;
         self.uploads += other.uploads;
         self.broken += other.broken;
+        self.secured += other.secured;
         self.sessions += other.sessions;
         self.ending = self.ending.max(other.ending);
     }
@@ -116,10 +120,11 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     let mut far = weather.branch(1);
     let target = TcpListener::bind((place.server, 0)).await.unwrap();
     let inner = target.local_addr().unwrap();
-    let gate = network.gate(place.far, inner, place.server, move || far.control());
+    let gate = network.gate(place.far, inner, place.server, move || far.control(false));
     let (gateway, port, limits) = (place.gateway, gate.port(), if calm { "" } else { SHORT });
+    let tls = security::listener();
     let text = format!(
-        "[listeners.main]\nbind = \"{gateway}:0\"\nupstream = \"legacy\"\n[upstreams.legacy]\n\
+        "[listeners.main]\nbind = \"{gateway}:0\"\nupstream = \"legacy\"\n{tls}\n[upstreams.legacy]\n\
          address = \"legacy.test:{port}\"\nsource_address = \"{gateway}\"\nconnect_timeout = \"1s\"\n\
          [limits]\n{limits}"
     );
@@ -141,8 +146,11 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
     let mut notes = Vec::new();
     for number in 0..=dice.below(3) {
         let mut near = weather.branch(10 + number);
+        let secured = dice.chance(40);
+        let security = secured.then(|| Security::new(dice.chance(40)));
+        let link = near.control(secured);
         let (entrance, _) = network
-            .path(place.client, bench.address(), place.near, near.control())
+            .path(place.client, bench.address(), place.near, link)
             .await;
         let shared = client::Shared::default();
         shared.lock().unwrap().user = format!("u{number}");
@@ -152,6 +160,7 @@ async fn simulate(seed: u64) -> Result<Tally, String> {
         clients.push(tokio::spawn(async move {
             let stream = TcpStream::connect(entrance).await.unwrap();
             let client = Client::new(stream, network, near, place, dice, shared, calm);
+            let client = client.secured_by(security);
             client.run().await;
         }));
     }

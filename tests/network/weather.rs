@@ -49,18 +49,24 @@ impl Weather {
         Dice::of_seed(self.seed ^ self.links.wrapping_mul(0x9E37_79B9))
     }
 
-    /// A control connection.
-    pub(crate) fn control(&mut self) -> Link {
+    /// A control connection. One that is to be `secured` brings thousands of bytes before it
+    /// says anything.
+    pub(crate) fn control(&mut self, secured: bool) -> Link {
         let mut dice = self.dice();
+        let (pieces, longest) = if secured {
+            (&PIECES[2..], 8_000)
+        } else {
+            (&PIECES[..], 400)
+        };
         let mut link = Link {
-            there: way(&mut dice, &PIECES),
-            back: way(&mut dice, &PIECES),
+            there: way(&mut dice, pieces),
+            back: way(&mut dice, pieces),
             ..Link::FINE
         };
         if dice.chance(self.faults) {
             let faults = [Fault::End, Fault::Reset, Fault::Silence, Fault::Silence];
             let fault = dice.pick(&faults);
-            let when = when(&mut dice, 400, 300);
+            let when = when(&mut dice, longest, 300);
             strike(&mut link, &mut dice, &when, fault);
         }
         link
