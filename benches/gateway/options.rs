@@ -16,6 +16,7 @@ cargo bench --bench gateway -- [OPTION]...
   --rounds N       how often each is measured (5)
   --idle N         how many sessions the idle rows hold (5000)
   --burst N        how many clients come at once in the burst row (2000)
+  --log LEVEL      the gateway's log: info has lines for each session (warn: as the peers, none)
   --plot FILE.svg  draw the first figures as multiples of the relay's";
 
 /// What is to be done.
@@ -30,6 +31,8 @@ pub(crate) struct Options {
     pub(crate) scale: Scale,
     /// Where the plot goes.
     pub(crate) plot: Option<PathBuf>,
+    /// The level of the gateway's log. Its peers log nothing.
+    pub(crate) log: String,
 }
 
 impl Options {
@@ -52,6 +55,7 @@ impl Options {
                 "--rounds" => options.rounds = number(value()?)?.max(1),
                 "--idle" => options.scale.idle = number(value()?)?,
                 "--burst" => options.scale.burst = number(value()?)?,
+                "--log" => options.log.clone_from(value()?),
                 "--plot" => options.plot = Some(value()?.into()),
                 _ => return Err(HELP.to_owned()),
             }
@@ -74,6 +78,7 @@ impl Options {
             rounds: if is_test { 1 } else { 5 },
             scale: Scale::of(is_test),
             plot: None,
+            log: "warn".to_owned(),
         }
     }
 }

@@ -69,17 +69,20 @@ pub(crate) struct World {
     pub(crate) base: u16,
     /// Where configurations and certificates are.
     pub(crate) folder: PathBuf,
+    /// The level of the gateway's log.
+    log: String,
     /// How many addresses were given out.
     hosts: std::cell::Cell<u8>,
 }
 
 impl World {
     /// A world with certificates and no subject.
-    pub(crate) fn new(base: u16, folder: &Path) -> io::Result<Self> {
+    pub(crate) fn new(base: u16, folder: &Path, log: &str) -> io::Result<Self> {
         certificates::make(folder)?;
         Ok(Self {
             base,
             folder: folder.to_path_buf(),
+            log: log.to_owned(),
             hosts: std::cell::Cell::new(0),
         })
     }
@@ -235,7 +238,8 @@ impl Site<'_> {
              [listeners.ftps]\nbind = \"{host}:{tls}\"\nupstream = \"stub\"\n\n\
              [listeners.ftps.tls]\ncertificate = \"{shared}/cert.pem\"\nkey = \"{shared}/key.pem\"\n\n\
              [upstreams.stub]\naddress = \"{stub}:{base}\"\n\n\
-             [admin]\nbind = \"{host}:{admin}\"\n",
+             [admin]\nbind = \"{host}:{admin}\"\n[log]\nlevel = \"{log}\"\n",
+            log = self.world.log,
             tls = ports::tls(base),
             admin = ports::admin(base),
             stub = ports::STUB,
