@@ -281,6 +281,28 @@ fn a_run_of_noops_is_one_entry_with_a_bound() {
 }
 
 #[test]
+fn a_queue_is_written_by_its_verbs_alone() {
+    let mut pipeline = Pipeline::new(510, 4);
+    pipeline.push(b"SITE TOKEN hunter2\r\nPASS\thunter2\r\n");
+    while pipeline.pull(Duration::ZERO) {}
+    let items: Vec<String> = std::iter::from_fn(|| pipeline.pop())
+        .map(|entry| format!("{:?}", entry.item))
+        .collect();
+    assert_eq!(items, ["Command(SITE)", "Fault(BadVerb, Some(PASS))"]);
+}
+
+#[test]
+fn what_is_read_ahead_of_a_full_queue_has_a_bound() {
+    let mut pipeline = Pipeline::new(510, 1);
+    pipeline.push(b"PWD\r\n");
+    assert!(pipeline.pull(Duration::ZERO) && pipeline.is_full());
+    pipeline.push(&b"x".repeat(64 * 1024 - 1));
+    assert!(pipeline.has_room());
+    pipeline.push(b"x");
+    assert!(!pipeline.has_room());
+}
+
+#[test]
 fn an_abort_is_marked_once() {
     let mut pipeline = Pipeline::new(510, 2);
     pipeline.push(b"PWD\r\nPWD\r\nABOR\r\nABOR\r\n");
@@ -345,6 +367,36 @@ fn new_limits_hold_for_what_waits_already() {
     let broke = b"421 Service not available, the server broke the protocol.\r\n";
     let expected = format!("Reply({:?})", Bytes::from_static(broke));
     assert_eq!(drawn(&mut session).first(), Some(&expected));
+}
+
+#[test]
+fn new_limits_hold_for_a_reply_that_is_awaited() {
+    let mut session = logged_in();
+    session.receive(Leg::Client, b"NOOP\r\n", Now::default());
+    drawn(&mut session);
+    let minutes = Duration::from_mins;
+    assert_eq!(session.deadline(), Some(minutes(5)));
+    let limits = Limits {
+        reply_timeout: minutes(2),
+        ..Limits::default()
+    };
+    session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
+    assert_eq!(session.deadline(), Some(minutes(2)));
+}
+
+#[test]
+fn new_limits_hold_for_how_many_commands_may_wait() {
+    let mut session = logged_in();
+    let limits = Limits {
+        pipelined_commands: 2,
+        ..Limits::default()
+    };
+    session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
+    // One is in work and one waits: there is room for another.
+    session.receive(Leg::Client, b"NOOP\r\nPWD\r\n", Now::default());
+    assert!(!session.pipeline.is_full());
+    session.receive(Leg::Client, b"SYST\r\n", Now::default());
+    assert!(session.pipeline.is_full());
 }
 
 #[test]

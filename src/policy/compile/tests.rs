@@ -412,6 +412,17 @@ fn a_rule_that_restricts_nothing_is_an_error() {
 }
 
 #[test]
+fn what_allows_a_command_anyway_is_shown_behind_other_rules() {
+    let spec = policy("p")
+        .rule(deny(&["DELE"]).paths(&["/in/**"]))
+        .rule(allow(&["STOR"]).paths(&["/in/**"]))
+        .rule(deny(&["RMD"]))
+        .allow(&["@session", "STOR"]);
+    let place = spec.allow[0].span.clone();
+    assert_eq!(error(spec).also.unwrap().0, place);
+}
+
+#[test]
 fn a_rule_that_restricts_something_is_none() {
     let fine = |specs: &[PolicySpec]| assert_eq!(errors(specs), [""; 0]);
     let rule = || allow(&["RETR"]).paths(&["/in/**"]);
@@ -685,6 +696,37 @@ fn ways_of_deciding_are_bounded() {
     specs.truncate(10);
     let (set, _) = compile(&specs);
     assert!(set.unwrap().rules().len() < WAYS_MAX);
+}
+
+#[test]
+fn as_many_ways_of_deciding_as_may_be_are_none_too_many() {
+    // A policy that hands over twice to the one below it: twice as many ways, and its own two.
+    let users: Vec<String> = (0..32).map(|user| format!("u{user}")).collect();
+    let to = |level: usize, user: usize| {
+        hand_over(&["RETR"], &format!("p{level}")).users(&[&users[user]])
+    };
+    let mut specs = vec![usable("p0")];
+    let mut sizes = vec![2];
+    for level in 1..14 {
+        let spec = usable(&format!("p{level}"));
+        specs.push(spec.rule(to(level - 1, 0)).rule(to(level - 1, 1)));
+        sizes.push(2 * sizes[level - 1] + 2);
+    }
+    let mut last = usable("last");
+    let mut left = WAYS_MAX - sizes.iter().sum::<usize>() - 2;
+    for (level, size) in sizes.into_iter().enumerate().rev() {
+        while size <= left {
+            last = last.clone().rule(to(level, last.rules.len()));
+            left -= size;
+        }
+    }
+    specs.push(last.clone());
+    let (set, problems) = compile(&specs);
+    assert!(problems.is_empty(), "{problems:?}");
+    assert_eq!(set.unwrap().rules().len(), WAYS_MAX);
+    specs.pop();
+    specs.push(last.rule(deny(&["DELE"])));
+    assert_eq!(errors(&specs), ["policy/too-many-ways"]);
 }
 
 #[test]

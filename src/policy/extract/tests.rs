@@ -337,6 +337,13 @@ fn checksums_may_be_quoted_and_have_offsets() {
         ]),
         [550; 6]
     );
+    // What is no number belongs to the name: the file without it is not asked for.
+    let named = policy("p").rule(allow(&["XMD5"]).paths(&["/in/a b", "/in/a 7 b", "/in/a "]));
+    let sitting = Sitting::under(&[named]).cd("/in");
+    assert_eq!(
+        sitting.codes(&["XMD5 a b", "XMD5 a 7 b", "XMD5 a 7", "XMD5 a "]),
+        [0, 0, 550, 0]
+    );
     assert_eq!(
         codes(&[
             "MMD5 a,b",

@@ -478,6 +478,48 @@ fn what_could_be_allowed_minds_hand_overs_upstreams_and_servers() {
 }
 
 #[test]
+fn what_must_be_named_is_named_by_the_listeners_policy() {
+    let specs = [
+        policy("p").allow(&["SMNT", "SITE EXEC"]),
+        policy("upstream").by_default(),
+    ];
+    let sitting = Sitting::under(&specs);
+    assert_eq!(sitting.codes(&["SMNT /x", "SITE EXEC x"]), [0, 0]);
+    assert!(sitting.could("SMNT", None));
+    assert!(sitting.could("SITE", Some("EXEC")));
+    let specs = [
+        policy("p").by_default(),
+        policy("upstream").allow(&["SMNT", "SITE EXEC"]),
+    ];
+    let sitting = Sitting::under(&specs);
+    assert_eq!(sitting.codes(&["SMNT /x", "SITE EXEC x"]), [502, 502]);
+    assert!(!sitting.could("SMNT", None));
+    assert!(!sitting.could("SITE", Some("EXEC")));
+}
+
+#[test]
+fn nobody_is_promised_what_a_policy_with_paths_cannot_trace() {
+    let inside = || allow(&["RETR"]).paths(&["/in/**"]);
+    let sitting = Sitting::under(&[policy("p").by_default()]);
+    assert_eq!(sitting.code("COMB /in/x /in/y"), 0);
+    assert!(sitting.could("COMB", None));
+    let own = [policy("p").by_default().rule(inside()).deny(&["RETR"])];
+    let before = [
+        policy("p").rule(inside()).rule(hand_over(&[], "q")),
+        policy("q").by_default().deny(&["RETR"]),
+    ];
+    let behind = [
+        policy("p").rule(hand_over(&[], "q")),
+        policy("q").by_default().rule(inside()).deny(&["RETR"]),
+    ];
+    for specs in [&own[..], &before, &behind] {
+        let sitting = Sitting::under(specs);
+        assert_eq!(sitting.code("COMB /in/x /in/y"), 502);
+        assert!(!sitting.could("COMB", None));
+    }
+}
+
+#[test]
 fn a_session_that_must_not_write_finds_no_way_round() {
     let read_only = policy("p")
         .allow(&["@session", "@list", "@download"])

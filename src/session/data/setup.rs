@@ -266,15 +266,17 @@ impl Session {
         server
     }
 
-    /// Asks in the old form where the server does not know the extended one; once in a session.
+    /// Asks in the old form where the server does not know the extended one and may be sent the
+    /// old one; once in a session, since the extended one is not tried again.
     pub(in crate::session) fn fall_back(&mut self, asked: DataForm, code: Code) -> bool {
         if self.server_family() == Family::V6
             || !matches!(code.value(), 500 | 501 | 502 | 504 | 522)
         {
             return false;
         }
+        let lacks = |verb| self.judge.is_unsupported(&Name::Known(verb));
         match asked {
-            DataForm::Epsv if !self.data.lacks_epsv => {
+            DataForm::Epsv if !lacks(Verb::Pasv) => {
                 self.data.lacks_epsv = true;
                 self.data.server.form = DataForm::Pasv;
                 if let Some(setup) = self.setup() {
@@ -283,7 +285,7 @@ impl Session {
                 self.ask(OwnCommand::Pasv);
                 true
             }
-            DataForm::Eprt if !self.data.lacks_eprt => {
+            DataForm::Eprt if !lacks(Verb::Port) => {
                 self.data.lacks_eprt = true;
                 let Some(offered) = self.setup().and_then(|setup| setup.offered) else {
                     return false;
