@@ -205,6 +205,11 @@ fn a_deny_without_a_reply_has_the_code_of_its_condition() {
 fn a_missing_argument_is_a_syntax_error_where_one_is_needed() {
     let sitting = Sitting::under(&[policy("p").rule(allow(&["RETR", "LIST"]).paths(&["/in/**"]))]);
     assert_eq!(sitting.codes(&["RETR", "LIST"]), [501, 550]);
+    // A rule about the argument of a command that may have one is missed without it.
+    let sitting =
+        Sitting::under(&[policy("p").rule(allow(&["ALLO", "NLST", "CDUP"]).argument(&["[0-9]+"]))]);
+    assert_eq!(sitting.codes(&["ALLO 5", "ALLO x"]), [0, 501]);
+    assert_eq!(sitting.codes(&["ALLO", "NLST", "CDUP"]), [501, 501, 502]);
 }
 
 #[test]
@@ -475,6 +480,20 @@ fn what_could_be_allowed_minds_hand_overs_upstreams_and_servers() {
     // In some directory it could.
     assert!(other.could("RETR", None));
     assert!(!other.could("PWD", None));
+}
+
+#[test]
+fn what_could_be_allowed_minds_how_the_server_reads_names() {
+    let spec = policy("p").rule(allow(&["RETR"]).users(&["ACME"]));
+    for (system, is_same) in [
+        (System::Unix, false),
+        (System::Windows, true),
+        (System::Mvs, true),
+    ] {
+        let sitting = Sitting::before(system, std::slice::from_ref(&spec));
+        assert_eq!(sitting.code("RETR x") == 0, is_same, "{system:?}");
+        assert_eq!(sitting.could("RETR", None), is_same, "{system:?}");
+    }
 }
 
 #[test]
