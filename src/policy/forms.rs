@@ -1,8 +1,8 @@
 //! The forms that a command may take, as far as policy tells them apart.
 //!
 //! Owns the list of subcommands and values to try for a verb: STAT with and without argument,
-//! MDTM that asks and MDTM that sets, every word of SITE, OPTS, TYPE, MODE and STRU. For
-//! questions about all commands at once: what FEAT may promise, what a rule can match.
+//! MDTM that asks and MDTM that sets, every known subcommand of SITE, and every word that a policy
+//! names. For questions about all commands at once: what FEAT may promise, what a rule can match.
 
 use super::chain::Words;
 use super::judge::System;
@@ -103,11 +103,9 @@ pub(super) fn of_verb<'a>(verb: Verb, word: Option<&'a str>, words: &'a Words) -
     }
     let named = words.get(&verb).into_iter().flatten();
     forms.extend(named.map(|word| plain(word)));
-    for value in values(verb) {
-        let named = words.get(&verb);
-        if !named.is_some_and(|words| words.contains(value)) {
-            forms.push(plain(value));
-        }
+    // A value of TYPE, MODE or STRU that no policy names is as good as any other.
+    if verb == Verb::Site {
+        forms.extend(verb::SITE.iter().map(|row| plain(row.name)));
     }
     forms
 }
@@ -133,19 +131,4 @@ pub(super) fn all<'a>(words: &'a Words, others: impl Iterator<Item = &'a str>) -
     forms.extend(others.map(of_other));
     forms.push(of_other(UNNAMED));
     forms
-}
-
-/// The subcommands or values that are known of `verb`; MODE B and C are never carried.
-fn values(verb: Verb) -> impl Iterator<Item = &'static str> {
-    let fixed: &[&'static str] = if verb == Verb::Type {
-        &["A", "E", "I", "L"]
-    } else if verb == Verb::Mode {
-        &["S", "Z"]
-    } else if verb == Verb::Stru {
-        &["F", "P", "R"]
-    } else {
-        &[]
-    };
-    let site: &[verb::SiteRow] = if verb == Verb::Site { verb::SITE } else { &[] };
-    fixed.iter().copied().chain(site.iter().map(|row| row.name))
 }

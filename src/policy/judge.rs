@@ -339,7 +339,11 @@ impl Judge {
             outlook,
         };
         let forms = match name {
-            Name::Known(verb) => forms::of_verb(*verb, word, &self.listener.words),
+            // Each policy has a say on the words that the other one names.
+            Name::Known(verb) => [&self.listener, &self.upstream]
+                .into_iter()
+                .flat_map(|policy| forms::of_verb(*verb, word, &policy.words))
+                .collect(),
             Name::Other(name) => vec![forms::of_other(name)],
         };
         forms.iter().any(|form| {

@@ -376,6 +376,19 @@ fn answers_are_final_replies_and_pretend_nothing() {
 }
 
 #[test]
+fn what_an_answer_would_pretend_is_told() {
+    let pretended = |name| {
+        let message = error(usable("p").rule(answer(&[name], "200"))).message;
+        let behind = message.strip_prefix("an answer to ").unwrap();
+        let (form, _) = behind.split_once(" would ").unwrap();
+        form.to_owned()
+    };
+    assert_eq!(pretended("DELE"), "DELE");
+    assert_eq!(pretended("SITE CHMOD"), "SITE CHMOD");
+    assert_eq!(pretended("TYPE"), "TYPE with any other word");
+}
+
+#[test]
 fn a_rule_that_restricts_nothing_is_an_error() {
     let spec = policy("p")
         .rule(allow(&["STOR", "RETR"]).paths(&["/in/**"]))

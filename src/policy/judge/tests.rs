@@ -497,6 +497,21 @@ fn what_could_be_allowed_minds_how_the_server_reads_names() {
 }
 
 #[test]
+fn what_could_be_allowed_minds_the_words_that_either_policy_names() {
+    for line in ["STRU F", "TYPE A", "MODE S", "OPTS UTF8", "SITE FOO"] {
+        let verb = &line[..4];
+        for (own, upstream) in [(line, verb), (verb, line)] {
+            let sitting = Sitting::under(&[
+                policy("p").allow(&[own]),
+                policy("upstream").allow(&[upstream]),
+            ]);
+            assert_eq!(sitting.code(line), 0, "{own} {upstream}");
+            assert!(sitting.could(verb, None), "{own} {upstream}");
+        }
+    }
+}
+
+#[test]
 fn what_must_be_named_is_named_by_the_listeners_policy() {
     let specs = [
         policy("p").allow(&["SMNT", "SITE EXEC"]),
