@@ -499,7 +499,7 @@ fn what_could_be_allowed_minds_how_the_server_reads_names() {
 #[test]
 fn what_could_be_allowed_minds_the_words_that_either_policy_names() {
     for line in ["STRU F", "TYPE A", "MODE S", "OPTS UTF8", "SITE FOO"] {
-        let verb = &line[..4];
+        let (verb, _) = line.split_once(' ').unwrap();
         for (own, upstream) in [(line, verb), (verb, line)] {
             let sitting = Sitting::under(&[
                 policy("p").allow(&[own]),
