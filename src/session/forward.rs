@@ -5,7 +5,6 @@
 use super::deadline::Timer;
 use super::effect;
 use super::state::{Head, Stage};
-use super::truth;
 use super::{Action, DataForm, End, Outcome, OwnCommand, Session};
 use crate::ftp::address::{self, AddressFault, Epsv, Family};
 use crate::ftp::command::{Command, Name};
@@ -190,10 +189,6 @@ impl Session {
         let Some(name) = Name::parse(topic) else {
             return true;
         };
-        if name == Name::Known(Verb::Site) {
-            return truth::site_words().any(|word| self.could_allow(&name, Some(word)))
-                || self.could_allow(&name, None);
-        }
         matches!(name, Name::Other(_)) || self.could_allow(&name, None)
     }
 }

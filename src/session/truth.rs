@@ -21,11 +21,6 @@ const OWN: [(&str, Verb); 5] = [
     ("PROT", Verb::Prot),
 ];
 
-/// The subcommands of SITE that the gateway knows.
-pub(super) fn site_words() -> impl Iterator<Item = &'static str> {
-    verb::SITE.iter().map(|row| row.name)
-}
-
 /// The lines of `reply`, each with its end.
 fn lines(reply: &[u8]) -> impl Iterator<Item = &[u8]> {
     reply.split_inclusive(|byte| *byte == b'\n')

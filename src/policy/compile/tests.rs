@@ -498,6 +498,7 @@ fn a_rule_that_is_never_reached_is_an_error() {
     assert!(is(usable("p")
         .rule(deny(&["RETR"]).paths(&["/x"]))
         .rule(allow(&["RETR"]).paths(&["/x"]))));
+    assert!(is(usable("p").rule(allow(&["RETR"])).rule(deny(&["RETR"]))));
     // These can never hold.
     assert!(is(usable("p").rule(deny(&["SYST", "PWD"]).paths(&["/x"]))));
     assert!(is(usable("p")
@@ -553,6 +554,11 @@ fn a_rule_that_is_sometimes_reached_is_none() {
         usable("p")
             .rule(allow(&["RETR"]).paths(&["/x"]))
             .rule(deny(&["RETR"]).paths(&["/x"])),
+    );
+    fine(
+        usable("p")
+            .rule(allow(&["RETR"]).filename(&["x"]))
+            .rule(deny(&["RETR"]).filename(&["x"])),
     );
     fine(usable("p").rule(deny(&["RETR"])).extends("q"));
     fine(usable("p").rule(deny(&["STAT"]).paths(&["/x"])));
