@@ -551,6 +551,12 @@ fn nobody_is_promised_what_a_policy_with_paths_cannot_trace() {
         assert_eq!(sitting.code("COMB /in/x /in/y"), 502);
         assert!(!sitting.could("COMB", None));
     }
+    // A rule that refuses a path refuses what may have it.
+    let sitting = Sitting::under(&[policy("p")
+        .rule(deny(&["COMB"]).paths(&["/no/**"]))
+        .allow(&["COMB"])]);
+    assert_eq!(sitting.code("COMB /in/x /in/y"), 550);
+    assert!(!sitting.could("COMB", None));
 }
 
 #[test]
