@@ -292,6 +292,17 @@ fn a_queue_is_written_by_its_verbs_alone() {
 }
 
 #[test]
+fn the_command_in_work_is_written_by_its_verb_alone() {
+    let mut session = logged_in();
+    session.receive(Leg::Client, b"SITE TOKEN hunter2\r\n", Now::default());
+    let head = session.head.as_deref().unwrap();
+    assert_eq!(
+        format!("{head:?}"),
+        "Head { name: SITE, stage: Forwarded, .. }"
+    );
+}
+
+#[test]
 fn what_is_read_ahead_of_a_full_queue_has_a_bound() {
     let mut pipeline = Pipeline::new(510, 1);
     pipeline.push(b"PWD\r\n");
