@@ -35,7 +35,7 @@ pub(super) struct Head<'a> {
     /// The client's port.
     pub(super) client_port: Option<u16>,
     /// The session's id.
-    pub(super) session: Option<&'a str>,
+    pub(super) session: Option<String>,
     /// The listener's name.
     pub(super) listener: &'a str,
     /// The upstream's name.
@@ -240,7 +240,7 @@ fn line(head: &Head<'_>, body: &impl Serialize) -> Option<Vec<u8>> {
 pub(super) fn head<'a>(
     event: &'static str,
     client: SocketAddr,
-    session: &'a str,
+    session: String,
     listener: &'a str,
     upstream: &'a str,
     user: Option<&'a str>,

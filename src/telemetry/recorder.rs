@@ -78,7 +78,7 @@ struct Security {
 macro_rules! say {
     ($level:ident, $recorder:expr, $message:literal $(, $field:ident = $value:expr)* $(,)?) => {
         tracing::$level!(
-            session = &*$recorder.entry.id,
+            session = $recorder.entry.id(),
             listener = &*$recorder.entry.listener.name,
             client = %$recorder.entry.client.ip().to_canonical(),
             user = $recorder.user.as_deref(),
@@ -146,8 +146,8 @@ impl SessionRecorder {
     }
 
     /// The session's id, unique across restarts.
-    pub fn id(&self) -> &str {
-        &self.entry.id
+    pub fn id(&self) -> String {
+        self.entry.id()
     }
 
     /// Takes one fact.
@@ -335,7 +335,7 @@ impl SessionRecorder {
             ..audit::head(
                 event,
                 self.entry.client,
-                &self.entry.id,
+                self.entry.id(),
                 &self.entry.listener.name,
                 &self.entry.upstream,
                 user,
@@ -441,7 +441,7 @@ impl SessionRecorder {
         }
         let client = self.entry.client.ip().to_canonical();
         tracing::info!(
-            session = &*self.entry.id,
+            session = self.entry.id(),
             listener = &*self.entry.listener.name,
             client = %client,
             user = &*name,

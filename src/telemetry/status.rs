@@ -91,8 +91,8 @@ pub(super) struct State {
 pub(super) struct Entry {
     /// Its place in the registry.
     serial: u64,
-    /// Its id.
-    pub(super) id: Arc<str>,
+    /// What tells this process from others.
+    process: u64,
     /// Its listener.
     pub(super) listener: Arc<ListenerTable>,
     /// Its upstream.
@@ -110,6 +110,14 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Its id, unique across restarts.
+    pub(super) fn id(&self) -> String {
+        let mut id = base32(self.process, 13);
+        id.push('-');
+        id.push_str(&base32(self.serial, 1));
+        id
+    }
+
     /// What changes rarely.
     pub(super) fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -136,7 +144,7 @@ impl Entry {
         let state = self.state();
         let last = self.verb.load(Ordering::Relaxed);
         SessionStatus {
-            id: self.id.to_string(),
+            id: self.id(),
             listener: self.listener.name.to_string(),
             upstream: self.upstream.to_string(),
             client: self.client,
@@ -162,7 +170,7 @@ impl Entry {
 #[derive(Debug)]
 pub(super) struct Sessions {
     /// What all ids of this process begin with.
-    prefix: String,
+    process: u64,
     /// The next session's number.
     next: AtomicU64,
     /// By number, so the oldest comes first.
@@ -177,7 +185,7 @@ impl Sessions {
         hasher.write_i128(clock::wall().as_nanosecond());
         hasher.write_u32(std::process::id());
         Self {
-            prefix: base32(hasher.finish(), 13),
+            process: hasher.finish(),
             next: AtomicU64::new(0),
             entries: Mutex::default(),
         }
@@ -196,10 +204,9 @@ impl Sessions {
         client: SocketAddr,
     ) -> Arc<Entry> {
         let serial = self.next.fetch_add(1, Ordering::Relaxed);
-        let id = format!("{}-{}", self.prefix, base32(serial, 1));
         let entry = Arc::new(Entry {
             serial,
-            id: id.into(),
+            process: self.process,
             listener,
             upstream,
             client,

@@ -225,7 +225,7 @@ fn two_in_one_process_do_not_mix() {
     };
     assert!((sessions(&one) - 1.0).abs() < 1e-9);
     assert!(sessions(&other).abs() < 1e-9);
-    let id = recorder.id().to_owned();
+    let id = recorder.id();
     assert_ne!(id, session(&other).id());
 }
 

@@ -17,7 +17,7 @@ fn seconds_are_told_to_the_microsecond() {
 #[test]
 fn an_address_is_told_as_the_one_that_it_maps() {
     let client: SocketAddr = "[::ffff:203.0.113.9]:5".parse().unwrap();
-    let head = head("login", client, "1-1", "main", "legacy", None);
+    let head = head("login", client, "1-1".to_owned(), "main", "legacy", None);
     assert_eq!(head.client_ip.to_string(), "203.0.113.9");
     let head = client_head("rejected", client.ip(), "main", None);
     assert_eq!(head.client_ip.to_string(), "203.0.113.9");
@@ -39,7 +39,14 @@ fn a_name_stays_in_its_quotes() {
     let user =
         "x\",\"result\":\"success\"}\n{\"ts\":\"1\",\"event\":\"login\",\"client_ip\":\"192.0.2.1";
     let client = "203.0.113.9:5".parse().unwrap();
-    let head = head("login", client, "1-1", "main", "legacy", Some(user));
+    let head = head(
+        "login",
+        client,
+        "1-1".to_owned(),
+        "main",
+        "legacy",
+        Some(user),
+    );
     audit.write(&head, &LoginEvent { result: "failure" });
     assert!(audit.flush(Duration::from_secs(20)));
     let text = std::fs::read_to_string(path).unwrap();

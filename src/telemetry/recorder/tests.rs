@@ -245,7 +245,7 @@ fn the_audit_has_one_event_for_each() {
     let path = directory.path().join("audit.jsonl");
     let telemetry = telemetry(&settings(Some(&path)));
     let mut recorder = session(&telemetry);
-    let id = recorder.id().to_owned();
+    let id = recorder.id();
     recorder.note(login(b"eve", LoginOutcome::Denied));
     recorder.note(login(b"bob", LoginOutcome::Success));
     let mut stor = record("STOR", Outcome::Forwarded, 226);

@@ -14,16 +14,14 @@ fn numbers_are_written_in_base_32() {
 
 #[test]
 fn ids_are_unique_within_a_process_and_across_restarts() {
-    let prefixes: HashSet<String> = (0..100).map(|_| Sessions::new().prefix).collect();
-    assert_eq!(prefixes.len(), 100);
+    let processes: HashSet<u64> = (0..100).map(|_| Sessions::new().process).collect();
+    assert_eq!(processes.len(), 100);
     let telemetry = telemetry(&settings(None));
-    let ids: HashSet<String> = (0..100)
-        .map(|_| session(&telemetry).id().to_owned())
-        .collect();
+    let ids: HashSet<String> = (0..100).map(|_| session(&telemetry).id()).collect();
     assert_eq!(ids.len(), 100);
     for id in ids {
         let (prefix, _) = id.split_once('-').unwrap();
-        assert_eq!(prefix, telemetry.sessions.prefix);
+        assert_eq!(prefix, base32(telemetry.sessions.process, 13));
     }
 }
 
@@ -37,7 +35,7 @@ fn the_oldest_session_is_shown_first() {
         .into_iter()
         .map(|s| s.id)
         .collect();
-    let begun: Vec<&str> = recorders
+    let begun: Vec<String> = recorders
         .iter()
         .map(super::super::SessionRecorder::id)
         .collect();
