@@ -396,11 +396,13 @@ fn a_directory_is_not_moved_from_above_what_is_denied() {
         "/data/secret/**",
         "/in/{user}/keys",
         "{home}/x",
+        "/own/*.key",
         "**/*.exe",
     ]))];
     let sitting = Sitting::under(&specs);
     assert_eq!(
         sitting.codes(&[
+            "RNFR /own",
             "RNFR /data",
             "RNFR /data/secret",
             "RNFR /",
@@ -408,17 +410,18 @@ fn a_directory_is_not_moved_from_above_what_is_denied() {
             "RNFR /in/acme",
             "RNFR /home"
         ]),
-        [550; 6]
+        [550; 7]
     );
     assert_eq!(
         sitting.codes(&[
             "RNFR /data/other",
+            "RNFR /own/other",
             "RNFR /x",
             "RNFR /in/globex",
             "RNFR /home/other",
             "RETR /data"
         ]),
-        [0; 5]
+        [0; 6]
     );
     assert_eq!(
         Sitting::under(&specs)

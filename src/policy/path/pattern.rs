@@ -259,7 +259,7 @@ struct Reach {
     here: bool,
     /// What it matches below.
     below: Extent,
-    /// Whether all that it matches lies below, behind a name without wildcards.
+    /// Whether the path is a directory that it names, or above one, and what it matches lies below.
     leads_below: bool,
 }
 
@@ -295,7 +295,8 @@ impl Reach {
         let mut reach = Self {
             here: positions.last() == Some(&true),
             below: Extent::Nothing,
-            leads_below: components.len() < fixed && positions.get(components.len()) == Some(&true),
+            leads_below: components.len() <= fixed
+                && positions.get(components.len()) == Some(&true),
         };
         for (index, part) in parts.iter().enumerate() {
             if positions.get(index) != Some(&true) {
