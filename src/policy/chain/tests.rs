@@ -148,6 +148,17 @@ fn consequences_are_what_they_say() {
 }
 
 #[test]
+fn an_answer_makes_a_command_available_only_below_400() {
+    let sitting = Sitting::under(&[policy("p")
+        .rule(answer(&["ALLO"], "399 Go on."))
+        .rule(answer(&["SMNT"], "400 Not now."))
+        .rule(answer(&["ACCT"], "500 Never."))]);
+    assert!(sitting.could("ALLO", None));
+    assert!(!sitting.could("SMNT", None));
+    assert!(!sitting.could("ACCT", None));
+}
+
+#[test]
 fn a_decision_costs_only_the_steps_that_name_its_verb() {
     let mut spec = policy("p")
         .rule(allow(&["STOR"]).paths(&["/in/**"]))

@@ -367,3 +367,22 @@ fn of_two_paths_a_deny_needs_one_that_meets_all_of_it() {
         [550, 0, 550]
     );
 }
+
+#[test]
+fn a_user_whose_name_windows_would_read_otherwise_fills_no_pattern() {
+    let sitting = Sitting::before(
+        System::Windows,
+        &[policy("p")
+            .by_default()
+            .rule(deny(&["RETR"]).paths(&["/home/{user}/*"]))],
+    );
+    let sitting = sitting.user(b"ann");
+    assert_eq!(sitting.code("RETR /home/ann/x"), 550);
+    assert_eq!(sitting.code("RETR /home/bob/x"), 0);
+    // Which directory is theirs nobody knows, so it may be this one.
+    let mut sitting = sitting;
+    for user in ["ann.", "ann ", "con", "a:b", "ANN~1", "a\\b", "..", "a/b"] {
+        sitting = sitting.user(user.as_bytes());
+        assert_eq!(sitting.code("RETR /home/bob/x"), 550, "{user}");
+    }
+}

@@ -58,6 +58,20 @@ fn features_in_odd_forms_take_the_form_of_the_rfc() {
 }
 
 #[test]
+fn an_mdtm_that_sets_the_time_is_listed_only_where_both_of_its_readings_may_be() {
+    let reply = b"211-F\r\n MDTM YYYYMMDDHHMMSS[+-TZ];filename\r\n211 End\r\n";
+    for (lacking, is_listed) in [(Verb::Stor, true), (Verb::Mfmt, false), (Verb::Mdtm, false)] {
+        let kept = features(reply, |name, _| *name != Name::Known(lacking));
+        let kept = String::from_utf8_lossy(&kept).into_owned();
+        assert_eq!(
+            kept.contains("MDTM"),
+            is_listed,
+            "without {lacking:?}: {kept}"
+        );
+    }
+}
+
+#[test]
 fn features_without_any_are_one_line() {
     let nothing = |_: &Name, _: Option<&str>| false;
     assert_eq!(
