@@ -13,6 +13,7 @@ use std::time::Duration;
 use assert_cmd::cargo::cargo_bin;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::net::TcpSocket;
 
 /// The program.
 fn program() -> Command {
@@ -566,11 +567,11 @@ fn probe_prints_a_configuration_that_is_fine() {
 
 #[test]
 fn probe_says_why_it_cannot() {
-    let nobody = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
-    let output = run(&["probe", &nobody.to_string()]);
+    // It has a port, so that no other test gets it, and does not listen there.
+    let nobody = TcpSocket::new_v4().unwrap();
+    nobody.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+    let address = nobody.local_addr().unwrap().to_string();
+    let output = run(&["probe", &address]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains("cannot be probed"));
 }

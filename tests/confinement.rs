@@ -90,10 +90,14 @@ fn enter(bind: u16, connect: u16) {
     );
 }
 
-/// A port that is free at this moment.
-fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    listener.local_addr().unwrap().port()
+/// An address that no other test uses, so that nobody takes its ports meanwhile.
+const OWN: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 76);
+
+/// Two ports of [`OWN`] that are free.
+fn free_ports() -> (u16, u16) {
+    let listeners = [(); 2].map(|()| TcpListener::bind((OWN, 0)).unwrap());
+    let [first, second] = listeners.map(|listener| listener.local_addr().unwrap().port());
+    (first, second)
 }
 
 /// That something was not permitted.
@@ -195,11 +199,11 @@ fn ports_of_others_cannot_be_used() {
 fn ports() {
     let server = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let other = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let (mine, foreign) = (free_port(), free_port());
+    let (mine, foreign) = free_ports();
     enter(mine, server.local_addr().unwrap().port());
-    TcpListener::bind((Ipv4Addr::LOCALHOST, mine)).unwrap();
-    denied(TcpListener::bind((Ipv4Addr::LOCALHOST, foreign)));
-    denied(TcpListener::bind((Ipv4Addr::LOCALHOST, 0)));
+    TcpListener::bind((OWN, mine)).unwrap();
+    denied(TcpListener::bind((OWN, foreign)));
+    denied(TcpListener::bind((OWN, 0)));
     TcpStream::connect(server.local_addr().unwrap()).unwrap();
     denied(TcpStream::connect(other.local_addr().unwrap()));
     // What was bound before goes on.

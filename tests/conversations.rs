@@ -14,6 +14,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "support/deaf.rs"]
+mod deaf;
 mod dialogue;
 
 use dialogue::core::{self, Segments};

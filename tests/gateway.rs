@@ -2,18 +2,23 @@
 
 #![expect(clippy::unwrap_used, reason = "a test panics when it fails")]
 
+#[path = "support/deaf.rs"]
+mod deaf;
 mod support;
 
+use std::fs;
 use std::io::{self, Write as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use deaf::deafen;
 use ftpwarden::gateway::StartError;
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
 use support::{
-    Bench, Control, GREETING, active_port, exchange, is_reset, login, passive, passive_address,
-    passive_pair, pattern, read_all, reset, settings, within,
+    Bench, Control, GREETING, active_port, exchange, extended_passive, is_reset, login, passive,
+    passive_address, passive_pair, pattern, read_all, reset, settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -32,7 +37,7 @@ async fn the_greeting_arrives_byte_for_byte() {
 async fn a_server_that_is_not_there_is_421() {
     let bench = Bench::plain().await;
     let address = bench.address();
-    drop(bench.server);
+    let _nobody = deafen(bench.server).unwrap();
     let mut client = Control::dial(address).await;
     client.hear_code("421 ").await;
     client.hear_end().await;
@@ -235,12 +240,7 @@ async fn ipv6_works_end_to_end() {
     client.hear(GREETING).await;
     login(&mut client, &mut server).await;
     let listener = TcpListener::bind("[::1]:0").await.unwrap();
-    client.say("EPSV").await;
-    server.hear("EPSV").await;
-    let port = listener.local_addr().unwrap().port();
-    server.say(&format!("229 Extended (|||{port}|)")).await;
-    let line = client.line().await;
-    let port = line.split('|').nth(3).unwrap().parse().unwrap();
+    let port = extended_passive(&mut client, &mut server, &listener).await;
     let mut data = TcpStream::connect(("::1", port)).await.unwrap();
     let (mut peer, _) = within(listener.accept()).await.unwrap();
     exchange(&mut client, &mut server, "NLST", "150 Names.").await;
@@ -332,6 +332,39 @@ async fn a_reset_before_the_transfer_is_passed_on() {
     assert!(is_reset(data).await);
     client.say("RETR file").await;
     client.hear_code("425 ").await;
+}
+
+/// Whether the kernel will ask `peer` of the socket `own`, of this process, whether it is there.
+fn has_keepalive(own: SocketAddr, peer: SocketAddr) -> bool {
+    let written = |address: SocketAddr| match address {
+        SocketAddr::V4(address) => {
+            let number = u32::from_le_bytes(address.ip().octets());
+            format!("{number:08X}:{:04X}", address.port())
+        }
+        SocketAddr::V6(_) => unreachable!(),
+    };
+    let ends = format!(" {} {} ", written(own), written(peer));
+    let table = fs::read_to_string("/proc/self/net/tcp").unwrap();
+    let row = table.lines().find(|row| row.contains(&ends)).unwrap();
+    // Which timer runs: 2 is that of keepalive.
+    row.split_whitespace().nth(5).unwrap().starts_with("02:")
+}
+
+#[tokio::test]
+async fn a_quiet_session_has_keepalive_on_every_connection() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (data, peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    for stream in [&client.stream, &server.stream, &data, &peer] {
+        let (peer, own) = (stream.local_addr().unwrap(), stream.peer_addr().unwrap());
+        within(async {
+            while !has_keepalive(own, peer) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
 }
 
 #[tokio::test]

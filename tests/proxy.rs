@@ -12,7 +12,8 @@ use std::net::SocketAddr;
 
 use ftpwarden::upstream::connect;
 use support::{
-    Bench, Control, GREETING, active_port, exchange, is_reset, login, passive, read_all, within,
+    Bench, Control, GREETING, active_port, exchange, extended_passive, is_reset, login, passive,
+    read_all, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -411,12 +412,7 @@ async fn a_client_of_the_other_family_is_served_through_the_balancer() {
     let header = b"PROXY TCP6 2001:db8::3 2001:db8::9 40000 21\r\n";
     let (mut client, mut server) = logged_in(&bench, header).await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    client.say("EPSV").await;
-    server.hear("EPSV").await;
-    let port = listener.local_addr().unwrap().port();
-    server.say(&format!("229 Extended (|||{port}|)")).await;
-    let reply = client.line().await;
-    let port = reply.split('|').nth(3).unwrap().parse().unwrap();
+    let port = extended_passive(&mut client, &mut server, &listener).await;
     let address = SocketAddr::new(bench.address().ip(), port);
     let mut data = dial(address).await;
     data.send(header).await;

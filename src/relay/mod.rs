@@ -185,8 +185,8 @@ impl Relay {
         }
         if self.upgradable && self.moved >= LONG_BYTES && self.engine.held() == 0 {
             self.upgradable = false;
-            // TLS takes what the small buffer holds: a larger one would wait for it.
             self.source.read_ahead();
+            // TLS takes what the small buffer holds: a larger one would wait for it.
             if self.source.is_clear() && self.sink.is_clear() {
                 self.engine = Splice::new(&self.pool)
                     .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);

@@ -4,13 +4,11 @@
 //! be used by anything that decides: there, time is an input.
 
 use std::cell::RefCell;
+use std::fmt::Write as _;
 use std::time::{Instant, SystemTime};
 
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, Zoned};
-
-/// What a stamp and the rest of most lines take.
-const STAMP_BYTES: usize = 256;
 
 /// A monotonic instant.
 #[expect(
@@ -32,29 +30,35 @@ pub(crate) fn wall() -> Timestamp {
 
 /// A time as logs and audit have it: RFC 3339, UTC, with milliseconds.
 pub(crate) fn stamp(time: Timestamp) -> String {
+    let mut stamp = String::new();
+    push_stamp(&mut stamp, time);
+    stamp
+}
+
+/// The same, behind `text`.
+pub(crate) fn push_stamp(text: &mut String, time: Timestamp) {
     thread_local! {
         /// The last second that was written, and how. Most lines are of the second of the last one.
         static SECOND: RefCell<(i64, String)> = const { RefCell::new((i64::MIN, String::new())) };
     }
     let Ok(milliseconds) = u32::try_from(time.subsec_millisecond()) else {
         // Before 1970.
-        return format!("{time:.3}");
+        // A string takes whatever is written.
+        return write!(text, "{time:.3}").unwrap_or_default();
     };
-    SECOND.with_borrow_mut(|(second, text)| {
+    SECOND.with_borrow_mut(|(second, written)| {
         if *second != time.as_second() {
             *second = time.as_second();
-            *text = format!("{time:.0}");
-            text.truncate(text.len().saturating_sub(1));
+            *written = format!("{time:.0}");
+            written.pop();
         }
-        let mut stamp = String::with_capacity(STAMP_BYTES);
-        stamp.push_str(text);
-        stamp.push('.');
+        text.push_str(written);
+        text.push('.');
         for unit in [100, 10, 1] {
-            stamp.extend(char::from_digit(milliseconds / unit % 10, 10));
+            text.extend(char::from_digit(milliseconds / unit % 10, 10));
         }
-        stamp.push('Z');
-        stamp
-    })
+        text.push('Z');
+    });
 }
 
 /// A time as vsftpd and ftpd have it, without a zone: `Sun Nov 22 10:00:02 2026`.

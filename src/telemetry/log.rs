@@ -191,4 +191,4 @@ impl<S: Subscriber> Layer<S> for Lines {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

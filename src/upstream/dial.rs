@@ -165,9 +165,10 @@ mod tests {
 
     #[tokio::test]
     async fn nobody_there_is_refused() {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let target = target(listener.local_addr().unwrap().port());
-        drop(listener);
+        // It has a port and does not listen there.
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
+        let target = target(socket.local_addr().unwrap().port());
         let fault = dial(&target, &resolver(), Instant::now()).await;
         assert!(matches!(fault, Err(Fault::Refused(_))));
     }

@@ -9,8 +9,9 @@
 //! alert.
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::Duration;
 
 use ftpwarden::ftp::address;
@@ -22,19 +23,31 @@ use ftpwarden::tls::channel::Channel;
 use ftpwarden::upstream::connect;
 use rustls::Connection;
 use tokio::io::{AsyncWriteExt, Interest};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::time::timeout;
 
 use super::core::{quote, tables};
 use super::rules::{self, Tables};
 use super::script::{self, DataStep, Piece, Script, ShellStep, Slot, Step, Text};
 use super::secrets::{HANDSHAKE_FAILURE, PROTOCOL_VERSION, Secrets};
+use crate::deaf::{deaf, deafen};
 
 /// How long an event may take that is to come soon.
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The longest time step that passes by itself.
 const MOMENT: Duration = Duration::from_secs(2);
+
+/// Connections that wait to be accepted.
+const BACKLOG: u32 = 16;
+
+/// An address of loopback for one conversation alone: a port that is free again is not given to
+/// another, whose end would then answer a dial that is to be refused.
+fn own_address() -> IpAddr {
+    static LAST: AtomicU16 = AtomicU16::new(0);
+    let [high, low] = LAST.fetch_add(1, Ordering::Relaxed).to_be_bytes();
+    Ipv4Addr::new(127, 77, high, low).into()
+}
 
 /// Awaits `event`, which is to come soon.
 async fn soon<T>(event: impl Future<Output = T>) -> Result<T, String> {
@@ -352,6 +365,35 @@ impl std::fmt::Display for Pattern {
     }
 }
 
+/// Where a side is dialled.
+enum Listener {
+    /// Nowhere.
+    None,
+    /// Here.
+    Open(TcpListener),
+    /// Here, and the dial is refused.
+    Deaf(#[expect(dead_code, reason = "is held, so that nobody else listens there")] TcpSocket),
+}
+
+impl Listener {
+    /// Accepts the next connection.
+    async fn accept(&self) -> Result<TcpStream, String> {
+        let Self::Open(listener) = self else {
+            return Err("nobody listens".into());
+        };
+        let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
+        Ok(stream)
+    }
+
+    /// Accepts no more.
+    fn refuse(&mut self) -> Result<(), String> {
+        if let Self::Open(listener) = std::mem::replace(self, Self::None) {
+            *self = Self::Deaf(deafen(listener).map_err(told)?);
+        }
+        Ok(())
+    }
+}
+
 /// One of the two sides.
 struct Side {
     /// Its control connection; the server has none where it was not dialled.
@@ -359,7 +401,7 @@ struct Side {
     /// Its data connection.
     data: Option<Wire>,
     /// Its own data listener.
-    listener: Option<TcpListener>,
+    listener: Listener,
     /// Where the gateway waits for it.
     offered: Option<SocketAddr>,
     /// Its address.
@@ -372,7 +414,7 @@ impl Side {
         Self {
             control: None,
             data: None,
-            listener: None,
+            listener: Listener::None,
             offered: None,
             host,
         }
@@ -381,6 +423,12 @@ impl Side {
     /// Its control connection.
     fn control(&mut self) -> Result<&mut Wire, String> {
         self.control.as_mut().ok_or_else(|| "it has none".into())
+    }
+
+    /// Dials the gateway's offer.
+    async fn dial_data(&self) -> Result<io::Result<TcpStream>, String> {
+        let address = self.offered.ok_or("nothing was offered")?;
+        soon(connect(address, Some(SocketAddr::new(self.host, 0)))).await
     }
 
     /// Its data connection.
@@ -405,8 +453,8 @@ struct Stage {
     server: Side,
     /// Dials that are to be refused once what happened before was seen.
     refused: Vec<Leg>,
-    /// Where the server is dialled; None where it cannot be reached.
-    listener: Option<TcpListener>,
+    /// Where the server is dialled.
+    listener: Listener,
     /// The server's next step begins with a connection that is still to be accepted.
     to_be_accepted: bool,
     /// What both sides need for TLS.
@@ -453,12 +501,23 @@ pub(crate) async fn run(script: &Script) -> Result<(), String> {
 impl Stage {
     /// A gateway, a server behind it and a client that has dialled.
     async fn start(script: &Script) -> Result<Self, String> {
-        let loopback = |v6: bool| if v6 { "[::1]:0" } else { "127.0.0.1:0" };
-        let bind = loopback(script.client_v6).to_owned();
-        let listener = TcpListener::bind(loopback(script.server_v6))
-            .await
-            .map_err(told)?;
-        let server = listener.local_addr().map_err(told)?;
+        let place = own_address();
+        let loopback = |v6: bool| {
+            if v6 {
+                Ipv6Addr::LOCALHOST.into()
+            } else {
+                place
+            }
+        };
+        let (near, far) = (loopback(script.client_v6), loopback(script.server_v6));
+        let bind = SocketAddr::new(near, 0).to_string();
+        let socket = deaf(SocketAddr::new(far, 0)).map_err(told)?;
+        let server = socket.local_addr().map_err(told)?;
+        let listener = if script.unreachable {
+            Listener::Deaf(socket)
+        } else {
+            Listener::Open(socket.listen(BACKLOG).map_err(told)?)
+        };
         let secrets = Secrets::new();
         let tables = secrets.with_files(tables(script));
         let loaded = rules::load(&tables.source(&bind, &server.to_string()))?;
@@ -466,11 +525,11 @@ impl Stage {
         let tls = loaded.settings.listeners["main"].tls.as_ref();
         let dials_at_once = tls.is_none_or(|tls| tls.offer.offer != TlsOffer::Implicit);
         let telemetry = Telemetry::install(&loaded.settings, &loaded.policies).map_err(told)?;
-        let listener = (!script.unreachable).then_some(listener);
         let gateway = Gateway::start(Arc::new(loaded.settings), loaded.policies, telemetry)
             .map_err(|error| error.to_string())?;
         let address = gateway.local_addrs()[0].1;
-        let stream = soon(TcpStream::connect(address)).await?.map_err(told)?;
+        let source = Some(SocketAddr::new(near, 0));
+        let stream = soon(connect(address, source)).await?.map_err(told)?;
         let mut stage = Self {
             client: Side::new(stream.local_addr().map_err(told)?.ip()),
             gateway: Arc::new(gateway),
@@ -493,8 +552,8 @@ impl Stage {
     /// The server accepts its next control connection, if it can be reached.
     async fn accept(&mut self) -> Result<(), String> {
         self.to_be_accepted = false;
-        if let Some(listener) = &self.listener {
-            let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
+        if matches!(self.listener, Listener::Open(_)) {
+            let stream = self.listener.accept().await?;
             socket::inline_urgent(&stream).map_err(told)?;
             self.server.control = Some(Wire::new(stream));
         }
@@ -589,9 +648,9 @@ impl Stage {
     async fn data(&mut self, leg: Leg, step: &DataStep) -> Result<(), String> {
         match step {
             DataStep::Open => {
-                let address = self.side(leg).offered.ok_or("nothing was offered")?;
-                let stream = soon(TcpStream::connect(address)).await?.map_err(told)?;
-                self.side(leg).data = Some(Wire::of_data(stream));
+                let side = self.side(leg);
+                let stream = side.dial_data().await?.map_err(told)?;
+                side.data = Some(Wire::of_data(stream));
                 Ok(())
             }
             DataStep::Refused => {
@@ -607,10 +666,7 @@ impl Stage {
                     Err(error) => Err(told(error)),
                 }
             }
-            DataStep::Refuse => {
-                self.side(leg).listener = None;
-                Ok(())
-            }
+            DataStep::Refuse => self.side(leg).listener.refuse(),
             DataStep::Turning(_) => {
                 self.side(leg).data()?.await_tls();
                 Ok(())
@@ -633,8 +689,7 @@ impl Stage {
             DataStep::End(end) => self.side(leg).data()?.end(*end).await,
             DataStep::WasOpened => {
                 let side = self.side(leg);
-                let listener = side.listener.as_ref().ok_or("nobody listens")?;
-                let (stream, _) = soon(listener.accept()).await?.map_err(told)?;
+                let stream = side.listener.accept().await?;
                 side.data = Some(Wire::of_data(stream));
                 Ok(())
             }
@@ -687,10 +742,11 @@ impl Stage {
     /// connection came before the listener was gone.
     async fn see_refusals(&mut self) -> Result<(), String> {
         for leg in std::mem::take(&mut self.refused) {
-            let Some(address) = self.side(leg).offered else {
+            let side = self.side(leg);
+            if side.offered.is_none() {
                 continue;
-            };
-            if let Ok(stream) = soon(TcpStream::connect(address)).await? {
+            }
+            if let Ok(stream) = side.dial_data().await? {
                 Wire::new(stream)
                     .see_end(End::Reset)
                     .await
@@ -749,7 +805,7 @@ impl Stage {
         let side = self.side(leg);
         let listener = TcpListener::bind((side.host, 0)).await.map_err(told)?;
         let address = listener.local_addr().map_err(told)?;
-        side.listener = Some(listener);
+        side.listener = Listener::Open(listener);
         script::write_address(slot, address)
     }
 

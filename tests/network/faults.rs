@@ -10,8 +10,8 @@ use super::lab::{Lab, Pair};
 use super::run::{comes, now};
 use super::server::content;
 use super::support::{
-    Bench, Control, GREETING, exchange, is_reset, login, passive_pair, pattern, read_all, reset,
-    within,
+    Bench, Control, GREETING, exchange, extended_passive, is_reset, login, passive_pair, pattern,
+    read_all, reset, within,
 };
 use super::wire::{Fault, Link, When};
 
@@ -510,12 +510,7 @@ async fn a_session_keeps_the_server_that_it_has_when_its_upstream_moves() {
         "127.0.0.9"
     );
     let listener = tokio::net::TcpListener::bind("127.0.0.9:0").await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    next.say("EPSV").await;
-    other.hear("EPSV").await;
-    other.say(&format!("229 Extended (|||{port}|)")).await;
-    let line = next.line().await;
-    let port: u16 = line.split('|').nth(3).unwrap().parse().unwrap();
+    let port = extended_passive(&mut next, &mut other, &listener).await;
     let _data = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
     within(listener.accept()).await.unwrap();
     // This one's are where they were.

@@ -15,7 +15,9 @@ use tokio::time::sleep;
 use super::dice::Dice;
 use super::place::Place;
 use super::run::{comes, only_listens};
-use super::support::{Bench, Control, GREETING, exchange, login, read_all, within};
+use super::support::{
+    Bench, Control, GREETING, exchange, extended_passive, login, read_all, within,
+};
 
 /// What is said of a name.
 #[derive(Clone, Debug)]
@@ -146,12 +148,7 @@ impl Zone {
 async fn download(client: &mut Control, server: &mut Control) {
     let at = server.stream.local_addr().unwrap().ip();
     let listener = TcpListener::bind((at, 0)).await.unwrap();
-    let port = listener.local_addr().unwrap().port();
-    client.say("EPSV").await;
-    server.hear("EPSV").await;
-    server.say(&format!("229 Extended (|||{port}|)")).await;
-    let line = client.line().await;
-    let port: u16 = line.split('|').nth(3).unwrap().parse().unwrap();
+    let port = extended_passive(client, server, &listener).await;
     let gateway = client.stream.peer_addr().unwrap().ip();
     let data = TcpStream::connect(SocketAddr::new(gateway, port)).await;
     let (mut peer, _) = within(listener.accept()).await.unwrap();

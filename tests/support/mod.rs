@@ -211,6 +211,20 @@ pub(crate) fn passive_address(line: &str) -> SocketAddr {
     SocketAddr::from(([a, b, c, d], u16::from_be_bytes([high, low])))
 }
 
+/// EPSV, answered with the server's `listener`: the gateway's port in its own 229.
+pub(crate) async fn extended_passive(
+    client: &mut Control,
+    server: &mut Control,
+    listener: &TcpListener,
+) -> u16 {
+    client.say("EPSV").await;
+    server.hear("EPSV").await;
+    let port = listener.local_addr().unwrap().port();
+    server.say(&format!("229 Extended (|||{port}|)")).await;
+    let line = client.line().await;
+    line.split('|').nth(3).unwrap().parse().unwrap()
+}
+
 /// The port in the `PORT` that the gateway has sent to a server, with its own address.
 pub(crate) fn active_port(line: &str) -> u16 {
     let numbers = line

@@ -110,11 +110,10 @@ impl Driver {
             self.told.push_back(Told::LimitsChanged(Arc::clone(limits)));
         }
         let keepalive = settings.limits.keepalive;
-        let is_same = former.limits.keepalive == keepalive;
-        for leg in [Leg::Client, Leg::Server] {
-            if !is_same {
-                self.legs.of_mut(leg).follow_keepalive(keepalive);
-                self.data.of_mut(leg).follow_keepalive(keepalive);
+        if former.limits.keepalive != keepalive {
+            for leg in [Leg::Client, Leg::Server] {
+                self.legs.of(leg).follow_keepalive(keepalive);
+                self.data.of(leg).follow_keepalive(keepalive);
             }
         }
     }
@@ -206,8 +205,8 @@ impl Driver {
         }
     }
 
-    /// Something has come that puts off what is for quiet times.
-    fn is_active(&mut self) {
+    /// Something has come: what is for quiet times is put off.
+    fn put_off_quiet(&mut self) {
         self.quiet_at = Some(later(self.clock.instant(), QUIET));
     }
 
@@ -222,7 +221,7 @@ impl Driver {
         }
         if self.legs.client.may_hide_bytes() && self.legs.client.is_open() {
             // It may not be read yet.
-            self.is_active();
+            self.put_off_quiet();
         }
     }
 
@@ -295,7 +294,7 @@ impl Driver {
 
     /// Bytes of a control connection.
     fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>) {
-        self.is_active();
+        self.put_off_quiet();
         if leg == Leg::Client {
             self.hear_server_first();
         }
@@ -384,15 +383,11 @@ impl Driver {
         let is_upload = running.direction == Direction::Upload;
         self.relay_over(ending);
         if is_upload && ending == Ending::Source {
-            self.read_before_end();
+            // What the client said before that on its control connection, ABOR above all, comes
+            // first (RFC 959 §4.1.3), and the end of the control connection after.
+            self.read_client_now();
         }
         Poll::Ready(())
-    }
-
-    /// An upload has ended in order: what the client said before that on its control connection,
-    /// ABOR above all, comes first (RFC 959 §4.1.3), and the end of the control connection after.
-    fn read_before_end(&mut self) {
-        self.read_client_now();
     }
 
     /// Reads what the client has sent by now, whatever the runtime knows of it.
@@ -439,7 +434,7 @@ impl Driver {
             }
             DataEvent::Stranger => Told::StrangerRefused(leg),
         };
-        self.is_active();
+        self.put_off_quiet();
         self.told.push_back(told);
         Poll::Ready(())
     }

@@ -14,6 +14,9 @@ use tracing::{Event, Level};
 use crate::telemetry::clock;
 use crate::telemetry::escape::tame;
 
+/// How long most lines are.
+const TEXT_BYTES: usize = 256;
+
 /// What is said of lines that were lost.
 const LOST: &str = "log lines were lost: nobody read them in time";
 
@@ -184,7 +187,8 @@ impl TextLine {
 
     /// What stands before the message.
     fn begin(level: Level, time: Timestamp, colour: bool) -> String {
-        let mut text = clock::stamp(time);
+        let mut text = String::with_capacity(TEXT_BYTES);
+        clock::push_stamp(&mut text, time);
         let (begin, end) = match level {
             _ if !colour => ("", ""),
             Level::ERROR => ("\x1b[31m", "\x1b[0m"),

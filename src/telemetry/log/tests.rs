@@ -1,8 +1,11 @@
 use std::io::{self, Write};
-use std::sync::{Arc, Condvar, Mutex};
+use std::sync::{Arc, Condvar, LazyLock, Mutex};
 use std::time::Duration;
 
 use serde_json::Value;
+use tracing::{Dispatch, Subscriber};
+use tracing_subscriber::filter::dynamic_filter_fn;
+use tracing_subscriber::layer::SubscriberExt;
 
 use super::{Handle, subscriber};
 use crate::settings::{Log, LogFormat, LogLevel};
@@ -43,12 +46,35 @@ impl Write for Sink {
     }
 }
 
+/// Two subscribers that never know beforehand whether they want an event.
+///
+/// Whether anybody wants the events of a place in the code is asked once for all threads. A thread
+/// without a subscriber that comes there first would settle for all of them that nobody does.
+static UNDECIDED: LazyLock<[Dispatch; 2]> = LazyLock::new(|| {
+    [(); 2].map(|()| {
+        tracing_subscriber::registry()
+            .with(dynamic_filter_fn(|_, _| false))
+            .into()
+    })
+});
+
+/// Runs `act` under `subscriber`, whatever tests run beside this one.
+fn under(subscriber: impl Subscriber + Send + Sync, act: impl FnOnce()) {
+    LazyLock::force(&UNDECIDED);
+    tracing::subscriber::with_default(subscriber, act);
+}
+
 /// Runs `act` with a log, and gives what came of it.
-fn logged(level: LogLevel, format: LogFormat, colour: bool, act: impl FnOnce(&Handle)) -> String {
+pub(in crate::telemetry) fn logged(
+    level: LogLevel,
+    format: LogFormat,
+    colour: bool,
+    act: impl FnOnce(&Handle),
+) -> String {
     let sink = Sink::default();
     let (subscriber, handle) =
         subscriber(Log { level, format }, Box::new(sink.clone()), colour).unwrap();
-    tracing::subscriber::with_default(subscriber, || act(&handle));
+    under(subscriber, || act(&handle));
     sink.text(&handle)
 }
 
@@ -195,7 +221,7 @@ fn a_reader_that_stands_still_loses_lines_and_is_told_how_many() {
         format: LogFormat::Text,
     };
     let (subscriber, handle) = subscriber(log, Box::new(sink.clone()), false).unwrap();
-    tracing::subscriber::with_default(subscriber, || {
+    under(subscriber, || {
         for _ in 0..LINES_MAX + 10 {
             tracing::info!("x");
         }

@@ -1,6 +1,5 @@
-use std::io::Write;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -14,7 +13,7 @@ use crate::policy::spec::{Located, Span, Stance};
 use crate::policy::{Judge, PolicySet, PolicySpec, Verdict, compile};
 use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, TransferOutcome};
 use crate::session::{CommandRecord, Direction, Fact, Leg, Origin, Outcome};
-use crate::settings::{Log, LogFormat, LogLevel};
+use crate::settings::{LogFormat, LogLevel};
 use crate::telemetry::tests::{check, session, settings, telemetry, value};
 use crate::telemetry::{Rejection, Telemetry, log};
 
@@ -340,35 +339,13 @@ fn a_secret_is_three_stars() {
     assert!(!format!("{:?}", telemetry.status()).contains(SECRET));
 }
 
-/// A stream that several may read.
-#[derive(Clone, Default)]
-struct Sink(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Sink {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 /// What a session logs.
 fn logged(format: LogFormat, level: LogLevel, act: impl FnOnce(&mut SessionRecorder)) -> String {
-    let sink = Sink::default();
-    let settings_of_log = Log { level, format };
-    let (subscriber, handle) =
-        log::subscriber(settings_of_log, Box::new(sink.clone()), false).unwrap();
-    tracing::subscriber::with_default(subscriber, || {
+    log::tests::logged(level, format, false, |_| {
         let telemetry = telemetry(&settings(None));
         let mut recorder = session(&telemetry);
         act(&mut recorder);
-    });
-    assert!(handle.flush(Duration::from_secs(20)));
-    let bytes = sink.0.lock().unwrap().clone();
-    String::from_utf8(bytes).unwrap()
+    })
 }
 
 #[test]

@@ -1,17 +1,16 @@
 //! TLS handshakes and certificates as numbers, lines, events and status.
 
-use std::io::Write;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::ftp::security::TlsVersion;
 use crate::session::{ClientTls, Leg};
-use crate::settings::{ListenerTls, Log, LogFormat, LogLevel, Settings};
+use crate::settings::{ListenerTls, LogFormat, LogLevel, Settings};
+use crate::telemetry::log::tests::logged;
 use crate::telemetry::tests::{check, listener, rules, session, settings, telemetry, value};
-use crate::telemetry::{Channel, SessionRecorder, log};
+use crate::telemetry::{Channel, SessionRecorder};
 use crate::tls::fault::HandshakeFault;
 use crate::tls::options::{ClientCertificates, Identity, ServerOptions, SessionReuse};
 use crate::tls::peer::Peer;
@@ -195,30 +194,9 @@ fn the_audit_and_the_status_have_the_clients_tls_once_it_is_there() {
     assert_eq!(events, expected);
 }
 
-/// A stream that keeps what is written.
-#[derive(Clone, Default)]
-struct Kept(Arc<Mutex<Vec<u8>>>);
-
-impl Write for Kept {
-    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        self.0.lock().unwrap().extend_from_slice(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> std::io::Result<()> {
-        Ok(())
-    }
-}
-
 #[test]
 fn a_failed_handshake_is_a_warning_that_says_who_where_and_why() {
-    let kept = Kept::default();
-    let log = Log {
-        level: LogLevel::Debug,
-        format: LogFormat::Json,
-    };
-    let (subscriber, handle) = log::subscriber(log, Box::new(kept.clone()), false).unwrap();
-    tracing::subscriber::with_default(subscriber, || {
+    let text = logged(LogLevel::Debug, LogFormat::Json, false, |_| {
         let telemetry = telemetry(&settings(None));
         let mut recorder = session(&telemetry);
         let fault = HandshakeFault::Expired;
@@ -226,8 +204,6 @@ fn a_failed_handshake_is_a_warning_that_says_who_where_and_why() {
         let fine = peer(TlsVersion::V1_3, true, None);
         recorder.handshake(Leg::Client, Channel::Data, Ok(&fine));
     });
-    assert!(handle.flush(Duration::from_secs(5)));
-    let text = String::from_utf8(kept.0.lock().unwrap().clone()).unwrap();
     let told = |message: &str| -> Value {
         let mut lines = text.lines().map(serde_json::from_str::<Value>);
         let found = lines.find(|line| line.as_ref().is_ok_and(|line| line["message"] == message));
