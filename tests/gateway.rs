@@ -9,11 +9,12 @@ mod support;
 use std::fs;
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
 use deaf::deafen;
-use ftpwarden::gateway::StartError;
+use ftpwarden::gateway::{LaneThreads, StartError};
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
 use support::{
@@ -580,6 +581,34 @@ async fn a_drain_says_421_to_the_idle_and_lets_transfers_finish() {
     within(async { tokio::join!(bench.gateway.drain(), finish) }).await;
     assert_eq!(bench.gateway.sessions(), 0);
     assert!(!bench.telemetry.obstacles().is_empty());
+}
+
+#[tokio::test]
+async fn a_drain_waits_for_the_sessions_of_all_lanes() {
+    let threads = LaneThreads::start_some(NonZeroUsize::new(2).unwrap()).unwrap();
+    let bench = Bench::plain_on(threads.lanes()).await;
+    let mut transfers = Vec::new();
+    for _ in 0..4 {
+        let (mut client, mut server) = bench.logged_in().await;
+        let (data, peer) = passive_pair(&mut client, &mut server).await;
+        exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+        transfers.push((client, server, data, peer));
+    }
+    let gateway = &bench.gateway;
+    let finish = async {
+        for (mut client, mut server, mut data, mut peer) in transfers {
+            // It is draining by now, and waits.
+            assert!(gateway.sessions() > 0);
+            peer.write_all(b"all of it").await.unwrap();
+            drop(peer);
+            server.say("226 Done.").await;
+            assert_eq!(read_all(&mut data).await, b"all of it");
+            client.hear("226 Done.").await;
+            client.hear_code("421 ").await;
+        }
+    };
+    within(async { tokio::join!(gateway.drain(), finish) }).await;
+    assert_eq!(gateway.sessions(), 0);
 }
 
 #[tokio::test]

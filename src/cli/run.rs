@@ -18,7 +18,7 @@ use super::signals::{Order, Signals};
 use super::{Answer, Outcome, certificates};
 use crate::config::diagnostic::{Diagnostic, Severity, Sources};
 use crate::config::{self, ConfigError, Flags, Loaded};
-use crate::gateway::{Gateway, Prepared, StartError};
+use crate::gateway::{Gateway, LaneThreads, Lanes, Prepared, StartError};
 use crate::settings::Settings;
 use crate::sys::notify;
 use crate::telemetry::{Telemetry, log};
@@ -118,12 +118,15 @@ pub(super) fn run(arguments: &Run) -> Answer {
         Ok(log) => log,
         Err(error) => return failed(format!("the log cannot be started: {error}")),
     };
+    // The one worker answers at the admin endpoints while this thread reads a configuration.
     let mut builder = tokio::runtime::Builder::new_multi_thread();
-    let runtime = match builder.enable_all().build() {
-        Ok(runtime) => runtime,
+    let runtime = builder.worker_threads(1).enable_all().build();
+    let (runtime, threads) = match runtime.and_then(|it| Ok((it, LaneThreads::start()?))) {
+        Ok(started) => started,
         Err(error) => return failed(format!("threads cannot be started: {error}")),
     };
-    let served = runtime.block_on(serve(origin, opened, log));
+    let served = runtime.block_on(serve(origin, opened, log, threads.lanes()));
+    drop(threads);
     runtime.shutdown_timeout(FAREWELL);
     match served {
         Ok(()) => Answer::fine(String::new()),
@@ -181,9 +184,14 @@ impl Opened {
 ///
 /// # Errors
 /// What could not be started.
-async fn serve(origin: Origin, opened: Opened, log: log::Handle) -> Result<(), RunError> {
+async fn serve(
+    origin: Origin,
+    opened: Opened,
+    log: log::Handle,
+    lanes: Lanes,
+) -> Result<(), RunError> {
     let mut signals = Signals::listen().map_err(RunError::Signals)?;
-    let mut service = Service::start(origin, opened, log)?;
+    let mut service = Service::start(origin, opened, log, lanes)?;
     let mut heart = Heart::new();
     told(notify::ready("in service"));
     loop {
@@ -252,7 +260,12 @@ impl Service {
     ///
     /// # Errors
     /// What could not be started; nothing is served then.
-    fn start(origin: Origin, opened: Opened, log: log::Handle) -> Result<Self, RunError> {
+    fn start(
+        origin: Origin,
+        opened: Opened,
+        log: log::Handle,
+        lanes: Lanes,
+    ) -> Result<Self, RunError> {
         let Opened {
             settings,
             telemetry,
@@ -263,7 +276,7 @@ impl Service {
         telemetry.adopt_log(log);
         log_all(&opened.warnings, &opened.sources);
         confinement.announce(&settings);
-        let gateway = Gateway::open(opened.gateway)?;
+        let gateway = Gateway::open(opened.gateway, lanes)?;
         let mut admin = None;
         Endpoints::admit(&mut admin, opened.endpoints, &telemetry);
         let service = Self {

@@ -19,6 +19,7 @@ use super::admission::Place;
 use super::clock::instant;
 use super::driver::{Arrived, Task};
 use super::guard::Refusal;
+use super::lanes::Lane;
 use super::plan::DoorKey;
 use super::proxy::header::Source;
 use super::proxy::{self, Announcement, Fault};
@@ -59,6 +60,7 @@ impl Entrance {
         key: DoorKey,
         name: Arc<str>,
         listener: TcpListener,
+        lane: Lane,
         shared: Arc<Shared>,
         closed: CancellationToken,
     ) -> Self {
@@ -71,6 +73,7 @@ impl Entrance {
                 key,
                 name,
                 local: local.filter(|local| !local.ip().is_unspecified()),
+                lane,
                 shared,
                 orders,
             },
@@ -230,6 +233,8 @@ struct Desk {
     name: Arc<str>,
     /// What is dialled, where that is one address only.
     local: Option<SocketAddr>,
+    /// The lane that it accepts on.
+    lane: Lane,
     /// The gateway.
     shared: Arc<Shared>,
     /// What is in force.
@@ -266,6 +271,10 @@ impl Desk {
         let Ok(local) = self.local(&stream) else {
             return;
         };
+        // One that is lost between two runtimes is as good as gone.
+        let Ok((runtime, stream)) = self.lane.send(stream) else {
+            return;
+        };
         let session = Task::new(
             Arc::clone(&self.shared),
             Arc::clone(route),
@@ -278,7 +287,7 @@ impl Desk {
                 plan: Arc::clone(&orders.plan),
             },
         );
-        self.shared.sessions.spawn(session);
+        self.shared.sessions.spawn_on(session, runtime);
     }
 
     /// Waits for the header of a balancer's connection, and for whom it names does what is done for

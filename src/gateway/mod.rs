@@ -5,7 +5,8 @@
 //!
 //! Tasks are spawned in two places: `Gateway::open` spawns one accept loop for each listening
 //! socket, and `listener.rs` one task for each session, and before it one for a connection whose
-//! header is awaited. A session's task owns all that the session owns; it never spawns.
+//! header is awaited. A session's task owns all that the session owns; it never spawns. `lanes.rs`
+//! starts the threads that all of them run on.
 
 mod admission;
 mod bandwidth;
@@ -14,6 +15,7 @@ mod clock;
 mod data;
 mod driver;
 mod guard;
+mod lanes;
 mod leg;
 mod listener;
 mod offer;
@@ -43,6 +45,8 @@ use crate::upstream::Resolver;
 use admission::Admission;
 use bell::Bell;
 use guard::Guard;
+use lanes::Lane;
+pub use lanes::{LaneThreads, Lanes};
 use listener::Entrance;
 use plan::{DoorKey, Plan};
 pub use plan::{judge, profile};
@@ -148,6 +152,8 @@ struct Shared {
     orders: watch::Sender<Orders>,
     /// Rung when it changes.
     bell: Arc<Bell>,
+    /// Where accept loops and sessions run.
+    lanes: Lanes,
     /// The accept loops.
     entrances: TaskTracker,
     /// The sessions.
@@ -214,7 +220,7 @@ impl Prepared {
 }
 
 impl Gateway {
-    /// Binds every listener, then begins to accept. To be called within a runtime.
+    /// Binds every listener, then begins to accept, all on the runtime that this is called within.
     ///
     /// # Errors
     /// [`StartError`]: one listener that cannot be bound, and none is.
@@ -223,14 +229,14 @@ impl Gateway {
         policies: Arc<PolicySet>,
         telemetry: Arc<Telemetry>,
     ) -> Result<Self, StartError> {
-        Self::open(Prepared::new(settings, policies, telemetry)?)
+        Self::open(Prepared::new(settings, policies, telemetry)?, Lanes::here())
     }
 
-    /// Begins to accept. To be called within a runtime.
+    /// Begins to accept, on `lanes`.
     ///
     /// # Errors
-    /// [`StartError`]: the runtime does not take a socket.
-    pub fn open(prepared: Prepared) -> Result<Self, StartError> {
+    /// [`StartError`]: a runtime does not take a socket.
+    pub fn open(prepared: Prepared, lanes: Lanes) -> Result<Self, StartError> {
         if let Err(error) = rlimit::raise_descriptors() {
             tracing::warn!(%error, "the limit on open descriptors stays as it is");
         }
@@ -240,7 +246,7 @@ impl Gateway {
             telemetry,
             upstream_names,
         } = prepared;
-        let entrances = register(bound)?;
+        let entrances = register(bound, &lanes, 0)?;
         let (orders, _) = watch::channel(Orders {
             plan: Arc::new(plan),
             stage: Stage::Running,
@@ -258,6 +264,7 @@ impl Gateway {
                 advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
                 orders,
                 bell: Arc::default(),
+                lanes,
                 entrances: TaskTracker::new(),
                 sessions: TaskTracker::new(),
             }),
@@ -302,7 +309,7 @@ impl Gateway {
         let orders = self.shared.orders.borrow().clone();
         let telemetry = &self.shared.telemetry;
         let plan = Plan::new(settings, policies, Some(&orders.plan), telemetry)?;
-        let entrances = register(bind(&plan, &doors)?)?;
+        let entrances = register(bind(&plan, &doors)?, &self.shared.lanes, doors.len())?;
         telemetry
             .reconfigure(&plan.settings, &plan.policies)
             .map_err(StartError::Telemetry)?;
@@ -329,14 +336,14 @@ impl Gateway {
     }
 
     /// Begins to accept on sockets that are bound.
-    fn admit(&self, doors: &mut BTreeMap<DoorKey, Door>, bound: Vec<Bound<TcpListener>>) {
-        for socket in bound {
-            let Bound { site, listener } = socket;
+    fn admit(&self, doors: &mut BTreeMap<DoorKey, Door>, bound: Vec<(Lane, Bound<TcpListener>)>) {
+        for (lane, Bound { site, listener }) in bound {
             let Site { key, name, address } = site;
             let closed = CancellationToken::new();
             let shared = Arc::clone(&self.shared);
-            let entrance = Entrance::new(key.clone(), name, listener, shared, closed.clone());
-            self.shared.entrances.spawn(entrance.run());
+            let runtime = lane.runtime().clone();
+            let entrance = Entrance::new(key.clone(), name, listener, lane, shared, closed.clone());
+            self.shared.entrances.spawn_on(entrance.run(), &runtime);
             doors.insert(key, Door { address, closed });
         }
     }
@@ -443,7 +450,7 @@ struct Site {
     address: SocketAddr,
 }
 
-/// A socket that is bound and not yet accepted from: of the system's, then of the runtime's.
+/// A socket that is bound and not yet accepted from: of the system's, then of a runtime's.
 struct Bound<L> {
     /// Which one.
     site: Site,
@@ -499,19 +506,27 @@ fn listen(address: SocketAddr, keepalive: Duration) -> io::Result<StdListener> {
     Ok(listener)
 }
 
-/// Makes sockets known to the runtime: all or none.
+/// Makes sockets known to the runtimes of `lanes`, which are dealt out in turn behind the `held` that
+/// there are: all or none.
 ///
 /// # Errors
-/// [`StartError::Bind`]: the runtime does not take one.
-fn register(bound: Vec<Bound<StdListener>>) -> Result<Vec<Bound<TcpListener>>, StartError> {
-    let register =
-        |Bound { site, listener }: Bound<StdListener>| match TcpListener::from_std(listener) {
-            Ok(listener) => Ok(Bound { site, listener }),
+/// [`StartError::Bind`]: a runtime does not take one.
+fn register(
+    bound: Vec<Bound<StdListener>>,
+    lanes: &Lanes,
+    held: usize,
+) -> Result<Vec<(Lane, Bound<TcpListener>)>, StartError> {
+    let register = |(number, Bound { site, listener }): (usize, Bound<StdListener>)| {
+        let lane = lanes.in_turn(held.saturating_add(number));
+        let _entered = lane.runtime().enter();
+        match TcpListener::from_std(listener) {
+            Ok(listener) => Ok((lane.clone(), Bound { site, listener })),
             Err(source) => Err(StartError::Bind {
                 listener: site.name,
                 address: site.address,
                 source,
             }),
-        };
-    bound.into_iter().map(register).collect()
+        }
+    };
+    bound.into_iter().enumerate().map(register).collect()
 }

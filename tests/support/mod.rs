@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use ftpwarden::config::{self, Loaded};
-use ftpwarden::gateway::{Gateway, Prepared};
+use ftpwarden::gateway::{Gateway, Lanes, Prepared};
 use ftpwarden::sys::socket;
 use ftpwarden::telemetry::Telemetry;
 use ftpwarden::upstream::connect;
@@ -68,6 +68,13 @@ impl Bench {
         Self::of(&text, server)
     }
 
+    /// With nothing but what is needed, on lanes of its own.
+    pub(crate) async fn plain_on(lanes: Lanes) -> Self {
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let text = text(server.local_addr().unwrap(), "", "", "");
+        Self::on(lanes, &text, server, |prepared| prepared)
+    }
+
     /// With a configuration of its own, and a server that it may name.
     pub(crate) fn of(text: &str, server: TcpListener) -> Self {
         Self::prepared(text, server, |prepared| prepared)
@@ -75,6 +82,16 @@ impl Bench {
 
     /// The same, with a last change before it begins to accept.
     pub(crate) fn prepared(
+        text: &str,
+        server: TcpListener,
+        change: impl FnOnce(Prepared) -> Prepared,
+    ) -> Self {
+        Self::on(Lanes::here(), text, server, change)
+    }
+
+    /// The same, on lanes of its own.
+    pub(crate) fn on(
+        lanes: Lanes,
         text: &str,
         server: TcpListener,
         change: impl FnOnce(Prepared) -> Prepared,
@@ -87,7 +104,7 @@ impl Bench {
             Arc::clone(&telemetry),
         );
         Self {
-            gateway: Gateway::open(change(prepared.unwrap())).unwrap(),
+            gateway: Gateway::open(change(prepared.unwrap()), lanes).unwrap(),
             telemetry,
             server,
         }

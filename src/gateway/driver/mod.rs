@@ -10,13 +10,13 @@ mod event;
 
 use std::collections::VecDeque;
 use std::future::Future;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::net::TcpStream;
 use tokio::sync::watch;
 use tokio::time::{Instant, Sleep};
 
@@ -25,6 +25,7 @@ use super::bandwidth::SessionBandwidth;
 use super::bell::Seat;
 use super::clock::Clock;
 use super::data::{DataLeg, Fading};
+use super::lanes::Passing;
 use super::leg::ControlLeg;
 use super::plan::{Bench, Plan, Route};
 use super::{Orders, Shared, Stage};
@@ -47,7 +48,7 @@ const HURRY: Duration = Duration::from_secs(1);
 /// A connection that was counted in.
 pub(super) struct Arrived {
     /// The connection.
-    pub(super) stream: TcpStream,
+    pub(super) stream: Passing,
     /// Who dialled.
     pub(super) client: SocketAddr,
     /// What was dialled.
@@ -156,7 +157,10 @@ impl Future for Task {
         if let Life::Born(_) = &self.0
             && let Life::Born(start) = std::mem::replace(&mut self.0, Life::Over)
         {
-            self.0 = Life::Lives(Driver::new(start));
+            // A connection that is lost between two runtimes is as good as gone.
+            if let Ok(driver) = Driver::new(start) {
+                self.0 = Life::Lives(driver);
+            }
         }
         let Life::Lives(driver) = &mut self.0 else {
             return Poll::Ready(());
@@ -235,7 +239,10 @@ struct Driver {
 
 impl Driver {
     /// For a session that has just arrived.
-    fn new(start: Start) -> Self {
+    ///
+    /// # Errors
+    /// The runtime does not take its connection.
+    fn new(start: Start) -> io::Result<Self> {
         let Start {
             shared,
             route,
@@ -249,6 +256,7 @@ impl Driver {
             slot,
             plan,
         } = arrived;
+        let stream = stream.arrive()?;
         let mut recorder = shared.telemetry.session(&Opening {
             listener: Arc::clone(&route.listener.name),
             upstream: Arc::clone(&route.upstream.name),
@@ -271,7 +279,7 @@ impl Driver {
             server: ControlLeg::of_server(),
         };
         legs.client.open(stream);
-        Self {
+        Ok(Self {
             bench: None,
             orders,
             seat: None,
@@ -311,7 +319,7 @@ impl Driver {
             session,
             clock,
             legs,
-        }
+        })
     }
 
     /// Runs the session; ready at its end.
