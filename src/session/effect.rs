@@ -57,7 +57,7 @@ pub(super) struct Place {
     /// That offset belongs to a transfer which was refused: it must be taken back.
     pub(super) restart_is_stale: bool,
     /// A RNFR that the server has accepted.
-    pub(super) renaming: Option<RenameFrom>,
+    pub(super) renaming: Option<Box<RenameFrom>>,
     /// EPSV ALL was said (RFC 2428 §4).
     pub(super) only_epsv: bool,
 }
@@ -122,8 +122,10 @@ impl Session {
                 self.place.restart = offset(command);
             }
             Verb::Rnfr => {
-                self.place.renaming = (code.class() == 3).then(|| RenameFrom {
-                    path: path.cloned(),
+                self.place.renaming = (code.class() == 3).then(|| {
+                    Box::new(RenameFrom {
+                        path: path.cloned(),
+                    })
                 });
             }
             // The directory that one is in may be the one that was renamed or removed.

@@ -357,6 +357,14 @@ impl Session {
         self.phase == Phase::Closed
     }
 
+    /// The address of the peer on a leg; the server has none before it is dialled.
+    pub const fn peer(&self, leg: Leg) -> Option<SocketAddr> {
+        match leg {
+            Leg::Client => Some(self.client),
+            Leg::Server => self.server,
+        }
+    }
+
     /// The user who is logged in, raw.
     pub fn user(&self) -> Option<&Bytes> {
         self.login.user.as_ref()

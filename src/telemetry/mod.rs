@@ -287,15 +287,10 @@ impl Telemetry {
         let tables = self.tables.load();
         let entry = self.sessions.begin(
             tables.listener(&self.metrics, &opening.listener),
-            Arc::clone(&opening.upstream),
+            tables.upstream(&self.metrics, &opening.upstream),
             opening.client,
         );
-        SessionRecorder::begin(
-            Arc::clone(self),
-            entry,
-            tables.upstream(&self.metrics, &opening.upstream),
-            Arc::clone(&tables.policies),
-        )
+        SessionRecorder::begin(Arc::clone(self), entry, Arc::clone(&tables.policies))
     }
 
     /// A connection was turned away, and told 421: the reply is counted here as well.

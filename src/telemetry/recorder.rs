@@ -7,14 +7,14 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use bytes::Bytes;
 
 use super::audit::{self, CommandEvent, Decision, EndEvent, LoginEvent, TransferEvent};
 use super::escape::escape;
-use super::metrics::{Channel, Mode, PolicyTable, RuleRow, UpstreamTable, leg_name};
+use super::metrics::{Channel, Mode, PolicyTable, RuleRow, leg_name};
 use super::status::{Entry, Transfer};
 use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
@@ -48,8 +48,6 @@ pub struct SessionRecorder {
     telemetry: Arc<Telemetry>,
     /// What `/status` shows.
     entry: Arc<Entry>,
-    /// The upstream's handles.
-    upstream: Arc<UpstreamTable>,
     /// The handles of the policies in force.
     policies: Arc<PolicyTable>,
     /// Those of former policies by which a command may have been judged that is not told of yet,
@@ -58,7 +56,7 @@ pub struct SessionRecorder {
     /// Who is logged in, escaped.
     user: Option<Arc<str>>,
     /// The client's TLS.
-    tls: Option<Security>,
+    tls: Option<Box<Security>>,
     /// Why the session ends.
     reason: Option<CloseReason>,
     /// The kinds of the server's faults that were warned of, a bit for each.
@@ -93,7 +91,6 @@ impl SessionRecorder {
     pub(super) fn begin(
         telemetry: Arc<Telemetry>,
         entry: Arc<Entry>,
-        upstream: Arc<UpstreamTable>,
         policies: Arc<PolicyTable>,
     ) -> Self {
         entry.listener.sessions.increment(1.0);
@@ -101,7 +98,6 @@ impl SessionRecorder {
         let recorder = Self {
             telemetry,
             entry,
-            upstream,
             policies,
             former: Vec::new(),
             user: None,
@@ -114,7 +110,7 @@ impl SessionRecorder {
             recorder,
             "session began",
             port = recorder.entry.client.port(),
-            upstream = &*recorder.entry.upstream,
+            upstream = &*recorder.entry.upstream.name,
         );
         recorder
     }
@@ -122,7 +118,7 @@ impl SessionRecorder {
     /// Warns of a fault of the server's, once for each kind: what a server does once it often does
     /// with every command, and how often is told by the metrics.
     fn warn_of_server(&mut self, fault: ServerFault) {
-        let (kind, upstream) = (fault.kind(), &*self.entry.upstream);
+        let (kind, upstream) = (fault.kind(), &*self.entry.upstream.name);
         const { assert!(ServerFault::ALL.len() <= 16, "a bit for each") };
         let bit = 1_u16 << fault as u16;
         if self.warned & bit == 0 {
@@ -198,7 +194,7 @@ impl SessionRecorder {
                 self.telemetry.metrics.server_fault(fault);
                 self.warn_of_server(fault);
             }
-            Fact::ServerReply { code } => self.upstream.reply(code),
+            Fact::ServerReply { code } => self.entry.upstream.reply(code),
             Fact::TransferBegan {
                 direction,
                 name,
@@ -240,10 +236,10 @@ impl SessionRecorder {
                 metrics.handshake(leg, channel, Ok((peer.version, peer.resumed)));
                 if (leg, channel) == (Leg::Client, Channel::Control) {
                     let subject = peer.subject.as_deref().map(|text| escape(text.as_bytes()));
-                    self.tls = Some(Security {
+                    self.tls = Some(Box::new(Security {
                         version: peer.version,
                         certificate: subject.map(|text| text.into_owned().into()),
-                    });
+                    }));
                     self.entry.state().tls = Some(peer.version);
                 }
                 say!(
@@ -312,12 +308,13 @@ impl SessionRecorder {
     ///
     /// [`Told::Measured`]: crate::session::Told::Measured
     pub fn transfer_bytes(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.entry.moved)
+        Arc::clone(self.entry.state().moved())
     }
 
     /// The server's greeting came this long after the dial began.
     pub fn greeted(&mut self, after: Duration) {
-        self.upstream.connect_duration.record(after.as_secs_f64());
+        let upstream = &self.entry.upstream;
+        upstream.connect_duration.record(after.as_secs_f64());
     }
 
     /// Notes who is logged in.
@@ -337,7 +334,7 @@ impl SessionRecorder {
                 self.entry.client,
                 self.entry.id(),
                 &self.entry.listener.name,
-                &self.entry.upstream,
+                &self.entry.upstream.name,
                 user,
             )
         }
@@ -474,14 +471,13 @@ impl SessionRecorder {
         );
         // What an earlier one left uncounted is counted before its bytes are forgotten.
         self.entry.count_moved();
-        self.entry.moved.store(0, Ordering::Relaxed);
-        self.entry.state().transfer = Some(Box::new(Transfer {
+        self.entry.state().begin(Transfer {
             direction,
             verb: name.as_str().to_owned(),
             path,
             began: clock::monotonic(),
             counted: 0,
-        }));
+        });
     }
 
     /// A transfer settled.

@@ -14,7 +14,7 @@ use std::time::Instant;
 use serde::Serialize;
 
 use super::clock;
-use super::metrics::ListenerTable;
+use super::metrics::{ListenerTable, UpstreamTable};
 use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::Verb;
 use crate::session::Direction;
@@ -84,6 +84,27 @@ pub(super) struct State {
     pub(super) tls: Option<TlsVersion>,
     /// The running transfer.
     pub(super) transfer: Option<Box<Transfer>>,
+    /// The bytes that it has moved, from the first transfer on; the relay adds to it.
+    moved: Option<Arc<AtomicU64>>,
+}
+
+impl State {
+    /// What counts the bytes of a transfer; the same one for all of a session.
+    pub(super) fn moved(&mut self) -> &Arc<AtomicU64> {
+        self.moved.get_or_insert_default()
+    }
+
+    /// A transfer begins.
+    pub(super) fn begin(&mut self, transfer: Transfer) {
+        self.moved().store(0, Ordering::Relaxed);
+        self.transfer = Some(Box::new(transfer));
+    }
+
+    /// What the running transfer, or the last one, has moved.
+    fn bytes(&self) -> u64 {
+        let moved = self.moved.as_ref();
+        moved.map_or(0, |moved| moved.load(Ordering::Relaxed))
+    }
 }
 
 /// One session.
@@ -96,13 +117,11 @@ pub(super) struct Entry {
     /// Its listener.
     pub(super) listener: Arc<ListenerTable>,
     /// Its upstream.
-    pub(super) upstream: Arc<str>,
+    pub(super) upstream: Arc<UpstreamTable>,
     /// The client's address.
     pub(super) client: SocketAddr,
     /// When it began.
     pub(super) began: Instant,
-    /// The bytes that the running transfer has moved; the relay adds to it.
-    pub(super) moved: Arc<AtomicU64>,
     /// The last verb: its index, or the number of verbs for all others, or one more for none.
     verb: AtomicUsize,
     /// What changes rarely.
@@ -131,8 +150,9 @@ impl Entry {
 
     /// Puts what the running transfer has moved since the last time into the counter.
     pub(super) fn count_moved(&self) {
-        if let Some(transfer) = &mut self.state().transfer {
-            let moved = self.moved.load(Ordering::Relaxed);
+        let mut state = self.state();
+        let moved = state.bytes();
+        if let Some(transfer) = &mut state.transfer {
             self.listener
                 .transferred(transfer.direction, moved.saturating_sub(transfer.counted));
             transfer.counted = transfer.counted.max(moved);
@@ -146,7 +166,7 @@ impl Entry {
         SessionStatus {
             id: self.id(),
             listener: self.listener.name.to_string(),
-            upstream: self.upstream.to_string(),
+            upstream: self.upstream.name.to_string(),
             client: self.client,
             user: state.user.as_deref().map(str::to_owned),
             age_seconds: now.saturating_duration_since(self.began).as_secs_f64(),
@@ -159,7 +179,7 @@ impl Entry {
                 direction: transfer.direction.name(),
                 verb: transfer.verb.clone(),
                 path: transfer.path.clone(),
-                bytes: self.moved.load(Ordering::Relaxed),
+                bytes: state.bytes(),
                 seconds: now.saturating_duration_since(transfer.began).as_secs_f64(),
             }),
         }
@@ -200,7 +220,7 @@ impl Sessions {
     pub(super) fn begin(
         &self,
         listener: Arc<ListenerTable>,
-        upstream: Arc<str>,
+        upstream: Arc<UpstreamTable>,
         client: SocketAddr,
     ) -> Arc<Entry> {
         let serial = self.next.fetch_add(1, Ordering::Relaxed);
@@ -211,7 +231,6 @@ impl Sessions {
             upstream,
             client,
             began: clock::monotonic(),
-            moved: Arc::default(),
             verb: AtomicUsize::new(usize::MAX),
             state: Mutex::default(),
         });

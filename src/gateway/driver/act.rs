@@ -158,7 +158,7 @@ impl Driver {
     /// Counts a failed login for the client's address: its refusal takes the longer, or the client
     /// is banned. Who is logged in already guesses nothing.
     fn count_failed_login(&mut self, now: Instant) {
-        let Some(client) = self.ends.client.map(|ends| ends.peer.ip()) else {
+        let Some(client) = self.session.peer(Leg::Client).map(|peer| peer.ip()) else {
             return;
         };
         let limits = &self.plan.settings.limits;
@@ -187,12 +187,11 @@ impl Driver {
 
     /// The same; None where no listener can be had.
     fn try_offer(&mut self, leg: Leg, family: Family) -> Option<()> {
-        let ends = (*self.ends.of(leg))?;
-        let local = ends.local;
+        let local = (*self.locals.of(leg))?;
         if Family::of(local.ip()) != family {
             return None;
         }
-        let peer = ends.peer.ip().to_canonical();
+        let peer = self.session.peer(leg)?.ip();
         let (ports, peers, balancers) = match leg {
             // A balancer may bring data connections as well: it says for whom.
             Leg::Client => {
@@ -240,7 +239,6 @@ impl Driver {
     /// Dials a data connection, from the gateway's own address on that leg.
     fn dial(&mut self, leg: Leg, mut address: SocketAddr, now: Instant) {
         self.forget_data(leg, now);
-        let ends = *self.ends.of(leg);
         let upstream = &self.route.upstream;
         let chosen = match leg {
             Leg::Client => None,
@@ -248,11 +246,11 @@ impl Driver {
         };
         let source = chosen
             .map(|address| SocketAddr::new(address, 0))
-            .or_else(|| ends.map(|ends| ends.local))
+            .or_else(|| *self.locals.of(leg))
             .filter(|source| source.is_ipv4() == address.is_ipv4())
             .map(without_port);
         if let (SocketAddr::V6(target), Some(SocketAddr::V6(peer))) =
-            (&mut address, ends.map(|ends| ends.peer))
+            (&mut address, self.session.peer(leg))
             && target.ip() == peer.ip()
         {
             // A link-local address means nothing without the link.

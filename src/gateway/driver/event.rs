@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::io::Interest;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Connecting, Driver, Ends, UNWRITTEN_BYTES};
+use super::{Connecting, Driver, UNWRITTEN_BYTES};
 use crate::gateway::data::DataEvent;
 use crate::gateway::leg::{LegEvent, Read, later};
 use crate::gateway::listener::canonical;
@@ -311,9 +311,9 @@ impl Driver {
     /// Whether the client was banned before it has logged in; who has is not cut off.
     fn is_kept_out(&self) -> bool {
         self.session.user().is_none()
-            && self.ends.client.is_some_and(|ends| {
+            && self.session.peer(Leg::Client).is_some_and(|client| {
                 let guard = &self.shared.guard;
-                guard.is_banned(ends.peer.ip(), self.clock.instant())
+                guard.is_banned(client.ip(), self.clock.instant())
             })
     }
 
@@ -502,10 +502,7 @@ impl Driver {
         // An option that cannot be set says that the connection is broken: the first read tells.
         socket::send_at_once(&dialled.stream).ok();
         self.legs.server.open(dialled.stream);
-        self.ends.server = Some(Ends {
-            peer: server,
-            local,
-        });
+        self.locals.server = Some(local);
         Told::Connected { server, local }
     }
 

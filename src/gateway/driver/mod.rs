@@ -85,15 +85,6 @@ impl<T> Pair<T> {
     }
 }
 
-/// The addresses of one control connection.
-#[derive(Clone, Copy, Debug)]
-struct Ends {
-    /// The peer's.
-    peer: SocketAddr,
-    /// Our own.
-    local: SocketAddr,
-}
-
 /// A relay that runs.
 struct Running {
     /// The relay.
@@ -205,8 +196,8 @@ struct Driver {
     server_tls: Option<Arc<ClientSession>>,
     /// The control connections.
     legs: Pair<ControlLeg>,
-    /// Their addresses.
-    ends: Pair<Option<Ends>>,
+    /// Our own addresses on them.
+    locals: Pair<Option<SocketAddr>>,
     /// The data connections.
     data: Pair<DataLeg>,
     /// The end of the server's data connection, held until what precedes it on the control
@@ -289,11 +280,8 @@ impl Driver {
             connecting: None,
             client_tls: None,
             server_tls: None,
-            ends: Pair {
-                client: Some(Ends {
-                    peer: client,
-                    local,
-                }),
+            locals: Pair {
+                client: Some(local),
                 server: None,
             },
             data: Pair {
@@ -422,7 +410,8 @@ mod tests {
 
     #[test]
     fn a_session_that_waits_is_small() {
-        // Besides that there is only the box of its alarm.
-        assert!(size_of::<Task>() <= 2056, "{}", size_of::<Task>());
+        // Besides that there is only the box of its alarm. The runtime puts 112 bytes of its own to
+        // that, and rounds up to 128.
+        assert!(size_of::<Task>() <= 1936, "{}", size_of::<Task>());
     }
 }
