@@ -91,6 +91,10 @@ mod checked {
                 !matches!(self.abort, Abort::Idle | Abort::Own) || !self.pipeline.owes_abort(),
                 "an ABOR was acted on and not sent"
             );
+            assert!(
+                !self.abort_overdue || self.transfer.is_none(),
+                "a transfer runs before the overdue reply to ABOR"
+            );
             let replies = self.deadlines.runs(Timer::Reply);
             assert!(
                 !self.abort.is_awaited() || replies,

@@ -499,6 +499,7 @@ const TRANSFERS: &[Topic] = &[
             "transfer/status-waits-behind-others",
             "transfer/status-between-the-lines",
             "transfer/status-refused",
+            "transfer/status-again-and-again",
             "transfer/status-owed-at-the-end",
         ],
     ),
@@ -638,6 +639,7 @@ const EVASION: &[Topic] = &[
         &[
             "policy/directory-is-asked-once",
             "policy/directory-that-cannot-be-asked",
+            "policy/directory-is-stated-by-257-alone",
             "policy/home",
             "policy/home-of-the-clients-own-question",
             "policy/home-that-is-too-late",

@@ -243,6 +243,13 @@ fn what_no_policy_sees_cannot_be_named() {
 }
 
 #[test]
+fn why_no_policy_sees_a_command_is_told() {
+    let help = |name| error(usable("p").deny(&[name])).help;
+    assert_eq!(help("AUTH").as_deref(), Some("see the listener's `tls`"));
+    assert_eq!(help("QUIT").as_deref(), Some("leave it out"));
+}
+
+#[test]
 fn what_is_never_forwarded_cannot_be_allowed() {
     for name in ["LPRT", "MIC", "PRET", "MODE B", "MODE c"] {
         assert_eq!(
@@ -469,6 +476,31 @@ fn a_rule_that_restricts_something_is_none() {
     fine(&[policy("p")
         .by_default()
         .rule(allow(&["SITE EXEC"]).users(&["acme"]))]);
+}
+
+#[test]
+fn what_a_policy_with_paths_cannot_trace_is_allowed_by_its_name_alone() {
+    let fine = |specs: &[PolicySpec]| assert_eq!(errors(specs), [""; 0]);
+    let rule = || allow(&["COMB"]).users(&["acme"]);
+    let looks = || deny(&["RETR"]).paths(&["/in/**"]);
+    fine(&[policy("p").by_default().rule(rule()).rule(looks())]);
+    fine(&[usable("p")
+        .rule(rule())
+        .rule(looks())
+        .allow(&["@session", "@upload"])]);
+    // Nor is it by a policy that looks at none itself and is handed the decision by one that does.
+    fine(&[
+        usable("p")
+            .rule(rule())
+            .rule(looks())
+            .rule(hand_over(&["COMB"], "q")),
+        policy("q").by_default(),
+    ]);
+    let named = usable("p")
+        .rule(rule())
+        .rule(looks())
+        .allow(&["@session", "COMB"]);
+    assert_eq!(errors(&[named]), ["policy/unrestricted-rule"]);
 }
 
 #[test]

@@ -359,6 +359,23 @@ fn checksums_may_be_quoted_and_have_offsets() {
 }
 
 #[test]
+fn more_paths_than_may_be_in_one_line_are_unsure() {
+    let lines = |paths: usize| {
+        let (commas, words) = (vec!["a"; paths], vec!["a"; paths - 1]);
+        // All of a listing's words may be one path as well.
+        [
+            format!("MMD5 {}", commas.join(",")),
+            format!("LIST {}", words.join(" ")),
+        ]
+    };
+    assert_eq!(lines(32).each_ref().map(|line| codes(&[line])[0]), [0, 0]);
+    assert_eq!(
+        lines(33).each_ref().map(|line| codes(&[line])[0]),
+        [550, 550]
+    );
+}
+
+#[test]
 fn what_has_no_reader_is_unsure() {
     assert_eq!(
         codes(&["COMB /in/x /in/y", "THMB PNG 9 9 /in/x"]),

@@ -128,6 +128,15 @@ fn a_value_that_needs_tls_is_no_unknown_value() {
 }
 
 #[test]
+fn a_verb_whose_values_are_for_clear_channels_has_none_under_tls() {
+    let specs = [policy("p").rule(allow(&["TYPE I"]).tls(false))];
+    let clear = Sitting::under(&specs);
+    assert_eq!(clear.codes(&["TYPE I", "TYPE E"]), [0, 504]);
+    let private = Sitting::under(&specs).over(PRIVATE);
+    assert_eq!(private.codes(&["TYPE I", "TYPE E"]), [502, 502]);
+}
+
+#[test]
 fn what_the_command_never_has_is_not_asked_for_by_way_of_tls() {
     let specs = [policy("p").rule(allow(&["*"]).tls(true).paths(&["/out/**"]))];
     assert_eq!(Sitting::under(&specs).code("SYST"), 502);

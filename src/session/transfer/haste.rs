@@ -232,15 +232,12 @@ impl Session {
 
     /// Whether a reply with `code` is that of an ABOR which the gateway has answered already: only
     /// ABOR and the end of a transfer have these codes (RFC 959 §5.4). Taken for the reply to the
-    /// command in work it would put all later ones in the wrong place.
+    /// command in work it would put all later ones in the wrong place. No transfer is under way
+    /// then: the reply to its PASV or PORT would have come first, and nothing is overdue behind it.
     pub(in crate::session) fn is_overdue_abort_reply(&self, code: Code) -> bool {
-        if !self.abort_overdue || !matches!(code.value(), 225 | 226) {
-            return false;
-        }
-        match &self.transfer {
-            Some(transfer) => !transfer.promised && !self.abort.is_awaited(),
-            None => self.head.as_ref().and_then(|head| head.verb()) != Some(Verb::Abor),
-        }
+        self.abort_overdue
+            && matches!(code.value(), 225 | 226)
+            && self.head.as_ref().and_then(|head| head.verb()) != Some(Verb::Abor)
     }
 
     /// Answers the STAT that was asked during the transfer, if its byte count is known and no
