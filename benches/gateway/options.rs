@@ -55,7 +55,7 @@ impl Options {
                 "--rounds" => options.rounds = number(value()?)?.max(1),
                 "--idle" => options.scale.idle = number(value()?)?,
                 "--burst" => options.scale.burst = number(value()?)?,
-                "--log" => options.log.clone_from(value()?),
+                "--log" => options.log = level(value()?)?,
                 "--plot" => options.plot = Some(value()?.into()),
                 _ => return Err(HELP.to_owned()),
             }
@@ -115,6 +115,13 @@ fn kind(name: &str) -> Result<Kind, String> {
     let names = Kind::ALL.map(Kind::name);
     let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
     found.ok_or_else(|| format!("no subject {name}; there are {}", names.join(", ")))
+}
+
+/// A level of the gateway's log.
+fn level(name: &str) -> Result<String, String> {
+    let names = ["error", "warn", "info", "debug", "trace"];
+    let known = names.contains(&name).then(|| name.to_owned());
+    known.ok_or_else(|| format!("no level {name}; there are {}", names.join(", ")))
 }
 
 /// A number.
