@@ -18,6 +18,11 @@ use tokio_util::sync::CancellationToken;
 /// who comes is sent there. What is sent wakes the other thread.
 const SLACK: usize = 4;
 
+/// How many tasks a lane goes on with before it looks for what has come. A relay at full speed, which
+/// never waits, moves a MiB or more each time: meanwhile nobody else of the lane is heard, not even the
+/// end of its own control connection.
+const TURNS: u32 = 4;
+
 /// Threads with a runtime each. They end when this is dropped, and with them what still runs there.
 #[derive(Debug)]
 pub struct LaneThreads {
@@ -73,7 +78,9 @@ impl LaneThreads {
 /// # Errors
 /// It, or what it waits with, cannot be had.
 fn start_thread(number: usize, over: &CancellationToken) -> io::Result<(Handle, JoinHandle<()>)> {
-    let runtime = Builder::new_current_thread().enable_all().build()?;
+    let mut builder = Builder::new_current_thread();
+    builder.event_interval(TURNS).global_queue_interval(TURNS);
+    let runtime = builder.enable_all().build()?;
     let handle = runtime.handle().clone();
     let over = over.clone();
     let thread = thread::Builder::new().name(format!("lane-{number}"));
@@ -198,8 +205,15 @@ fn load(lane: &Handle) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::future::pending;
+    use std::future::{pending, poll_fn};
+    use std::io::Write as _;
+    use std::os::unix::net::UnixStream as StdUnixStream;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::sync::mpsc;
+    use std::task::Poll;
+
+    use tokio::io::AsyncReadExt;
+    use tokio::net::UnixStream;
 
     use super::*;
 
@@ -245,5 +259,53 @@ mod tests {
         });
         drop(threads);
         hears.recv().unwrap_err();
+    }
+
+    /// How often a task that never waits goes on, from what `begin` does until it was noticed.
+    fn turns_until_noticed(begin: impl FnOnce(Arc<AtomicBool>) + Send + 'static) -> usize {
+        let threads = LaneThreads::start_some(NonZeroUsize::MIN).unwrap();
+        let (told, hears) = mpsc::channel();
+        let (noticed, mut begin, mut turns) = (Arc::<AtomicBool>::default(), Some(begin), 0);
+        threads.lanes().first.spawn(async move {
+            poll_fn(|context| {
+                if let Some(begin) = begin.take() {
+                    begin(Arc::clone(&noticed));
+                }
+                if noticed.load(Ordering::Relaxed) {
+                    return Poll::Ready(());
+                }
+                turns += 1;
+                context.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            told.send(turns)
+        });
+        hears.recv().unwrap()
+    }
+
+    #[test]
+    fn what_comes_is_noticed_while_a_relay_runs_at_full_speed() {
+        let turns = turns_until_noticed(|noticed| {
+            let (mut near, far) = StdUnixStream::pair().unwrap();
+            far.set_nonblocking(true).unwrap();
+            let mut far = UnixStream::from_std(far).unwrap();
+            tokio::spawn(async move {
+                far.read_exact(&mut [0]).await.unwrap();
+                noticed.store(true, Ordering::Relaxed);
+            });
+            near.write_all(b"x").unwrap();
+        });
+        assert!(turns <= 3 * TURNS as usize, "{turns}");
+    }
+
+    #[test]
+    fn who_is_sent_to_a_lane_begins_while_a_relay_runs_at_full_speed() {
+        let turns = turns_until_noticed(|noticed| {
+            let lane = Handle::current();
+            let send = move || lane.spawn(async move { noticed.store(true, Ordering::Relaxed) });
+            thread::spawn(send).join().unwrap();
+        });
+        assert!(turns <= 3 * TURNS as usize, "{turns}");
     }
 }

@@ -37,6 +37,9 @@ const LONG_BYTES: u64 = 256 * 1024;
 /// How many pieces are moved before the other events of a session have their turn.
 const BURST: usize = 16;
 
+/// How many bytes are: a piece through a pipe may be a MiB.
+const BURST_BYTES: u64 = 1 << 20;
+
 /// How a relay ended.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Ending {
@@ -142,6 +145,7 @@ impl Relay {
 
     /// Moves what can be moved; ready when it is over. Not to be polled after that.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        let enough = self.moved.saturating_add(BURST_BYTES);
         for _ in 0..BURST {
             if let Some(throttle) = &mut self.throttle
                 && throttle.poll(context).is_pending()
@@ -150,7 +154,12 @@ impl Relay {
                 return Poll::Ready(Ending::SinkBroke);
             }
             match self.poll_step(context) {
-                Poll::Ready(Step::Moved(bytes)) => self.count(bytes),
+                Poll::Ready(Step::Moved(bytes)) => {
+                    self.count(bytes);
+                    if self.moved >= enough {
+                        break;
+                    }
+                }
                 Poll::Ready(Step::Over(ending)) => return Poll::Ready(ending),
                 Poll::Ready(Step::Unspliceable) => {
                     self.engine = Engine::Copy(Copy::large(&self.pool));

@@ -1,6 +1,8 @@
 //! Relays over loopback: every byte, and every way to end.
 
 use std::future::poll_fn;
+use std::io::Write as _;
+use std::thread;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
@@ -229,4 +231,40 @@ async fn a_failure_is_no_fin_and_takes_nothing() {
     poll_fn(|context| failure.poll(context)).await;
     let mut buffer = [0; 8];
     assert_eq!(theirs.try_read(&mut buffer).unwrap(), 4);
+}
+
+#[tokio::test]
+async fn a_relay_at_full_speed_lets_others_have_their_turn() {
+    let Bench {
+        writer,
+        reader,
+        mut relay,
+        counter,
+    } = Bench::new().await;
+    let [mut writer, mut reader] = [writer, reader].map(|stream| {
+        let stream = stream.into_std().unwrap();
+        stream.set_nonblocking(false).unwrap();
+        stream
+    });
+    let sent = thread::spawn(move || {
+        let piece = vec![0; 1 << 20];
+        for _ in 0..256 {
+            writer.write_all(&piece).unwrap();
+        }
+    });
+    let read = thread::spawn(move || io::copy(&mut reader, &mut io::sink()).unwrap());
+    let mut most = 0;
+    let ending = poll_fn(|context| {
+        let before = counter.load(Ordering::Relaxed);
+        let polled = relay.poll(context);
+        most = most.max(counter.load(Ordering::Relaxed) - before);
+        polled
+    })
+    .await;
+    assert_eq!(ending, Ending::Source);
+    drop(relay);
+    sent.join().unwrap();
+    assert_eq!(read.join().unwrap(), 256 << 20);
+    // It ends with the piece that reaches the bound.
+    assert!(most <= BURST_BYTES + (1 << 20), "{most}");
 }
