@@ -233,6 +233,6 @@ fn login(count: u32) {
 fn note(count: u32, fact: fn() -> Fact) {
     let mut recorder = telemetry::recorder(None);
     for _ in 0..count {
-        recorder.note(black_box(fact()));
+        recorder.note(&black_box(fact()));
     }
 }

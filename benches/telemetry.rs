@@ -31,7 +31,7 @@ fn main() {
 fn reply(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
     bencher.bench_local(|| {
-        recorder.note(black_box(Fact::Reply {
+        recorder.note(black_box(&Fact::Reply {
             code: 226,
             origin: Origin::Server,
         }));
@@ -51,7 +51,7 @@ fn reply_while_scraped(bencher: Bencher<'_, '_>) {
             }
         });
         bencher.bench_local(|| {
-            recorder.note(black_box(Fact::Reply {
+            recorder.note(black_box(&Fact::Reply {
                 code: 226,
                 origin: Origin::Server,
             }));
@@ -69,9 +69,9 @@ fn scrape_of_ten_listeners(bencher: Bencher<'_, '_>) {
         .with_inputs(|| {
             for recorder in &mut recorders {
                 for _ in 0..1000 {
-                    recorder.note(command());
-                    recorder.note(Fact::ServerReply { code: 226 });
-                    recorder.note(Fact::Reply {
+                    recorder.note(&command());
+                    recorder.note(&Fact::ServerReply { code: 226 });
+                    recorder.note(&Fact::Reply {
                         code: 226,
                         origin: Origin::Server,
                     });
@@ -85,7 +85,7 @@ fn scrape_of_ten_listeners(bencher: Bencher<'_, '_>) {
 #[divan::bench]
 fn server_reply(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
-    bencher.bench_local(|| recorder.note(black_box(Fact::ServerReply { code: 226 })));
+    bencher.bench_local(|| recorder.note(black_box(&Fact::ServerReply { code: 226 })));
 }
 
 /// A command, without an audit file.
@@ -94,7 +94,7 @@ fn command_counted(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
     bencher
         .with_inputs(command)
-        .bench_local_values(|fact| recorder.note(fact));
+        .bench_local_values(|fact| recorder.note(&fact));
 }
 
 /// A command, with one.
@@ -104,5 +104,5 @@ fn command_audited(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(Some("/dev/null"));
     bencher
         .with_inputs(command)
-        .bench_local_values(|fact| recorder.note(fact));
+        .bench_local_values(|fact| recorder.note(&fact));
 }

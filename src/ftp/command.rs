@@ -285,6 +285,11 @@ impl Command {
     /// (RFC 854). None when the argument holds CR, LF or NUL or the spelling is not the name's,
     /// which [`Command::parse`] excludes.
     pub fn encode(&self) -> Option<Bytes> {
+        self.encode_in(&mut BytesMut::new())
+    }
+
+    /// The same, made in `lines`, whose memory serves again when the line is dropped.
+    pub fn encode_in(&self, lines: &mut BytesMut) -> Option<Bytes> {
         let argument = self.argument.as_deref();
         let splits = |bytes: &[u8]| bytes.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0));
         if argument.is_some_and(splits)
@@ -300,19 +305,19 @@ impl Command {
             .spelling
             .len()
             .saturating_add(self.argument_bytes().len());
-        let mut line = BytesMut::with_capacity(length.saturating_add(3));
+        lines.reserve(length.saturating_add(3));
         if canonical {
-            line.put_slice(self.name.as_str().as_bytes());
-            put_canonical_value(&mut line, self.argument_bytes());
+            lines.put_slice(self.name.as_str().as_bytes());
+            put_canonical_value(lines, self.argument_bytes());
         } else {
-            line.put_slice(&self.spelling);
+            lines.put_slice(&self.spelling);
             if let Some(argument) = argument {
-                line.put_u8(b' ');
-                put_doubled(&mut line, argument.iter().copied());
+                lines.put_u8(b' ');
+                put_doubled(lines, argument.iter().copied());
             }
         }
-        line.put_slice(b"\r\n");
-        Some(line.freeze())
+        lines.put_slice(b"\r\n");
+        Some(lines.split().freeze())
     }
 }
 

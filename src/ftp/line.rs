@@ -1,7 +1,8 @@
 //! Bounded framing of a client's control lines, with Telnet decoding (RFC 854, RFC 959 §5.3.1).
 //!
 //! Owns where a line ends and what of it is Telnet. Must not know verbs, but for ABOR, which is
-//! looked for ahead of its turn. Holds what was pushed and not yet taken, and no buffer at all
+//! looked for ahead of its turn. Holds what was pushed and not yet taken, and after
+//! [`LineReader::release_memory`] no buffer at all
 //! when that is nothing; how much is pushed ahead is bounded by the caller.
 
 use std::fmt;
@@ -16,6 +17,9 @@ mod tests;
 
 /// How far behind its limit a line without an end is discarded before it is a fault of its own.
 const DISCARD_BYTES: usize = 64 * 1024;
+
+/// How many bytes the buffer holds at first: most lines of most clients.
+const ROOM: usize = 512;
 
 /// Telnet's IAC, which begins a command (RFC 854).
 const IAC: u8 = 0xFF;
@@ -65,6 +69,8 @@ enum Phase {
 pub struct LineReader {
     /// What came and was not taken.
     held: BytesMut,
+    /// More than [`ROOM`] was held at a time: a line that shared such a buffer would keep all of it.
+    grown: bool,
     /// How many LF are held.
     ends: usize,
     /// What the first held byte belongs to.
@@ -85,6 +91,7 @@ impl LineReader {
     pub fn new(line_bytes: usize) -> Self {
         Self {
             held: BytesMut::new(),
+            grown: false,
             ends: 0,
             phase: Phase::Framing,
             line_bytes,
@@ -96,7 +103,11 @@ impl LineReader {
 
     /// Takes bytes from the wire.
     pub fn push(&mut self, bytes: &[u8]) {
+        if self.held.capacity() == 0 {
+            self.held.reserve(bytes.len().max(ROOM));
+        }
         self.held.extend_from_slice(bytes);
+        self.grown |= self.held.len() > ROOM;
         self.ends = self.ends.saturating_add(count_ends(bytes));
     }
 
@@ -120,9 +131,7 @@ impl LineReader {
         }
         let within = self.held.get(..self.line_bytes).unwrap_or(&self.held);
         if let Some(length) = (self.ends > 0).then(|| through_end(within)).flatten() {
-            let framed = frame(within.get(..length)?, self.line_bytes);
-            self.consume(length);
-            return Some(framed);
+            return Some(self.take(length));
         }
         if self.held.is_empty() || self.held.len() < self.line_bytes {
             return None;
@@ -131,6 +140,13 @@ impl LineReader {
         self.consume(self.line_bytes);
         self.phase = Phase::Discarding(DISCARD_BYTES);
         Some(framed)
+    }
+
+    /// Gives back the buffer if it holds nothing.
+    pub fn release_memory(&mut self) {
+        if self.held.is_empty() {
+            self.held = BytesMut::new();
+        }
     }
 
     /// Raw bytes held and not yet returned as lines.
@@ -154,7 +170,8 @@ impl LineReader {
             };
             // The first bytes held may be the tail of a line that is being discarded.
             let is_tail = self.searched == 0 && self.phase != Phase::Framing;
-            let is_abort = !is_tail && is_abort(&frame(raw, self.line_bytes));
+            let is_abort =
+                !is_tail && is_abort(&frame(raw, self.line_bytes, Bytes::copy_from_slice));
             self.searched = self.searched.saturating_add(raw.len());
             self.searched_ends = self.searched_ends.saturating_add(1);
             if is_abort {
@@ -184,16 +201,35 @@ impl LineReader {
         }
     }
 
-    /// Takes the first `length` bytes out, which hold an LF at their end or not at all.
+    /// Takes the first `length` bytes out, which are a line.
+    fn take(&mut self, length: usize) -> Framed {
+        if self.grown {
+            let raw = self.held.get(..length).unwrap_or(&self.held);
+            let framed = frame(raw, self.line_bytes, Bytes::copy_from_slice);
+            self.consume(length);
+            return framed;
+        }
+        let raw = self.held.split_to(length.min(self.held.len())).freeze();
+        self.forget(length, raw.ends_with(b"\n"));
+        frame(&raw, self.line_bytes, |line| raw.slice_ref(line))
+    }
+
+    /// Drops the first `length` bytes, which hold an LF at their end or not at all.
     fn consume(&mut self, length: usize) {
         let gone = self.held.get(..length).unwrap_or(&self.held);
-        let ends = usize::from(gone.ends_with(b"\n"));
+        let ends = gone.ends_with(b"\n");
         let length = gone.len();
         self.held.advance(length);
-        if self.held.is_empty() {
-            // Most sessions are idle most of the time: they hold no buffer.
+        self.forget(length, ends);
+    }
+
+    /// Counts `length` bytes as gone, which had an LF at their end or not at all.
+    fn forget(&mut self, length: usize, ended: bool) {
+        if self.grown && self.held.is_empty() {
+            self.grown = false;
             self.held = BytesMut::new();
         }
+        let ends = usize::from(ended);
         self.ends = self.ends.saturating_sub(ends);
         self.searched = self.searched.saturating_sub(length);
         self.searched_ends = self.searched_ends.saturating_sub(ends);
@@ -238,8 +274,8 @@ fn through_end(bytes: &[u8]) -> Option<usize> {
     end.checked_add(1)
 }
 
-/// The line in `raw`, which ends in LF and has no other.
-fn frame(raw: &[u8], line_bytes: usize) -> Framed {
+/// The line in `raw`, which ends in LF and has no other. `share` makes bytes of a part of it.
+fn frame(raw: &[u8], line_bytes: usize, share: impl Fn(&[u8]) -> Bytes) -> Framed {
     // vsftpd, Pure-FTPd and BSD end a line at a bare LF, ProFTPD waits for CR LF: it ends one
     // here, both halves are judged, and each goes on with CR LF.
     let content = raw.strip_suffix(b"\n").unwrap_or(raw);
@@ -247,7 +283,7 @@ fn frame(raw: &[u8], line_bytes: usize) -> Framed {
     if content.len().saturating_add(2) > line_bytes {
         return fault(ClientFault::LineTooLong, raw);
     }
-    match decode(skip_telnet(content)) {
+    match decode(skip_telnet(content), share) {
         Ok(line) if line.iter().all(|byte| *byte == b' ') => Framed::Empty,
         Ok(line) => Framed::Line(line),
         Err(kind) => fault(kind, raw),
@@ -281,9 +317,9 @@ fn skip_telnet(mut line: &[u8]) -> &[u8] {
 ///
 /// # Errors
 /// [`ClientFault::TelnetCommand`] and [`ClientFault::BareCr`], whichever comes first.
-fn decode(line: &[u8]) -> Result<Bytes, ClientFault> {
+fn decode(line: &[u8], share: impl Fn(&[u8]) -> Bytes) -> Result<Bytes, ClientFault> {
     if !line.iter().any(|byte| matches!(*byte, IAC | b'\r')) {
-        return Ok(Bytes::copy_from_slice(line));
+        return Ok(share(line));
     }
     let mut decoded = Vec::with_capacity(line.len());
     let mut rest = line;

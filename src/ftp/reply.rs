@@ -2,7 +2,7 @@
 //!
 //! Owns reply codes, the multi-line rule of RFC 959 §4.2 and its bounds. Must not know which
 //! command a reply answers. Holds one line at most once the caller has taken what there is, and
-//! no buffer between replies.
+//! after [`ReplyReader::release_memory`] no buffer between replies.
 
 use std::fmt::Write;
 
@@ -12,6 +12,9 @@ use super::misbehaviour::ServerFault;
 
 #[cfg(test)]
 mod tests;
+
+/// How many bytes the buffer holds at first: most replies of most servers.
+const ROOM: usize = 512;
 
 /// Telnet's IAC, which begins a command (RFC 854).
 const IAC: u8 = 0xFF;
@@ -121,6 +124,9 @@ impl ReplyReader {
         if self.failed {
             return;
         }
+        if self.held.capacity() == 0 {
+            self.held.reserve(bytes.len().max(ROOM));
+        }
         self.held.extend_from_slice(bytes);
         let ends = bytes.split(|byte| *byte == b'\n').count();
         self.ends = self.ends.saturating_add(ends.saturating_sub(1));
@@ -144,11 +150,14 @@ impl ReplyReader {
         };
         let raw = self.held.split_to(end.saturating_add(1)).freeze();
         self.ends = self.ends.saturating_sub(1);
+        Some(self.line(&raw).map_err(|fault| self.fail(fault)))
+    }
+
+    /// Gives back the buffer if it holds nothing.
+    pub fn release_memory(&mut self) {
         if self.held.is_empty() {
-            // A server's leg is idle most of the time: it holds no buffer.
             self.held = BytesMut::new();
         }
-        Some(self.line(&raw).map_err(|fault| self.fail(fault)))
     }
 
     /// Raw bytes held and not yet returned as lines.
@@ -262,16 +271,22 @@ fn clean(line: &Bytes) -> Bytes {
 /// A one-line reply in the gateway's own words: `code text` and CR LF. What could end the line
 /// early in `text` is made `?`.
 pub fn render(code: u16, text: &str) -> Bytes {
-    let mut line = String::with_capacity(text.len().saturating_add(6));
-    // Writing to a string does not fail.
-    let written = write!(line, "{code:03} ");
-    debug_assert!(written.is_ok(), "a string takes all that is written");
-    line.extend(text.chars().map(|character| match character {
-        '\r' | '\n' | '\0' => '?',
+    let mut line = BytesMut::new();
+    put(&mut line, code, text);
+    line.freeze()
+}
+
+/// Appends the same to `lines`.
+pub fn put(lines: &mut BytesMut, code: u16, text: &str) {
+    lines.reserve(text.len().saturating_add(6));
+    // It grows as it is written to: that does not fail.
+    let written = write!(lines, "{code:03} ");
+    debug_assert!(written.is_ok(), "a buffer takes all that is written");
+    lines.extend(text.bytes().map(|byte| match byte {
+        b'\r' | b'\n' | 0 => b'?',
         other => other,
     }));
-    line.push_str("\r\n");
-    line.into()
+    lines.put_slice(b"\r\n");
 }
 
 /// The directory that a 257 states, as bytes: first quote to last, quotes undoubled; None where

@@ -26,40 +26,48 @@ fn unix_time() -> i64 {
 pub(super) struct Clock {
     /// Where it begins.
     origin: Instant,
-    /// The monotonic time.
-    instant: Instant,
+    /// How far it has run.
+    elapsed: Duration,
     /// The time of day.
     unix_time: i64,
+    /// In which tenth of a second of the scale that was read.
+    tenth: u64,
 }
 
 impl Clock {
     /// A scale that begins now.
     pub(super) fn start() -> Self {
-        let instant = instant();
         Self {
-            origin: instant,
-            instant,
+            origin: instant(),
+            elapsed: Duration::ZERO,
             unix_time: unix_time(),
+            tenth: 0,
         }
     }
 
-    /// Reads the time again: at each event.
+    /// Reads the time again: at each event. The time of day is told in seconds: it is read in each
+    /// tenth of one.
     pub(super) fn tick(&mut self) {
-        self.instant = instant();
-        self.unix_time = unix_time();
+        self.elapsed = instant().saturating_duration_since(self.origin);
+        let tenths = u64::from(self.elapsed.subsec_millis() / 100);
+        let tenth = self.elapsed.as_secs().saturating_mul(10).saturating_add(tenths);
+        if tenth != self.tenth {
+            self.tenth = tenth;
+            self.unix_time = unix_time();
+        }
     }
 
     /// The time, as the session has it.
-    pub(super) fn now(&self) -> Now {
+    pub(super) const fn now(&self) -> Now {
         Now {
-            elapsed: self.instant.saturating_duration_since(self.origin),
+            elapsed: self.elapsed,
             unix_time: self.unix_time,
         }
     }
 
     /// The time, as the runtime has it.
-    pub(super) const fn instant(&self) -> Instant {
-        self.instant
+    pub(super) fn instant(&self) -> Instant {
+        self.at(self.elapsed).unwrap_or(self.origin)
     }
 
     /// A point of the scale; None where it is too far to be told.

@@ -127,6 +127,8 @@ pub(super) struct ControlLeg {
     broken: bool,
     /// Its end was read.
     read_ended: bool,
+    /// A read may have left bytes, and the runtime has not told of any since.
+    left_over: bool,
     /// Since when the peer has taken nothing of the queue.
     stalled: Option<Instant>,
     /// How many bytes were thrown away behind our end.
@@ -154,6 +156,7 @@ impl ControlLeg {
             queue: VecDeque::new(),
             broken: false,
             read_ended: false,
+            left_over: false,
             stalled: None,
             discarded: 0,
         }
@@ -215,6 +218,9 @@ impl ControlLeg {
     /// How many bytes are still to be written; under TLS, what the socket has not taken counts as
     /// one.
     pub(super) fn queued(&self) -> usize {
+        if self.queue.is_empty() {
+            return usize::from(self.has_unsent());
+        }
         let queued: usize = self.queue.iter().map(|piece| piece.bytes.len()).sum();
         queued.saturating_add(usize::from(self.has_unsent()))
     }
@@ -244,9 +250,8 @@ impl ControlLeg {
 
     /// Writes what the connection takes at once.
     pub(super) fn flush(&mut self, now: Instant) {
-        if matches!(self.security, Security::Turning(_)) && self.queue.is_empty() && self.is_open()
-        {
-            // The handshake writes for itself.
+        if self.queue.is_empty() && self.is_open() && !self.has_unsent() {
+            // A handshake writes for itself.
             return;
         }
         while let Some(stream) = &self.stream
@@ -290,8 +295,11 @@ impl ControlLeg {
             }
             self.queue.pop_front();
         }
+    }
+
+    /// It is quiet: gives back the memory that it works with.
+    pub(super) fn release_memory(&mut self) {
         if self.queue.is_empty() {
-            // An idle session holds no memory for what it does not do.
             self.queue = VecDeque::new();
         }
     }
@@ -419,7 +427,22 @@ impl ControlLeg {
             Security::Failed | Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
         };
+        self.left_over = result.as_ref().is_ok_and(|bytes| *bytes == buffer.len());
         self.take(result)
+    }
+
+    /// Whether the runtime has told of bytes since the last read.
+    pub(super) const fn is_news(&self) -> bool {
+        matches!(self.security, Security::Clear) && !self.left_over
+    }
+
+    /// Whether there may be bytes to read, for all that the runtime knows.
+    pub(super) fn may_have_come(&self) -> bool {
+        self.channel().is_some_and(Channel::has_unread)
+            || self
+                .stream
+                .as_ref()
+                .is_some_and(|stream| stream.try_io(Interest::READABLE, || Ok(())).is_ok())
     }
 
     /// Whether bytes may have come of which [`ControlLeg::poll`] will not tell.

@@ -7,7 +7,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 
 use super::chain::{self, Decision, Policy, Ruling};
 use super::forms::{self, Form};
@@ -15,7 +15,7 @@ use super::names::Key;
 use super::rule::{Asker, Near};
 use super::scene::Scene;
 use super::security::Lack;
-use super::verdict::{Judgement, Permit, Reply, RuleId, Verdict};
+use super::verdict::{Judgement, Permit, Reply, RuleId, Text, Verdict};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::{Forward, Paths, Verb};
@@ -164,13 +164,22 @@ impl Judge {
     /// Judges `query`. Order: `never` and `unsupported` (502), the listener's policy, the
     /// upstream's. QUIT and NOOP are always permitted.
     pub fn decide(&self, query: &Query<'_>) -> Judgement {
+        self.decide_in(query, &mut BytesMut::new())
+    }
+
+    /// The same; a line that may be forwarded is made in `lines`, whose memory serves again when
+    /// the line is dropped.
+    pub fn decide_in(&self, query: &Query<'_>, lines: &mut BytesMut) -> Judgement {
         let scene = Scene::new(query, self.dialect);
         let path = scene
             .path()
             .map(|path| Bytes::copy_from_slice(path.as_str().as_bytes()));
-        if let Some(verdict) = self.unjudged(&scene) {
+        if let Some(unjudged) = self.unjudged(&scene) {
             return Judgement {
-                verdict,
+                verdict: match unjudged {
+                    Unjudged::Forward => forward(query.command, lines),
+                    Unjudged::Refused(code) => Verdict::Deny(Reply::own(code)),
+                },
                 decided: None,
                 upstream: None,
                 observed: None,
@@ -185,7 +194,7 @@ impl Judge {
             .map(|policy| chain::decide(policy, &scene, false).id);
         let (verdict, upstream, lack) = match verdict(&self.listener, &listener, &scene) {
             Some(verdict) => (verdict, None, listener.lack()),
-            None => self.beyond(&scene),
+            None => self.beyond(&scene, lines),
         };
         Judgement {
             verdict,
@@ -198,29 +207,33 @@ impl Judge {
     }
 
     /// What is decided before any policy is asked.
-    fn unjudged(&self, scene: &Scene<'_>) -> Option<Verdict> {
+    fn unjudged(&self, scene: &Scene<'_>) -> Option<Unjudged> {
         let command = scene.query.command;
         if matches!(command.name.canonical(), Some(Verb::Quit | Verb::Noop)) {
-            return Some(forward(command));
+            return Some(Unjudged::Forward);
         }
         if !self.can_carry(&command.name) {
-            return Some(Verdict::Deny(Reply::own(502)));
+            return Some(Unjudged::Refused(502));
         }
         // Copying files by SITE before any login has been a hole (CVE-2015-3306).
         if scene.subject.is_site() && scene.query.user.is_none() {
-            return Some(Verdict::Deny(Reply::own(502)));
+            return Some(Unjudged::Refused(502));
         }
         // RFC 959 §3.4.2, §3.4.3: the end of a file is in the data, and the connection stays open
         // for the next one, so the gateway could not tell where a transfer ends.
         let is_mode = scene.subject.key == Key::Known(Verb::Mode);
         if is_mode && matches!(scene.subject.first_letter(), Some(b'B' | b'C')) {
-            return Some(Verdict::Deny(Reply::own(504)));
+            return Some(Unjudged::Refused(504));
         }
         None
     }
 
     /// What becomes of a command that the listener's policy lets pass.
-    fn beyond(&self, scene: &Scene<'_>) -> (Verdict, Option<RuleId>, Option<Lack>) {
+    fn beyond(
+        &self,
+        scene: &Scene<'_>,
+        lines: &mut BytesMut,
+    ) -> (Verdict, Option<RuleId>, Option<Lack>) {
         let second = chain::decide(&self.upstream, scene, true);
         if let Some(verdict) = verdict(&self.upstream, &second, scene) {
             return (verdict, Some(second.id), second.lack());
@@ -229,7 +242,7 @@ impl Judge {
         let verdict = if scene.is_too_long() || has_too_many_wildcards(scene) {
             Verdict::Deny(Reply::own(path_code(command)))
         } else {
-            forward(command)
+            forward(command, lines)
         };
         (verdict, Some(second.id), None)
     }
@@ -364,9 +377,18 @@ impl Judge {
     }
 }
 
+/// What becomes of a command before any policy is asked.
+#[derive(Clone, Copy)]
+enum Unjudged {
+    /// It is forwarded.
+    Forward,
+    /// It is refused with this code.
+    Refused(u16),
+}
+
 /// The command's line, with its permit.
-fn forward(command: &Command) -> Verdict {
-    match command.encode() {
+fn forward(command: &Command, lines: &mut BytesMut) -> Verdict {
+    match command.encode_in(lines) {
         Some(line) => Verdict::Forward(Permit::new(line)),
         // It would be two lines to some server.
         None => Verdict::Deny(Reply::own(501)),
@@ -391,7 +413,7 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
     if matches!(verb, Some(Verb::User | Verb::Pass | Verb::Acct)) {
         return Reply {
             code: 530,
-            text: "Login incorrect.".into(),
+            text: Text::Own("Login incorrect."),
         };
     }
     if let Some(Near::Security(lack @ (Lack::Certificate | Lack::Tls | Lack::Version))) = near {
@@ -446,7 +468,7 @@ fn unprotected(lack: Lack) -> Reply {
     };
     Reply {
         code,
-        text: text.into(),
+        text: Text::Own(text),
     }
 }
 

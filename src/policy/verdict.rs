@@ -3,6 +3,8 @@
 //! Owns [`Permit`], which nothing outside `policy` can make: law L1 is a type.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
@@ -34,6 +36,11 @@ impl Permit {
     pub fn line(&self) -> &Bytes {
         &self.line
     }
+
+    /// The same, for who writes it.
+    pub fn into_line(self) -> Bytes {
+        self.line
+    }
 }
 
 /// A reply that policy gives: final, one line.
@@ -42,7 +49,33 @@ pub struct Reply {
     /// Its code.
     pub code: u16,
     /// Its text.
-    pub text: std::sync::Arc<str>,
+    pub text: Text,
+}
+
+/// The text of a reply.
+#[derive(Clone, Eq, PartialEq)]
+pub enum Text {
+    /// The gateway's own words.
+    Own(&'static str),
+    /// The operator's.
+    Written(Arc<str>),
+}
+
+impl fmt::Debug for Text {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, formatter)
+    }
+}
+
+impl Deref for Text {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match self {
+            Self::Own(text) => text,
+            Self::Written(text) => text,
+        }
+    }
 }
 
 /// The longest text of a reply that an operator may write, in bytes.
@@ -61,10 +94,10 @@ pub(super) enum ReplyFault {
 
 impl Reply {
     /// The gateway's own words for `code` (RFC 959 §4.2).
-    pub(super) fn own(code: u16) -> Self {
+    pub(super) const fn own(code: u16) -> Self {
         Self {
             code,
-            text: own_text(code).into(),
+            text: Text::Own(own_text(code)),
         }
     }
 
@@ -90,7 +123,7 @@ impl Reply {
         }
         Ok(Self {
             code,
-            text: text.into(),
+            text: Text::Written(text.into()),
         })
     }
 }

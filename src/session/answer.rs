@@ -5,7 +5,7 @@ use std::time::Duration;
 use super::state::{Head, TOO_MANY};
 use super::{
     Action, CloseReason, CommandRecord, End, Fact, LONG_LINES, Origin, Outcome, Session,
-    VIOLATIONS_BEFORE_LOGIN,
+    ROOM, VIOLATIONS_BEFORE_LOGIN,
 };
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, Fate};
@@ -16,7 +16,7 @@ impl Session {
     /// Answers `head` in the gateway's own words.
     pub(super) fn answer(&mut self, head: Box<Head>, code: u16, text: &str, outcome: Outcome) {
         self.say(code, text);
-        self.record(*head, Some(code), Origin::Gateway, outcome);
+        self.record(head, Some(code), Origin::Gateway, outcome);
     }
 
     /// Answers the command in work in the gateway's own words.
@@ -36,18 +36,20 @@ impl Session {
     /// The command in work gets no reply any more.
     pub(super) fn finish_unanswered(&mut self) {
         if let Some(head) = self.head.take() {
-            self.record(*head, None, Origin::Gateway, Outcome::Forwarded);
+            self.record(head, None, Origin::Gateway, Outcome::Forwarded);
         }
     }
 
     /// Notes all that is known of a command whose final reply is out.
     pub(super) fn record(
         &mut self,
-        head: Head,
+        mut spare: Box<Head>,
         code: Option<u16>,
         origin: Origin,
         outcome: Outcome,
     ) {
+        let head = spare.take();
+        self.spare_head = Some(spare);
         // A verb that nobody knows may be a mistyped PASS, and its name a password.
         let is_unknown = matches!(head.command.name, Name::Other(_));
         let nameless = is_unknown && outcome != Outcome::Forwarded;
@@ -57,7 +59,7 @@ impl Session {
             || self.is_configured_secret(&head.command);
         let hidden = secret && head.command.argument.is_some();
         let took = self.now.elapsed.saturating_sub(head.read_at);
-        self.note(Fact::Command(Box::new(CommandRecord {
+        let record = CommandRecord {
             argument: if hidden { None } else { head.command.argument },
             name: (!nameless).then_some(head.command.name),
             secret: hidden,
@@ -71,7 +73,8 @@ impl Session {
             origin,
             took,
             transferred: head.transferred,
-        })));
+        };
+        self.note_command(record);
     }
 
     /// Whether the operator named this SITE subcommand as secret.
@@ -101,7 +104,7 @@ impl Session {
         self.say(code, text);
         let name = verb.map(Name::Known);
         let took = self.now.elapsed.saturating_sub(read_at);
-        self.note(Fact::Command(Box::new(CommandRecord {
+        self.note_command(CommandRecord {
             name,
             argument: None,
             secret: false,
@@ -115,7 +118,7 @@ impl Session {
             origin: Origin::Gateway,
             took,
             transferred: false,
-        })));
+        });
         match fate {
             Fate::Ends => self.close(CloseReason::Violation, End::Fin),
             Fate::Counted | Fate::Lives => {}
@@ -148,17 +151,37 @@ impl Session {
         self.actions.push_back(Action::Note(fact));
     }
 
+    /// Notes a command, in the memory of the last one's record where that has come back.
+    fn note_command(&mut self, record: CommandRecord) {
+        let record = match self.spare_record.take() {
+            Some(mut spare) => {
+                *spare = record;
+                spare
+            }
+            None => Box::new(record),
+        };
+        self.note(Fact::Command(record));
+    }
+
     /// Makes the collected reply bytes an action.
     pub(super) fn flush(&mut self) {
         if !self.out.is_empty() {
-            let bytes = std::mem::take(&mut self.out).freeze();
+            let bytes = self.out.split().freeze();
             self.actions.push_back(Action::Reply(bytes));
+        }
+    }
+
+    /// Sees to it that small lines can be written without asking for memory each time.
+    pub(super) fn make_room(&mut self) {
+        if self.out.capacity() == 0 {
+            self.out.reserve(ROOM);
         }
     }
 
     /// Writes a reply of the gateway's to the client.
     pub(super) fn say(&mut self, code: u16, text: &str) {
-        self.out.extend_from_slice(&reply::render(code, text));
+        self.make_room();
+        reply::put(&mut self.out, code, text);
         self.note(Fact::Reply {
             code,
             origin: Origin::Gateway,

@@ -57,7 +57,7 @@ pub(super) struct DataPair {
     /// For which leg a listener was asked for that the shell has not told of yet.
     offering: Option<Leg>,
     /// The gateway's address that the client dialled.
-    local: SocketAddr,
+    pub(super) local: SocketAddr,
     /// The server has refused EPSV as unknown.
     lacks_epsv: bool,
     /// The server has refused EPRT as unknown.

@@ -65,6 +65,9 @@ const LONG_LINES: u32 = 3;
 /// Before login a session may break the protocol this many times less often than after it.
 const VIOLATIONS_BEFORE_LOGIN: u32 = 5;
 
+/// How many bytes are taken at once for what is written.
+const ROOM: usize = 1024;
+
 /// What a session is told of its listener and upstream when it is born.
 #[derive(Clone, Debug)]
 pub struct Profile {
@@ -115,8 +118,13 @@ pub struct Session {
     phase: Phase,
     /// What the shell is to do.
     actions: VecDeque<Action>,
-    /// Reply bytes that are not yet an action: whole lines leave in one segment.
+    /// Reply bytes that are not yet an action: whole lines leave in one segment. What the server is
+    /// sent is made in the same memory.
     out: BytesMut,
+    /// What the last command in work took.
+    spare_head: Option<Box<Head>>,
+    /// What its record took.
+    spare_record: Option<Box<CommandRecord>>,
     /// The client's commands.
     pipeline: Pipeline,
     /// The server's replies.
@@ -187,6 +195,8 @@ impl Session {
             phase: Phase::Connecting,
             actions: VecDeque::new(),
             out: BytesMut::new(),
+            spare_head: None,
+            spare_record: None,
             pipeline,
             replies,
             incoming: None,
@@ -316,12 +326,29 @@ impl Session {
     /// The next thing to do; draw until None after each feed.
     pub fn next_action(&mut self) -> Option<Action> {
         self.flush();
-        let action = self.actions.pop_front();
-        if action.is_none() {
-            // An idle session holds no memory for what it does not do.
+        self.actions.pop_front()
+    }
+
+    /// Gives back the memory that it works with and does not need at the moment, for a time in which
+    /// nothing happens: otherwise what one command took serves the next one.
+    pub fn release_memory(&mut self) {
+        if self.actions.is_empty() {
             self.actions = VecDeque::new();
         }
-        action
+        if self.out.is_empty() {
+            self.out = BytesMut::new();
+        }
+        self.spare_head = None;
+        self.spare_record = None;
+        self.pipeline.release_memory();
+        self.replies.release_memory();
+    }
+
+    /// Takes back a fact that was told: what it took serves the next one.
+    pub fn recycle(&mut self, fact: Fact) {
+        if let Fact::Command(record) = fact {
+            self.spare_record = Some(record);
+        }
     }
 
     /// When [`Session::expire`] is to be called, on the scale of [`Now::elapsed`].
@@ -363,6 +390,11 @@ impl Session {
             Leg::Client => Some(self.client),
             Leg::Server => self.server,
         }
+    }
+
+    /// What the client dialled.
+    pub const fn local(&self) -> SocketAddr {
+        self.data.local
     }
 
     /// The user who is logged in, raw.
@@ -558,7 +590,10 @@ impl Session {
     }
 }
 
-/// `address` with an IPv4-mapped address as IPv4.
+/// `address` with an IPv4-mapped address as IPv4. Another keeps its link.
 fn canonical(address: SocketAddr) -> SocketAddr {
-    SocketAddr::new(address.ip().to_canonical(), address.port())
+    match address.ip().to_canonical() {
+        ip if ip == address.ip() => address,
+        ip => SocketAddr::new(ip, address.port()),
+    }
 }

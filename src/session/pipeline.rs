@@ -135,12 +135,15 @@ impl Pipeline {
             first.repeats = repeats;
             return Some(again);
         }
-        let entry = self.queue.pop_front();
+        self.queue.pop_front()
+    }
+
+    /// Gives back the memory that holds nothing.
+    pub(super) fn release_memory(&mut self) {
         if self.queue.is_empty() {
-            // An idle session holds no memory for what it does not do.
             self.queue = VecDeque::new();
         }
-        entry
+        self.reader.release_memory();
     }
 
     /// The entry whose turn it is, if it is `verb` without argument.

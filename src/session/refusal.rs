@@ -129,7 +129,7 @@ impl Session {
                 Origin::Gateway => Outcome::Denied,
                 Origin::Server => Outcome::Forwarded,
             };
-            self.record(*head, Some(code), origin, outcome);
+            self.record(head, Some(code), origin, outcome);
         }
         // What the server had sent behind it is older than the next command.
         self.read_replies(&[]);

@@ -147,6 +147,7 @@ impl Session {
             return;
         };
         if incoming.owner.is_relayed() {
+            self.make_room();
             self.out.extend_from_slice(&line.bytes);
             self.reply_open = !line.last;
         } else if incoming.owner != Owner::Nobody {
@@ -334,7 +335,7 @@ impl Session {
             origin: Origin::Server,
         });
         if let Some(head) = self.head.take() {
-            self.record(*head, Some(421), Origin::Server, Outcome::Forwarded);
+            self.record(head, Some(421), Origin::Server, Outcome::Forwarded);
         }
         self.close(CloseReason::ServerGone, End::Fin);
     }
@@ -436,7 +437,7 @@ impl Session {
         self.learn(&head.command, head.path.as_ref(), code, first);
         let quits = head.verb() == Some(Verb::Quit) && code.class() == 2;
         self.record(
-            *head,
+            head,
             Some(code.value()),
             Origin::Server,
             Outcome::Forwarded,
@@ -452,7 +453,7 @@ impl Session {
         self.out.extend_from_slice(lines);
         self.note(Fact::Reply { code, origin });
         if let Some(head) = self.head.take() {
-            self.record(*head, Some(code), origin, Outcome::Forwarded);
+            self.record(head, Some(code), origin, Outcome::Forwarded);
         }
     }
 
@@ -480,7 +481,7 @@ impl Session {
             code: 211,
             origin: Origin::Gateway,
         });
-        self.record(*head, Some(211), Origin::Gateway, Outcome::Answered);
+        self.record(head, Some(211), Origin::Gateway, Outcome::Answered);
     }
 
     /// HELP or SITE HELP was answered.

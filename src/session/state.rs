@@ -136,6 +136,16 @@ impl Head {
         self.command.name.known()
     }
 
+    /// All of it; an empty one stays behind.
+    pub(super) fn take(&mut self) -> Self {
+        let nothing = Command {
+            name: Name::Known(Verb::Noop),
+            spelling: Bytes::new(),
+            argument: None,
+        };
+        std::mem::replace(self, Self::new(nothing, Duration::ZERO, false))
+    }
+
     /// Keeps what a judgement found.
     pub(super) fn keep(&mut self, judgement: &Judgement) {
         self.decided = judgement.decided;
@@ -168,10 +178,33 @@ impl Session {
             match entry.item {
                 Item::Fault(fault, verb) => self.answer_fault(fault, verb, entry.read_at),
                 Item::Command(command) => {
-                    self.begin(Box::new(Head::new(command, entry.read_at, entry.acted)));
+                    let head = self.head_of(command, entry.read_at, entry.acted);
+                    self.begin(head);
                 }
             }
         }
+    }
+
+    /// `command` to be worked on, in the memory of the last one where that is over.
+    fn head_of(&mut self, command: Command, read_at: Duration, acted: bool) -> Box<Head> {
+        let head = Head::new(command, read_at, acted);
+        match self.spare_head.take() {
+            Some(mut spare) => {
+                *spare = head;
+                spare
+            }
+            None => Box::new(head),
+        }
+    }
+
+    /// What policy says of `command`.
+    pub(super) fn judge(&mut self, command: &Command) -> Judgement {
+        self.flush();
+        self.make_room();
+        let mut room = std::mem::take(&mut self.out);
+        let judgement = self.judge.decide_in(&self.query(command), &mut room);
+        self.out = room;
+        judgement
     }
 
     /// Nothing is left to do.
@@ -239,7 +272,7 @@ impl Session {
             self.ask(OwnCommand::Pwd);
             return;
         }
-        let judgement = self.judge.decide(&self.query(&head.command));
+        let judgement = self.judge(&head.command);
         head.keep(&judgement);
         match judgement.verdict {
             Verdict::Answer(reply) => self.answer(head, reply.code, &reply.text, Outcome::Answered),

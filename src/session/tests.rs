@@ -223,8 +223,10 @@ fn an_idle_session_holds_no_buffers() {
         session.receive(Leg::Server, b"200 Ok.\r\n", Now::default());
     }
     drawn(&mut session);
+    session.release_memory();
     assert_eq!(session.actions.capacity(), 0);
-    assert!(session.out.is_empty());
+    assert_eq!(session.out.capacity(), 0);
+    assert!(session.spare_head.is_none() && session.spare_record.is_none());
     assert!(session.incoming.is_none() && session.transfer.is_none());
     assert!(
         size_of::<Session>() <= 1536,

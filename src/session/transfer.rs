@@ -281,7 +281,7 @@ impl Session {
             self.note_transfer_ended(&transfer, false);
         }
         if let Some(owed) = self.status_owed.take() {
-            self.record(*owed.head, None, Origin::Gateway, Outcome::Answered);
+            self.record(owed.head, None, Origin::Gateway, Outcome::Answered);
         }
     }
 

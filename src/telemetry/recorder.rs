@@ -147,8 +147,8 @@ impl SessionRecorder {
     }
 
     /// Takes one fact.
-    pub fn note(&mut self, fact: Fact) {
-        match fact {
+    pub fn note(&mut self, fact: &Fact) {
+        match *fact {
             Fact::ClientFault(fault) => {
                 self.telemetry.metrics.client_fault(fault);
                 say!(
@@ -161,9 +161,9 @@ impl SessionRecorder {
             Fact::Closing(reason) => {
                 self.reason.get_or_insert(reason);
             }
-            Fact::Command(record) => {
-                self.command(&record);
-                self.forget_former(&record);
+            Fact::Command(ref record) => {
+                self.command(record);
+                self.forget_former(record);
             }
             Fact::DataConnection { leg, form, outcome } => {
                 self.telemetry.metrics.data_connection(leg, form, outcome);
@@ -188,7 +188,7 @@ impl SessionRecorder {
                 }
             }
             Fact::Greeted => say!(debug, self, "the server greeted"),
-            Fact::Login { user, outcome } => self.login(&user, outcome),
+            Fact::Login { ref user, outcome } => self.login(user, outcome),
             Fact::Reply { code, origin } => self.entry.listener.reply(code, origin),
             Fact::ServerFault(fault) => {
                 self.telemetry.metrics.server_fault(fault);
@@ -197,20 +197,20 @@ impl SessionRecorder {
             Fact::ServerReply { code } => self.entry.upstream.reply(code),
             Fact::TransferBegan {
                 direction,
-                name,
-                path,
+                ref name,
+                ref path,
                 offset,
-            } => self.transfer_began(direction, &name, path.as_ref(), offset),
+            } => self.transfer_began(direction, name, path.as_ref(), offset),
             Fact::TransferEnded {
                 direction,
-                name,
-                path,
+                ref name,
+                ref path,
                 bytes,
                 took,
                 outcome,
             } => self.transfer_ended(&Ended {
                 direction,
-                name: &name,
+                name,
                 path: path.as_ref(),
                 bytes,
                 took,

@@ -336,7 +336,7 @@ fn a_reload_keeps_counts_and_adds_what_is_new() {
         code: 200,
         origin: Origin::Server,
     };
-    recorder.note(fact());
+    recorder.note(&fact());
     assert_eq!(reply(&telemetry, "main"), Some(1.0));
     assert_eq!(reply(&telemetry, "second"), None);
 
@@ -350,7 +350,7 @@ fn a_reload_keeps_counts_and_adds_what_is_new() {
     telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
     let added = [rule("partners", "added", Action::Allow)];
     telemetry.reconfigure_rules(&changed, None, &added).unwrap();
-    recorder.note(fact());
+    recorder.note(&fact());
     assert_eq!(reply(&telemetry, "main"), Some(2.0));
     assert_eq!(reply(&telemetry, "second"), Some(0.0));
 
@@ -505,7 +505,7 @@ fn a_dial_that_failed_long_ago_counts_no_more() {
 fn what_running_transfers_have_moved_is_counted() {
     let telemetry = telemetry(&settings(None));
     let mut recorder = session(&telemetry);
-    recorder.note(super::recorder::tests::began("STOR", "/in/x"));
+    recorder.note(&super::recorder::tests::began("STOR", "/in/x"));
     recorder
         .transfer_bytes()
         .fetch_add(7, std::sync::atomic::Ordering::Relaxed);

@@ -123,11 +123,11 @@ async fn status_shows_sessions_upstreams_and_ports() {
     let server = Server::start().await;
     let telemetry = &server.telemetry;
     let mut recorder = session(telemetry);
-    recorder.note(Fact::Login {
+    recorder.note(&Fact::Login {
         user: "<script>\u{1b}&\u{202e}\"".into(),
         outcome: LoginOutcome::Success,
     });
-    recorder.note(Fact::TransferBegan {
+    recorder.note(&Fact::TransferBegan {
         direction: Direction::Download,
         name: crate::ftp::command::Name::parse(b"RETR").unwrap(),
         path: Some("/out/</title>".into()),

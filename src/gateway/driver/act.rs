@@ -32,7 +32,7 @@ impl Driver {
             Action::Dial { leg, address } => self.dial(leg, address, now),
             Action::DiscardData(leg) => self.data.of_mut(leg).discard(),
             Action::EndData { leg, end } => self.end_data(leg, end, now),
-            Action::Forward(permit) => self.legs.server.queue(permit.line().clone()),
+            Action::Forward(permit) => self.legs.server.queue(permit.into_line()),
             Action::Measure => {
                 let bytes = self.measure();
                 let running = self.relay.as_ref();
@@ -149,7 +149,8 @@ impl Driver {
                 ..
             }
         );
-        recorder.note(fact);
+        recorder.note(&fact);
+        self.session.recycle(fact);
         if failed && self.session.user().is_none() {
             self.count_failed_login(now);
         }
@@ -187,7 +188,7 @@ impl Driver {
 
     /// The same; None where no listener can be had.
     fn try_offer(&mut self, leg: Leg, family: Family) -> Option<()> {
-        let local = (*self.locals.of(leg))?;
+        let local = self.local(leg)?;
         if Family::of(local.ip()) != family {
             return None;
         }
@@ -246,7 +247,7 @@ impl Driver {
         };
         let source = chosen
             .map(|address| SocketAddr::new(address, 0))
-            .or_else(|| *self.locals.of(leg))
+            .or_else(|| self.local(leg))
             .filter(|source| source.is_ipv4() == address.is_ipv4())
             .map(without_port);
         if let (SocketAddr::V6(target), Some(SocketAddr::V6(peer))) =

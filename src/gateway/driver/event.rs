@@ -1,5 +1,6 @@
 //! Whatever happens next, found and fed to the session.
 
+use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -49,33 +50,37 @@ const SOURCES: [fn(&mut Driver, &mut Context<'_>) -> Poll<()>; 7] = [
 
 impl Driver {
     /// Waits for one event and feeds it to the session; ready when something may be to be done.
-    /// Where a deadline has come, what has come as well is looked at first: a gateway that stood
-    /// still finds both at once, and must not give up what it did not look for.
+    /// Before the deadline what has come is looked at: a gateway that stood still finds both at once,
+    /// and must not give up what it did not look for. Each source has its turn, and then whoever
+    /// never stops has had it.
     pub(super) fn poll_event(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if self.poll_orders(context).is_ready() {
             return Poll::Ready(());
         }
-        let is_due = self.poll_alarm(context).is_ready();
-        if !is_due {
-            self.overdue = 0;
+        let is_hurried = usize::from(self.unhurried) >= SOURCES.len();
+        if !is_hurried && self.poll_sources(context).is_ready() {
+            self.unhurried = self.unhurried.saturating_add(1);
+            return Poll::Ready(());
         }
-        // Each source has its turn, and then whoever never stops has had it.
-        if !is_due || usize::from(self.overdue) < SOURCES.len() {
-            for step in 0..SOURCES.len() {
-                let turn = usize::from(self.turn).wrapping_add(step) % SOURCES.len();
-                if let Some(source) = SOURCES.get(turn)
-                    && source(self, context).is_ready()
-                {
-                    self.turn = u8::try_from(turn).map_or(0, |turn| turn.wrapping_add(1));
-                    self.overdue = self.overdue.saturating_add(u8::from(is_due));
-                    return Poll::Ready(());
-                }
-            }
-        }
-        if is_due {
-            self.overdue = 0;
+        self.unhurried = 0;
+        if self.poll_alarm(context).is_ready() {
             self.expire();
             return Poll::Ready(());
+        }
+        if is_hurried {
+            return self.poll_sources(context);
+        }
+        Poll::Pending
+    }
+
+    /// The next source in turn of which something has come.
+    fn poll_sources(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (before, after) = SOURCES.split_at(usize::from(self.turn).min(SOURCES.len()));
+        for (turn, source) in (self.turn..).zip(after).chain((0..).zip(before)) {
+            if source(self, context).is_ready() {
+                self.turn = turn.saturating_add(1);
+                return Poll::Ready(());
+            }
         }
         Poll::Pending
     }
@@ -141,14 +146,21 @@ impl Driver {
             if next <= self.clock.instant() {
                 return Poll::Ready(());
             }
-            let alarm = self
-                .alarm
-                .get_or_insert_with(|| Box::pin(sleep_until(next)));
-            // Deadlines move away with every command: one alarm too early costs less than a new
-            // one for each.
-            if alarm.deadline() > next {
-                alarm.as_mut().reset(next);
-            }
+            let alarm = match &mut self.alarm {
+                // Deadlines move away with every command: one alarm too early costs less than a new
+                // one for each. One that is to come wakes the task, which stays the same.
+                Some(alarm) if alarm.deadline() <= next => {
+                    if self.clock.instant() < alarm.deadline() {
+                        return Poll::Pending;
+                    }
+                    alarm
+                }
+                Some(alarm) => {
+                    alarm.as_mut().reset(next);
+                    alarm
+                }
+                None => self.alarm.insert(Box::pin(sleep_until(next))),
+            };
             ready!(alarm.as_mut().poll(context));
             self.alarm = None;
             self.clock.tick();
@@ -210,12 +222,18 @@ impl Driver {
         self.quiet_at = Some(later(self.clock.instant(), QUIET));
     }
 
-    /// It is quiet: there is time for what an active session can do without, keepalive above all.
+    /// It is quiet: there is time for what an active session can do without, keepalive above all, and
+    /// what it works with is given back.
     fn use_quiet(&mut self) {
         let keepalive = self.plan.settings.limits.keepalive;
         self.legs.server.follow_keepalive(keepalive);
         self.data.client.follow_keepalive(keepalive);
         self.data.server.follow_keepalive(keepalive);
+        // An idle session holds no memory for what it does not do.
+        self.session.release_memory();
+        self.told = VecDeque::new();
+        self.legs.client.release_memory();
+        self.legs.server.release_memory();
         if self.legs.client.may_hide_bytes() {
             self.read_client_now();
         }
@@ -242,10 +260,11 @@ impl Driver {
             LegEvent::Secured => self.leg_secured(leg),
             LegEvent::Unsecured(fault) => self.leg_unsecured(leg, fault),
             LegEvent::Readable => {
+                let is_news = self.legs.of(leg).is_news();
                 let mut buffer = [0; READ_BYTES];
                 match self.legs.of_mut(leg).read(&mut buffer) {
                     Read::Nothing => {}
-                    Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes)),
+                    Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes), is_news),
                     Read::Ended(end) => self.leg_ended(leg, end, context),
                 }
             }
@@ -292,11 +311,11 @@ impl Driver {
             });
     }
 
-    /// Bytes of a control connection.
-    fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>) {
+    /// Bytes of a control connection; `is_news` where the runtime has told of their coming.
+    fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>, is_news: bool) {
         self.put_off_quiet();
         if leg == Leg::Client {
-            self.hear_server_first();
+            self.hear_server_first(is_news);
         }
         let now = self.clock.now();
         if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
@@ -318,8 +337,12 @@ impl Driver {
     }
 
     /// What the server has said by now is older than the command that the client's bytes become,
-    /// and no reply to it (law L2).
-    fn hear_server_first(&mut self) {
+    /// and no reply to it (law L2). Of what comes the runtime tells in the order of its coming, so
+    /// where the client's bytes are news to it, it knows of all of the server's that are older.
+    fn hear_server_first(&mut self, is_news: bool) {
+        if is_news && !self.legs.server.may_have_come() {
+            return;
+        }
         let mut buffer = [0; READ_BYTES];
         for _ in 0..READS_BEFORE_CLIENT {
             if !self.may_read(Leg::Server) || !self.legs.server.is_open() {
@@ -400,7 +423,7 @@ impl Driver {
         // The end may have been read before: it is told once.
         self.client_end = self.client_end.or(end);
         if bytes > 0 {
-            self.receive(Leg::Client, buffer.get(..bytes));
+            self.receive(Leg::Client, buffer.get(..bytes), false);
         }
     }
 
@@ -502,7 +525,7 @@ impl Driver {
         // An option that cannot be set says that the connection is broken: the first read tells.
         socket::send_at_once(&dialled.stream).ok();
         self.legs.server.open(dialled.stream);
-        self.locals.server = Some(local);
+        self.server_local = Some(local);
         Told::Connected { server, local }
     }
 

@@ -149,7 +149,8 @@ impl Future for Task {
             && let Life::Born(start) = std::mem::replace(&mut self.0, Life::Over)
         {
             // A connection that is lost between two runtimes is as good as gone.
-            if let Ok(driver) = Driver::new(start) {
+            if let Ok(mut driver) = Driver::new(start) {
+                driver.perform();
                 self.0 = Life::Lives(driver);
             }
         }
@@ -196,8 +197,8 @@ struct Driver {
     server_tls: Option<Arc<ClientSession>>,
     /// The control connections.
     legs: Pair<ControlLeg>,
-    /// Our own addresses on them.
-    locals: Pair<Option<SocketAddr>>,
+    /// Our own address on the server's.
+    server_local: Option<SocketAddr>,
     /// The data connections.
     data: Pair<DataLeg>,
     /// The end of the server's data connection, held until what precedes it on the control
@@ -222,8 +223,8 @@ struct Driver {
     alarm: Option<Pin<Box<Sleep>>>,
     /// Which source of events is looked at first.
     turn: u8,
-    /// How many events came before a deadline that has come.
-    overdue: u8,
+    /// How many events came since the deadline was last looked at.
+    unhurried: u8,
     /// Its place in the counts.
     _slot: Slot,
 }
@@ -280,10 +281,7 @@ impl Driver {
             connecting: None,
             client_tls: None,
             server_tls: None,
-            locals: Pair {
-                client: Some(local),
-                server: None,
-            },
+            server_local: None,
             data: Pair {
                 client: DataLeg::new(false),
                 server: DataLeg::new(tolerant),
@@ -298,7 +296,7 @@ impl Driver {
             quiet_at: None,
             alarm: None,
             turn: 0,
-            overdue: 0,
+            unhurried: 0,
             _slot: slot,
             shared,
             route,
@@ -314,17 +312,15 @@ impl Driver {
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.clock.tick();
         let mut is_first = true;
-        loop {
-            self.perform();
-            if self.is_finished() {
-                return Poll::Ready(());
-            }
+        while !self.is_finished() {
             ready!(self.poll_event(context));
             // The second event is mostly none: it is of the moment of the first.
             if !std::mem::take(&mut is_first) {
                 self.clock.tick();
             }
+            self.perform();
         }
+        Poll::Ready(())
     }
 
     /// Draws and does all that the session wants done, and tells it what that came to.
@@ -335,10 +331,6 @@ impl Driver {
             if !self.tell_next() {
                 break;
             }
-        }
-        if self.told.capacity() > 0 {
-            // An idle session holds no memory for what it was told.
-            self.told = VecDeque::new();
         }
         self.legs.server.flush(now);
         self.legs.client.flush(now);
@@ -391,6 +383,14 @@ impl Driver {
         }
         if self.stage == Stage::Ending {
             self.fading.clear();
+        }
+    }
+
+    /// Our own address on a control connection.
+    const fn local(&self, leg: Leg) -> Option<SocketAddr> {
+        match leg {
+            Leg::Client => Some(self.session.local()),
+            Leg::Server => self.server_local,
         }
     }
 

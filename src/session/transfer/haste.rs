@@ -269,7 +269,7 @@ impl Session {
                     origin: Origin::Server,
                 });
                 self.record(
-                    *head,
+                    head,
                     Some(code.value()),
                     Origin::Server,
                     Outcome::Forwarded,

@@ -248,7 +248,7 @@ impl Session {
                 origin: Origin::Server,
             });
             if let Some(head) = self.head.take() {
-                self.record(*head, Some(code), Origin::Server, Outcome::Forwarded);
+                self.record(head, Some(code), Origin::Server, Outcome::Forwarded);
             }
         } else {
             self.finish_held(reply.code.value(), &reply.lines, Origin::Server);

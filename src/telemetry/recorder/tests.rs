@@ -113,7 +113,7 @@ fn facts_are_counted() {
         Fact::UserVoided,
     ];
     for fact in facts {
-        recorder.note(fact);
+        recorder.note(&fact);
     }
     recorder.greeted(Duration::from_millis(3));
 
@@ -161,7 +161,7 @@ fn a_command_that_ran_a_transfer_is_not_in_the_latency() {
     let mut recorder = session(&telemetry);
     let mut retr = record("RETR", Outcome::Forwarded, 226);
     retr.transferred = true;
-    recorder.note(Fact::Command(Box::new(retr)));
+    recorder.note(&Fact::Command(Box::new(retr)));
     let name = "ftpwarden_command_duration_seconds_count";
     assert_eq!(value(&telemetry, name, &[("listener", "main")]), Some(0.0));
 }
@@ -173,15 +173,15 @@ fn bytes_are_counted_once_whether_running_or_ended() {
     let labels = [("listener", "main"), ("direction", "upload")];
     let bytes = || value(&telemetry, "ftpwarden_transfer_bytes_total", &labels);
     let moved = recorder.transfer_bytes();
-    recorder.note(began("STOR", "/in/x"));
+    recorder.note(&began("STOR", "/in/x"));
     moved.fetch_add(40, Ordering::Relaxed);
     assert_eq!(bytes(), Some(40.0));
     assert_eq!(bytes(), Some(40.0));
     moved.fetch_add(60, Ordering::Relaxed);
-    recorder.note(ended(100, TransferOutcome::Complete));
+    recorder.note(&ended(100, TransferOutcome::Complete));
     assert_eq!(bytes(), Some(100.0));
     // The next one begins at zero, in the same counter.
-    recorder.note(began("STOR", "/in/y"));
+    recorder.note(&began("STOR", "/in/y"));
     assert_eq!(moved.load(Ordering::Relaxed), 0);
     moved.fetch_add(5, Ordering::Relaxed);
     drop(recorder);
@@ -203,13 +203,13 @@ fn a_session_shows_itself() {
     assert_eq!((&shown.user, shown.verb), (&None, None));
     assert!(shown.transfer.is_none());
 
-    recorder.note(login(b"b\x1bb", LoginOutcome::Success));
-    recorder.note(Fact::Command(Box::new(record(
+    recorder.note(&login(b"b\x1bb", LoginOutcome::Success));
+    recorder.note(&Fact::Command(Box::new(record(
         "PASS",
         Outcome::Forwarded,
         230,
     ))));
-    recorder.note(began("STOR", "/in/\u{202e}x"));
+    recorder.note(&began("STOR", "/in/\u{202e}x"));
     recorder.transfer_bytes().fetch_add(9, Ordering::Relaxed);
     let status = telemetry.status();
     let shown = &status.sessions[0];
@@ -223,9 +223,9 @@ fn a_session_shows_itself() {
     assert_eq!(transfer.path.as_deref(), Some("/in/\\xe2\\x80\\xaex"));
     assert_eq!(transfer.bytes, 9);
 
-    recorder.note(ended(9, TransferOutcome::Complete));
-    recorder.note(Fact::UserVoided);
-    recorder.note(Fact::Command(Box::new(record(
+    recorder.note(&ended(9, TransferOutcome::Complete));
+    recorder.note(&Fact::UserVoided);
+    recorder.note(&Fact::Command(Box::new(record(
         "RCMD",
         Outcome::Denied,
         502,
@@ -245,17 +245,17 @@ fn the_audit_has_one_event_for_each() {
     let telemetry = telemetry(&settings(Some(&path)));
     let mut recorder = session(&telemetry);
     let id = recorder.id();
-    recorder.note(login(b"eve", LoginOutcome::Denied));
-    recorder.note(login(b"bob", LoginOutcome::Success));
+    recorder.note(&login(b"eve", LoginOutcome::Denied));
+    recorder.note(&login(b"bob", LoginOutcome::Success));
     let mut stor = record("STOR", Outcome::Forwarded, 226);
     stor.argument = Some(Bytes::from_static(b"x"));
     stor.directory = Some(Bytes::from_static(b"/in"));
     stor.path = Some(Bytes::from_static(b"/in/x"));
     stor.origin = Origin::Server;
-    recorder.note(Fact::Command(Box::new(stor)));
-    recorder.note(ended(100, TransferOutcome::Complete));
-    recorder.note(Fact::Closing(CloseReason::Quit));
-    recorder.note(Fact::Closing(CloseReason::ClientGone));
+    recorder.note(&Fact::Command(Box::new(stor)));
+    recorder.note(&ended(100, TransferOutcome::Complete));
+    recorder.note(&Fact::Closing(CloseReason::Quit));
+    recorder.note(&Fact::Closing(CloseReason::ClientGone));
     drop(recorder);
     telemetry.flush();
 
@@ -325,12 +325,12 @@ fn a_secret_is_three_stars() {
     let mut recorder = session(&telemetry);
     let mut pass = record("PASS", Outcome::Forwarded, 230);
     pass.secret = true;
-    recorder.note(Fact::Command(Box::new(pass)));
+    recorder.note(&Fact::Command(Box::new(pass)));
     // The core leaves the argument out; should it ever not, it is left out here.
     let mut pass = record("PASS", Outcome::Forwarded, 230);
     pass.secret = true;
     pass.argument = Some(Bytes::from_static(SECRET.as_bytes()));
-    recorder.note(Fact::Command(Box::new(pass)));
+    recorder.note(&Fact::Command(Box::new(pass)));
     for event in events(&path, &telemetry) {
         assert_eq!(event["argument"], "***", "{event}");
     }
@@ -351,17 +351,17 @@ fn logged(format: LogFormat, level: LogLevel, act: impl FnOnce(&mut SessionRecor
 #[test]
 fn sessions_logins_refusals_and_transfers_are_logged() {
     let text = logged(LogFormat::Text, LogLevel::Info, |recorder| {
-        recorder.note(login(b"bob", LoginOutcome::Success));
+        recorder.note(&login(b"bob", LoginOutcome::Success));
         let mut site = record("SITE", Outcome::Denied, 502);
         site.argument = Some(Bytes::from_static(b"CHMOD 777 x"));
-        recorder.note(Fact::Command(Box::new(site)));
-        recorder.note(Fact::Command(Box::new(record(
+        recorder.note(&Fact::Command(Box::new(site)));
+        recorder.note(&Fact::Command(Box::new(record(
             "NOOP",
             Outcome::Forwarded,
             200,
         ))));
-        recorder.note(ended(100, TransferOutcome::Aborted));
-        recorder.note(Fact::Closing(CloseReason::Quit));
+        recorder.note(&ended(100, TransferOutcome::Aborted));
+        recorder.note(&Fact::Closing(CloseReason::Quit));
     });
     let mut lines = text.lines();
     for (level, message, fields) in [
@@ -395,8 +395,8 @@ fn sessions_logins_refusals_and_transfers_are_logged() {
 fn each_kind_of_fault_of_a_server_is_warned_of_once_in_a_session() {
     let act = |recorder: &mut SessionRecorder| {
         for _ in 0..1000 {
-            recorder.note(Fact::ServerFault(ServerFault::Unsolicited));
-            recorder.note(Fact::ServerFault(ServerFault::ForeignAddress));
+            recorder.note(&Fact::ServerFault(ServerFault::Unsolicited));
+            recorder.note(&Fact::ServerFault(ServerFault::ForeignAddress));
         }
     };
     let text = logged(LogFormat::Text, LogLevel::Info, act);
@@ -418,7 +418,7 @@ fn each_kind_of_fault_of_a_server_is_warned_of_once_in_a_session() {
 fn a_failed_login_is_logged_as_vsftpd_does() {
     let name = b"b] FAIL LOGIN: Client \"192.0.2.1\"\n[x";
     let text = logged(LogFormat::Text, LogLevel::Info, |recorder| {
-        recorder.note(login(name, LoginOutcome::Failure));
+        recorder.note(&login(name, LoginOutcome::Failure));
     });
     let line = text.lines().find(|line| line.contains("[pid ")).unwrap();
     let (time, rest) = line.split_at(24);
@@ -438,8 +438,8 @@ fn a_failed_login_is_logged_as_vsftpd_does() {
 fn a_failed_login_is_worth_a_warning() {
     for outcome in [LoginOutcome::Failure, LoginOutcome::Denied] {
         let text = logged(LogFormat::Text, LogLevel::Warn, |recorder| {
-            recorder.note(login(b"bob", LoginOutcome::Success));
-            recorder.note(login(b"bob", outcome));
+            recorder.note(&login(b"bob", LoginOutcome::Success));
+            recorder.note(&login(b"bob", outcome));
         });
         let [line] = text.lines().collect::<Vec<_>>()[..] else {
             panic!("not one line: {text}");
@@ -449,7 +449,7 @@ fn a_failed_login_is_worth_a_warning() {
             "{line}"
         );
         let text = logged(LogFormat::Text, LogLevel::Error, |recorder| {
-            recorder.note(login(b"bob", outcome));
+            recorder.note(&login(b"bob", outcome));
         });
         assert_eq!(text, "");
     }
@@ -476,15 +476,15 @@ fn a_ban_is_one_warning_that_filters_read() {
 fn every_level_and_format_keeps_secrets_and_controls_out() {
     for format in [LogFormat::Text, LogFormat::Json] {
         let text = logged(format, LogLevel::Trace, |recorder| {
-            recorder.note(login(b"\x1b[2J\r\nroot", LoginOutcome::Success));
+            recorder.note(&login(b"\x1b[2J\r\nroot", LoginOutcome::Success));
             let mut pass = record("PASSHUNTER2", Outcome::Denied, 502);
             pass.argument = Some(Bytes::from_static(SECRET.as_bytes()));
-            recorder.note(Fact::Command(Box::new(pass)));
+            recorder.note(&Fact::Command(Box::new(pass)));
             let mut stor = record("STOR", Outcome::Forwarded, 226);
             stor.argument = Some(Bytes::from_static(b"a\nb\x1b"));
-            recorder.note(Fact::Command(Box::new(stor)));
-            recorder.note(began("STOR", "/in/\u{202e}\u{9b}x\n"));
-            recorder.note(Fact::Greeted);
+            recorder.note(&Fact::Command(Box::new(stor)));
+            recorder.note(&began("STOR", "/in/\u{202e}\u{9b}x\n"));
+            recorder.note(&Fact::Greeted);
         });
         assert!(!text.to_ascii_lowercase().contains(SECRET), "{text}");
         assert!(
@@ -587,7 +587,7 @@ fn decisions_are_counted_and_told_by_what_decided() {
     check(&telemetry, zero);
     let mut recorder = session(&telemetry);
     for line in ["SITE CHMOD 777 x", "DELE x", "SYST"] {
-        recorder.note(Fact::Command(Box::new(judged(&set, line))));
+        recorder.note(&Fact::Command(Box::new(judged(&set, line))));
     }
     check(
         &telemetry,
@@ -629,7 +629,7 @@ fn a_refusal_is_logged_with_the_policy_that_refused() {
     let text = logged(LogFormat::Text, LogLevel::Info, |recorder| {
         recorder.judge_changed(&set);
         for line in ["SITE CHMOD 777 x", "DELE x", "SYST"] {
-            recorder.note(Fact::Command(Box::new(judged(&set, line))));
+            recorder.note(&Fact::Command(Box::new(judged(&set, line))));
         }
     });
     let refused: Vec<&str> = text
@@ -655,10 +655,10 @@ fn a_changed_judge_has_its_own_ids() {
     let after = policies(&[]);
     telemetry.reconfigure(&settings(None), &after).unwrap();
     recorder.judge_changed(&after);
-    recorder.note(Fact::Command(Box::new(judged(&after, "SITE HELP"))));
+    recorder.note(&Fact::Command(Box::new(judged(&after, "SITE HELP"))));
     let mut second = session(&telemetry);
     second.judge_changed(&after);
-    second.note(Fact::Command(Box::new(judged(&after, "SITE HELP"))));
+    second.note(&Fact::Command(Box::new(judged(&after, "SITE HELP"))));
     check(
         &telemetry,
         "
@@ -683,9 +683,9 @@ fn what_was_judged_before_a_reload_is_told_by_the_former_rule() {
         .unwrap();
     recorder.judge_changed(&after);
     // STAT is answered while the command before it is in work.
-    recorder.note(Fact::Command(Box::new(judged(&after, "STAT"))));
-    recorder.note(Fact::Command(Box::new(in_work)));
-    recorder.note(Fact::Command(Box::new(judged(&after, "SITE HELP"))));
+    recorder.note(&Fact::Command(Box::new(judged(&after, "STAT"))));
+    recorder.note(&Fact::Command(Box::new(in_work)));
+    recorder.note(&Fact::Command(Box::new(judged(&after, "SITE HELP"))));
     check(
         &telemetry,
         "
@@ -712,14 +712,14 @@ fn a_command_that_outlasts_many_reloads_has_its_rule() {
         recorder.judge_changed(&policies(&[]));
     }
     assert_eq!(recorder.former.len(), FORMER_MAX);
-    recorder.note(Fact::Command(Box::new(in_work)));
+    recorder.note(&Fact::Command(Box::new(in_work)));
     let counts = "
         policy_decisions_total policy=partners rule=deny action=deny mode=enforced = 1
         policy_decisions_total policy=partners rule=default action=allow mode=enforced = 0
         ";
     check(&telemetry, counts);
     // An id of policies that it has never had, or has forgotten, is nobody's.
-    recorder.note(Fact::Command(Box::new(judged(
+    recorder.note(&Fact::Command(Box::new(judged(
         &policies(&["SITE"]),
         "SITE HELP",
     ))));
