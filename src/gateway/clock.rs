@@ -50,7 +50,11 @@ impl Clock {
     pub(super) fn tick(&mut self) {
         self.elapsed = instant().saturating_duration_since(self.origin);
         let tenths = u64::from(self.elapsed.subsec_millis() / 100);
-        let tenth = self.elapsed.as_secs().saturating_mul(10).saturating_add(tenths);
+        let tenth = self
+            .elapsed
+            .as_secs()
+            .saturating_mul(10)
+            .saturating_add(tenths);
         if tenth != self.tenth {
             self.tenth = tenth;
             self.unix_time = unix_time();

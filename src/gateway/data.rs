@@ -17,7 +17,7 @@ use tokio::time::Instant;
 
 use super::leg::{DISCARD_BUFFER_BYTES, DISCARD_BYTES, later};
 use super::offer::{Arrival, Offer};
-use crate::relay::Failure;
+use crate::relay::{Failure, give_way};
 use crate::session::End;
 use crate::sys::socket;
 use crate::tls::channel::Channel;
@@ -175,7 +175,7 @@ impl DataLeg {
                 let mut room = DISCARD_BURST;
                 ready!(poll_discard(stream.socket(), &mut room, context));
                 if room == 0 {
-                    context.waker().wake_by_ref();
+                    give_way(context);
                     return Poll::Pending;
                 }
                 ready!(failure.poll(context));

@@ -16,13 +16,14 @@ mod tests;
 
 use std::future::Future;
 use std::io;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll, ready};
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::yield_now;
 
 use copy::Copy;
 pub use pool::Pool;
@@ -170,7 +171,7 @@ impl Relay {
                 }
             }
         }
-        context.waker().wake_by_ref();
+        give_way(context);
         Poll::Pending
     }
 
@@ -201,6 +202,14 @@ impl Relay {
                     .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
             }
         }
+    }
+}
+
+/// Wakes the task once all others that are ready have had their turn, and the runtime has looked for
+/// what has come: who only woke himself would be back before he hears of anything new.
+pub fn give_way(context: &mut Context<'_>) {
+    if pin!(yield_now()).poll(context).is_ready() {
+        context.waker().wake_by_ref();
     }
 }
 

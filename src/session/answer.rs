@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::state::{Head, TOO_MANY};
 use super::{
-    Action, CloseReason, CommandRecord, End, Fact, LONG_LINES, Origin, Outcome, Session,
-    ROOM, VIOLATIONS_BEFORE_LOGIN,
+    Action, CloseReason, CommandRecord, End, Fact, LONG_LINES, Origin, Outcome, ROOM, Session,
+    VIOLATIONS_BEFORE_LOGIN,
 };
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, Fate};
@@ -79,7 +79,8 @@ impl Session {
 
     /// Whether the operator named this SITE subcommand as secret.
     pub(super) fn is_configured_secret(&self, command: &Command) -> bool {
-        command.judged() == Some(Verb::Site)
+        !self.profile.secret_words.is_empty()
+            && command.judged() == Some(Verb::Site)
             && command.word().is_some_and(|word| {
                 self.profile
                     .secret_words

@@ -346,7 +346,9 @@ impl Session {
 
     /// Takes back a fact that was told: what it took serves the next one.
     pub fn recycle(&mut self, fact: Fact) {
-        if let Fact::Command(record) = fact {
+        if let Fact::Command(mut record) = fact {
+            // The line may share the memory that the next one is read into.
+            (record.argument, record.path, record.directory) = (None, None, None);
             self.spare_record = Some(record);
         }
     }

@@ -436,12 +436,7 @@ impl Session {
         let Some(head) = self.head.take() else { return };
         self.learn(&head.command, head.path.as_ref(), code, first);
         let quits = head.verb() == Some(Verb::Quit) && code.class() == 2;
-        self.record(
-            head,
-            Some(code.value()),
-            Origin::Server,
-            Outcome::Forwarded,
-        );
+        self.record(head, Some(code.value()), Origin::Server, Outcome::Forwarded);
         if quits {
             self.close(CloseReason::Quit, End::Fin);
         }

@@ -268,12 +268,7 @@ impl Session {
                     code: code.value(),
                     origin: Origin::Server,
                 });
-                self.record(
-                    head,
-                    Some(code.value()),
-                    Origin::Server,
-                    Outcome::Forwarded,
-                );
+                self.record(head, Some(code.value()), Origin::Server, Outcome::Forwarded);
             }
             Abort::Idle | Abort::Overdue | Abort::Own | Abort::Sent => {
                 self.answer(head, 226, "Abort successful.", Outcome::Forwarded);
