@@ -2,7 +2,7 @@
 //!
 //! Owns where a line ends and what of it is Telnet. Must not know verbs, but for ABOR, which is
 //! looked for ahead of its turn. Holds what was pushed and not yet taken, and after
-//! [`LineReader::release_memory`] no buffer at all
+//! [`LineReader::put_away`] no buffer at all
 //! when that is nothing; how much is pushed ahead is bounded by the caller.
 
 use std::fmt;
@@ -142,10 +142,17 @@ impl LineReader {
         Some(framed)
     }
 
-    /// Gives back the buffer if it holds nothing.
-    pub fn release_memory(&mut self) {
+    /// Works with the buffer `room` where it has none of its own.
+    pub fn take_up(&mut self, room: &mut BytesMut) {
+        if self.held.capacity() == 0 {
+            std::mem::swap(&mut self.held, room);
+        }
+    }
+
+    /// Gives the buffer back as `room` if it holds nothing.
+    pub fn put_away(&mut self, room: &mut BytesMut) {
         if self.held.is_empty() {
-            self.held = BytesMut::new();
+            *room = std::mem::take(&mut self.held);
         }
     }
 

@@ -2,7 +2,7 @@
 //!
 //! Owns reply codes, the multi-line rule of RFC 959 §4.2 and its bounds. Must not know which
 //! command a reply answers. Holds one line at most once the caller has taken what there is, and
-//! after [`ReplyReader::release_memory`] no buffer between replies.
+//! after [`ReplyReader::put_away`] no buffer between replies.
 
 use std::fmt::Write;
 
@@ -153,10 +153,17 @@ impl ReplyReader {
         Some(self.line(&raw).map_err(|fault| self.fail(fault)))
     }
 
-    /// Gives back the buffer if it holds nothing.
-    pub fn release_memory(&mut self) {
+    /// Works with the buffer `room` where it has none of its own.
+    pub fn take_up(&mut self, room: &mut BytesMut) {
+        if self.held.capacity() == 0 {
+            std::mem::swap(&mut self.held, room);
+        }
+    }
+
+    /// Gives the buffer back as `room` if it holds nothing.
+    pub fn put_away(&mut self, room: &mut BytesMut) {
         if self.held.is_empty() {
-            self.held = BytesMut::new();
+            *room = std::mem::take(&mut self.held);
         }
     }
 

@@ -81,12 +81,15 @@ enum Stage {
 
 /// Bytes to be written.
 #[derive(Debug)]
-struct Piece {
+pub(super) struct Piece {
     /// The bytes.
     bytes: Bytes,
     /// They are one byte that goes out as urgent data.
     urgent: bool,
 }
+
+/// What is to be written, in its order.
+pub(super) type Queue = VecDeque<Piece>;
 
 /// The protection of a control connection.
 enum Security {
@@ -122,7 +125,7 @@ pub(super) struct ControlLeg {
     /// How far it has come.
     stage: Stage,
     /// What is to be written.
-    queue: VecDeque<Piece>,
+    queue: Queue,
     /// Nothing can be written any more.
     broken: bool,
     /// Its end was read.
@@ -297,10 +300,17 @@ impl ControlLeg {
         }
     }
 
-    /// It is quiet: gives back the memory that it works with.
-    pub(super) fn release_memory(&mut self) {
+    /// Works with the memory of `queue` where it has none of its own.
+    pub(super) fn take_up(&mut self, queue: &mut Queue) {
+        if self.queue.capacity() == 0 {
+            std::mem::swap(&mut self.queue, queue);
+        }
+    }
+
+    /// Gives back as `queue` what holds nothing.
+    pub(super) fn put_away(&mut self, queue: &mut Queue) {
         if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+            *queue = std::mem::take(&mut self.queue);
         }
     }
 
@@ -593,7 +603,7 @@ fn receive_all(
 ///
 /// # Errors
 /// As of a write.
-fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>, is_last: bool) -> io::Result<usize> {
+fn write_once(stream: &TcpStream, queue: &Queue, is_last: bool) -> io::Result<usize> {
     if let Some(Piece {
         bytes,
         urgent: true,
@@ -625,11 +635,7 @@ fn write_once(stream: &TcpStream, queue: &VecDeque<Piece>, is_last: bool) -> io:
 ///
 /// # Errors
 /// As of a write.
-fn write_secured(
-    stream: &TcpStream,
-    channel: &mut Channel,
-    queue: &VecDeque<Piece>,
-) -> io::Result<usize> {
+fn write_secured(stream: &TcpStream, channel: &mut Channel, queue: &Queue) -> io::Result<usize> {
     let mut write = |raw: &[IoSlice<'_>]| send(stream, raw);
     // Replies that wait together leave in one record and one segment.
     let together: usize = queue.iter().map(|piece| piece.bytes.len()).sum();

@@ -41,6 +41,7 @@ mod state;
 mod tests;
 mod transfer;
 mod truth;
+mod workspace;
 
 use data::DataPair;
 use deadline::{Deadlines, Timer};
@@ -57,6 +58,7 @@ pub use protection::{ClientTls, Require, Secured, ServerTls, TlsOffer};
 use server::{Abort, Incoming};
 use state::{Head, Phase};
 use transfer::{StatusOwed, Transfer};
+pub use workspace::Workspace;
 
 /// How often a line may be too long before the session ends: a client that sends such lines
 /// again and again probes for a server that runs their tails.
@@ -327,21 +329,6 @@ impl Session {
     pub fn next_action(&mut self) -> Option<Action> {
         self.flush();
         self.actions.pop_front()
-    }
-
-    /// Gives back the memory that it works with and does not need at the moment, for a time in which
-    /// nothing happens: otherwise what one command took serves the next one.
-    pub fn release_memory(&mut self) {
-        if self.actions.is_empty() {
-            self.actions = VecDeque::new();
-        }
-        if self.out.is_empty() {
-            self.out = BytesMut::new();
-        }
-        self.spare_head = None;
-        self.spare_record = None;
-        self.pipeline.release_memory();
-        self.replies.release_memory();
     }
 
     /// Takes back a fact that was told: what it took serves the next one.

@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::time::Duration;
 
+use bytes::BytesMut;
+
 use crate::ftp::command::{Command, Name};
 use crate::ftp::line::{Framed, LineReader};
 use crate::ftp::misbehaviour::ClientFault;
@@ -138,12 +140,20 @@ impl Pipeline {
         self.queue.pop_front()
     }
 
-    /// Gives back the memory that holds nothing.
-    pub(super) fn release_memory(&mut self) {
-        if self.queue.is_empty() {
-            self.queue = VecDeque::new();
+    /// Works with this memory where it has none of its own.
+    pub(super) fn take_up(&mut self, queue: &mut VecDeque<Entry>, lines: &mut BytesMut) {
+        if self.queue.capacity() == 0 {
+            std::mem::swap(&mut self.queue, queue);
         }
-        self.reader.release_memory();
+        self.reader.take_up(lines);
+    }
+
+    /// Gives back the memory that holds nothing.
+    pub(super) fn put_away(&mut self, queue: &mut VecDeque<Entry>, lines: &mut BytesMut) {
+        if self.queue.is_empty() {
+            *queue = std::mem::take(&mut self.queue);
+        }
+        self.reader.put_away(lines);
     }
 
     /// The entry whose turn it is, if it is `verb` without argument.

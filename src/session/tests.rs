@@ -223,7 +223,7 @@ fn an_idle_session_holds_no_buffers() {
         session.receive(Leg::Server, b"200 Ok.\r\n", Now::default());
     }
     drawn(&mut session);
-    session.release_memory();
+    session.put_away(&mut Workspace::default());
     assert_eq!(session.actions.capacity(), 0);
     assert_eq!(session.out.capacity(), 0);
     assert!(session.spare_head.is_none() && session.spare_record.is_none());

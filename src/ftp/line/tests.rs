@@ -300,7 +300,7 @@ fn one_buffer_serves_one_line_after_the_other() {
         assert!((start..start + ROOM).contains(&reader.held.as_ptr().addr()));
     }
     drain(&mut reader);
-    reader.release_memory();
+    reader.put_away(&mut BytesMut::new());
     assert_eq!(reader.held.capacity(), 0);
 }
 

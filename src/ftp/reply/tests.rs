@@ -276,7 +276,7 @@ fn a_failed_reader_stays_silent_and_holds_nothing() {
     reader.push(b"220 a\r\n");
     assert_eq!(drain(&mut reader), []);
     assert!(!reader.in_reply());
-    reader.release_memory();
+    reader.put_away(&mut BytesMut::new());
     assert_eq!(reader.held.capacity(), 0);
 }
 
@@ -293,7 +293,7 @@ fn a_reply_is_in_progress_from_its_first_byte_to_its_last() {
     assert!(reader.in_reply());
     assert_eq!(drain(&mut reader).len(), 1);
     assert!(!reader.in_reply());
-    reader.release_memory();
+    reader.put_away(&mut BytesMut::new());
     assert_eq!(reader.held.capacity(), 0);
 }
 

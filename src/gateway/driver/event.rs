@@ -1,6 +1,5 @@
 //! Whatever happens next, found and fed to the session.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
@@ -222,18 +221,12 @@ impl Driver {
         self.quiet_at = Some(later(self.clock.instant(), QUIET));
     }
 
-    /// It is quiet: there is time for what an active session can do without, keepalive above all, and
-    /// what it works with is given back.
+    /// It is quiet: there is time for what an active session can do without, keepalive above all.
     fn use_quiet(&mut self) {
         let keepalive = self.plan.settings.limits.keepalive;
         self.legs.server.follow_keepalive(keepalive);
         self.data.client.follow_keepalive(keepalive);
         self.data.server.follow_keepalive(keepalive);
-        // An idle session holds no memory for what it does not do.
-        self.session.release_memory();
-        self.told = VecDeque::new();
-        self.legs.client.release_memory();
-        self.legs.server.release_memory();
         if self.legs.client.may_hide_bytes() {
             self.read_client_now();
         }

@@ -8,6 +8,7 @@
 mod act;
 mod event;
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io;
@@ -26,11 +27,11 @@ use super::bell::Seat;
 use super::clock::Clock;
 use super::data::{DataLeg, Fading};
 use super::lanes::Passing;
-use super::leg::ControlLeg;
+use super::leg::{ControlLeg, Queue};
 use super::plan::{Bench, Plan, Route};
 use super::{Orders, Shared, Stage};
 use crate::relay::Relay;
-use crate::session::{Direction, End, Leg, RelayEnd, Session, Told};
+use crate::session::{self, Direction, End, Leg, RelayEnd, Session, Told};
 use crate::telemetry::{Opening, SessionRecorder};
 use crate::tls::client::ClientSession;
 use crate::tls::server::ServerSession;
@@ -60,6 +61,7 @@ pub(super) struct Arrived {
 }
 
 /// One of each for the two legs.
+#[derive(Default)]
 struct Pair<T> {
     /// The client's.
     client: T,
@@ -150,17 +152,33 @@ impl Future for Task {
         {
             // A connection that is lost between two runtimes is as good as gone.
             if let Ok(mut driver) = Driver::new(start) {
-                driver.perform();
+                driver.with_workspace(Driver::perform);
                 self.0 = Life::Lives(driver);
             }
         }
         let Life::Lives(driver) = &mut self.0 else {
             return Poll::Ready(());
         };
-        ready!(driver.poll(context));
+        ready!(driver.with_workspace(|driver| driver.poll(context)));
         self.0 = Life::Over;
         Poll::Ready(())
     }
+}
+
+/// What sessions work with while their task runs; while they wait they hold none of it.
+#[derive(Default)]
+struct Workspace {
+    /// The session.
+    session: session::Workspace,
+    /// What it is to be told.
+    told: VecDeque<Told>,
+    /// What is to be written to the legs.
+    queues: Pair<Queue>,
+}
+
+thread_local! {
+    /// That of all sessions of one thread: one task runs at a time.
+    static WORKSPACE: Cell<Option<Box<Workspace>>> = const { Cell::new(None) };
 }
 
 /// All that one session owns.
@@ -306,6 +324,26 @@ impl Driver {
             clock,
             legs,
         })
+    }
+
+    /// Does `work` with the workspace of the thread.
+    fn with_workspace<T>(&mut self, work: impl FnOnce(&mut Self) -> T) -> T {
+        let mut workspace = WORKSPACE.take().unwrap_or_default();
+        self.session.take_up(&mut workspace.session);
+        if self.told.capacity() == 0 {
+            std::mem::swap(&mut self.told, &mut workspace.told);
+        }
+        self.legs.client.take_up(&mut workspace.queues.client);
+        self.legs.server.take_up(&mut workspace.queues.server);
+        let done = work(self);
+        self.session.put_away(&mut workspace.session);
+        if self.told.is_empty() {
+            workspace.told = std::mem::take(&mut self.told);
+        }
+        self.legs.client.put_away(&mut workspace.queues.client);
+        self.legs.server.put_away(&mut workspace.queues.server);
+        WORKSPACE.set(Some(workspace));
+        done
     }
 
     /// Runs the session; ready at its end.
