@@ -32,6 +32,10 @@ const READ_BYTES: usize = 2 * 1024;
 /// unless it never stops talking.
 const READS_BEFORE_CLIENT: usize = 512;
 
+/// How many bursts of an upload are moved, each of a MiB or more, once its client's control connection
+/// has ended: as much as two sockets hold.
+const LATE_BURSTS: usize = 16;
+
 /// A session is quiet in which for this long nobody has said anything and no data connection came.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -377,9 +381,17 @@ impl Driver {
         if running.direction != Direction::Upload {
             return false;
         }
-        if let Poll::Ready(ending) = running.relay.poll(context) {
-            self.relay_over(ending);
-            return true;
+        // Bytes and their end may wait in the client's kernel for room in ours, while the end of the
+        // control connection has passed them.
+        for _ in 0..LATE_BURSTS {
+            let moved = running.relay.moved();
+            if let Poll::Ready(ending) = running.relay.poll(context) {
+                self.relay_over(ending);
+                return true;
+            }
+            if running.relay.moved() == moved {
+                break;
+            }
         }
         let Some(stream) = self.data.client.stream() else {
             return false;
