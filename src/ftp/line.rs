@@ -1,9 +1,8 @@
 //! Bounded framing of a client's control lines, with Telnet decoding (RFC 854, RFC 959 §5.3.1).
 //!
 //! Owns where a line ends and what of it is Telnet. Must not know verbs, but for ABOR, which is
-//! looked for ahead of its turn. Holds what was pushed and not yet taken, and after
-//! [`LineReader::put_away`] no buffer at all
-//! when that is nothing; how much is pushed ahead is bounded by the caller.
+//! looked for ahead of its turn. Holds what was pushed and not yet taken, and no buffer at all after
+//! [`LineReader::put_away`] when that is nothing; how much is pushed ahead is bounded by the caller.
 
 use std::fmt;
 

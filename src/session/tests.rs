@@ -215,6 +215,37 @@ fn a_family_is_asked_for_by_leg() {
 }
 
 #[test]
+fn sessions_work_one_after_the_other_in_the_same_memory() {
+    let mut workspace = Workspace::default();
+    let mut sessions = [logged_in(), logged_in()];
+    for _ in 0..100 {
+        for session in &mut sessions {
+            session.take_up(&mut workspace);
+            session.receive(Leg::Client, b"CWD one\r\nCWD t", Now::default());
+            assert_eq!(drawn(session), ["Forward(CWD)"]);
+            session.put_away(&mut workspace);
+        }
+        for session in &mut sessions {
+            session.take_up(&mut workspace);
+            session.receive(Leg::Client, b"wo\r\n", Now::default());
+            session.receive(Leg::Server, b"250 One.\r\n", Now::default());
+            session.put_away(&mut workspace);
+            assert!(session.pipeline.is_empty(), "the second is in work");
+            session.take_up(&mut workspace);
+            assert_eq!(
+                drawn(session),
+                [r#"Reply(b"250 One.\r\n")"#, "Forward(CWD)"],
+                "what waits to be drawn stays its own"
+            );
+            session.receive(Leg::Server, b"250 Two.\r\n", Now::default());
+            assert_eq!(drawn(session), [r#"Reply(b"250 Two.\r\n")"#]);
+            session.put_away(&mut workspace);
+            assert_eq!(session.actions.capacity(), 0);
+        }
+    }
+}
+
+#[test]
 fn an_idle_session_holds_no_buffers() {
     let mut session = logged_in();
     session.receive(Leg::Client, &b"SITE x\r\n".repeat(1000), Now::default());

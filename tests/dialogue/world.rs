@@ -4,6 +4,7 @@
 //! One input, drain fully, next input, as the session's contract has it. What each peer sees is
 //! kept in the order in which it sees it; what a session wanted of nobody is a panic.
 
+use std::cell::Cell;
 use std::collections::VecDeque;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use ftpwarden::ftp::security::TlsVersion;
 use ftpwarden::policy::Judge;
 use ftpwarden::session::{
     Action, ConnectFailure, Direction, End, Fact, Leg, Now, OwnCommand, Profile, RelayEnd, Secured,
-    Session, Told,
+    Session, Told, Workspace,
 };
 
 /// The most that one read of a control connection takes.
@@ -216,6 +217,11 @@ struct Relay {
     bytes: u64,
 }
 
+thread_local! {
+    /// What the sessions of one thread work with, one after the other.
+    static WORKSPACE: Cell<Workspace> = Cell::default();
+}
+
 /// A session and the world around it.
 #[derive(Debug)]
 #[expect(
@@ -329,6 +335,15 @@ impl World {
 
     /// Lets everything happen that has a reason to.
     pub(crate) fn settle(&mut self) {
+        let mut workspace = WORKSPACE.take();
+        self.session.take_up(&mut workspace);
+        self.come_to_rest();
+        self.session.put_away(&mut workspace);
+        WORKSPACE.set(workspace);
+    }
+
+    /// The same, in the memory that the session has.
+    fn come_to_rest(&mut self) {
         let mut rounds = 0_u32;
         loop {
             rounds += 1;
@@ -651,7 +666,8 @@ impl World {
             }
             Action::Note(fact) => {
                 self.record(|| Entry::Noted(fact.clone()));
-                self.facts.push(fact);
+                self.facts.push(fact.clone());
+                self.session.recycle(fact);
             }
             Action::Offer { leg, family } => self.offer(leg, family),
             Action::Relay(direction) => {
