@@ -241,8 +241,23 @@ fn sessions_work_one_after_the_other_in_the_same_memory() {
             assert_eq!(drawn(session), [r#"Reply(b"250 Two.\r\n")"#]);
             session.put_away(&mut workspace);
             assert_eq!(session.actions.capacity(), 0);
+            assert_eq!(rooms(&workspace), [true; 6]);
         }
     }
+    sessions[0].take_up(&mut workspace);
+    assert_eq!(rooms(&workspace), [false; 6]);
+}
+
+/// Which memory is there for the next session, the record's apart: a shell gives that back.
+fn rooms(workspace: &Workspace) -> [bool; 6] {
+    [
+        workspace.lines.capacity() > 0,
+        workspace.replies.capacity() > 0,
+        workspace.out.capacity() > 0,
+        workspace.actions.capacity() > 0,
+        workspace.queue.capacity() > 0,
+        workspace.head.is_some(),
+    ]
 }
 
 #[test]

@@ -15,17 +15,17 @@ use super::{Action, CommandRecord, Session};
 #[derive(Debug, Default)]
 pub struct Workspace {
     /// Where the client's lines are read into.
-    lines: BytesMut,
+    pub(super) lines: BytesMut,
     /// Where the server's are.
-    replies: BytesMut,
+    pub(super) replies: BytesMut,
     /// Where lines are written.
-    out: BytesMut,
+    pub(super) out: BytesMut,
     /// Actions to be drawn.
-    actions: VecDeque<Action>,
+    pub(super) actions: VecDeque<Action>,
     /// Commands that wait.
-    queue: VecDeque<Entry>,
+    pub(super) queue: VecDeque<Entry>,
     /// A command in work.
-    head: Option<Box<Head>>,
+    pub(super) head: Option<Box<Head>>,
     /// Its record.
     record: Option<Box<CommandRecord>>,
 }
