@@ -74,9 +74,10 @@ pub(crate) fn session(made: &Made) -> Session {
 fn draw(session: &mut Session) -> usize {
     let mut bytes = 0_usize;
     while let Some(action) = session.next_action() {
-        match black_box(&action) {
+        match black_box(action) {
             Action::Reply(reply) => bytes += reply.len(),
-            Action::Forward(permit) => bytes += permit.line().len(),
+            Action::Forward(permit) => bytes += permit.into_line().len(),
+            Action::Note(fact) => session.recycle(fact),
             _ => {}
         }
     }
