@@ -251,3 +251,23 @@ async fn all_that_comes_is_received_up_to_the_end() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_a_read_may_have_left_is_no_news() {
+    let (mut leg, mut peer) = opened().await;
+    let mut buffer = [0; 64];
+    peer.write_all(format!("{}\n", "x".repeat(99)).as_bytes())
+        .await
+        .unwrap();
+    assert_eq!(event(&mut leg).await, LegEvent::Readable);
+    assert!(leg.is_news());
+    assert_eq!(leg.read(&mut buffer), Read::Bytes(64));
+    assert!(!leg.is_news(), "of the rest the runtime does not tell");
+    assert!(leg.may_have_come());
+    assert_eq!(leg.read(&mut buffer), Read::Bytes(36));
+    assert!(leg.is_news());
+    assert!(!leg.may_have_come());
+    peer.write_all(b"NOOP\r\n").await.unwrap();
+    assert_eq!(event(&mut leg).await, LegEvent::Readable);
+    assert!(leg.is_news() && leg.may_have_come());
+}
