@@ -91,7 +91,7 @@ fn run(options: &Options) -> io::Result<()> {
         folder.path(),
         std::os::unix::fs::PermissionsExt::from_mode(0o755),
     )?;
-    let world = World::new(ports::find()?, folder.path(), &options.log)?;
+    let world = World::new(ports::find()?, folder.path(), options)?;
     let stub = [
         "stub".to_owned(),
         ports::STUB.to_string(),

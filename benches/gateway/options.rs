@@ -16,6 +16,7 @@ cargo bench --bench gateway -- [OPTION]...
   --rounds N       how often each is measured (5)
   --idle N         how many sessions the idle rows hold (5000)
   --burst N        how many clients come at once in the burst row (2000)
+  --former FILE    another build of the gateway, measured beside this one
   --log LEVEL      the gateway's log: info has lines for each session (warn: as the peers, none)
   --plot FILE.svg  draw the first figures as multiples of the relay's";
 
@@ -33,6 +34,8 @@ pub(crate) struct Options {
     pub(crate) plot: Option<PathBuf>,
     /// The level of the gateway's log. Its peers log nothing.
     pub(crate) log: String,
+    /// Another build of the gateway.
+    pub(crate) former: Option<PathBuf>,
 }
 
 impl Options {
@@ -55,6 +58,7 @@ impl Options {
                 "--rounds" => options.rounds = number(value()?)?.max(1),
                 "--idle" => options.scale.idle = number(value()?)?,
                 "--burst" => options.scale.burst = number(value()?)?,
+                "--former" => options.former = Some(value()?.into()),
                 "--log" => options.log = level(value()?)?,
                 "--plot" => options.plot = Some(value()?.into()),
                 _ => return Err(HELP.to_owned()),
@@ -66,12 +70,17 @@ impl Options {
         if !kinds.is_empty() {
             options.kinds = kinds;
         }
+        if options.former.is_none() {
+            options.kinds.retain(|kind| *kind != Kind::Former);
+        } else if !options.kinds.contains(&Kind::Former) {
+            options.kinds.push(Kind::Former);
+        }
         Ok(options)
     }
 
     /// What is done without options.
     fn new(is_test: bool) -> Self {
-        let own = |kind: &Kind| !is_test || !kind.is_peer();
+        let own = |kind: &Kind| !is_test || !kind.is_peer() && *kind != Kind::Former;
         Self {
             rows: ROWS.iter().collect(),
             kinds: Kind::ALL.into_iter().filter(own).collect(),
@@ -79,6 +88,7 @@ impl Options {
             scale: Scale::of(is_test),
             plot: None,
             log: "warn".to_owned(),
+            former: None,
         }
     }
 }

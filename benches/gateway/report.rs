@@ -51,14 +51,18 @@ impl Results {
                 cells.join(" | ")
             );
         }
-        println!("\n| work | ÷ relay | ÷ HAProxy | ÷ mod_proxy | must | is | |");
-        println!("|---|---|---|---|---|---|---|");
+        let mut rivals = vec![Kind::Relay, Kind::Haproxy, Kind::ModProxy];
+        rivals.extend(kinds.iter().filter(|kind| **kind == Kind::Former));
+        let names: Vec<&str> = rivals.iter().map(|kind| kind.name()).collect();
+        println!("\n| work | ÷ {} | must | is | |", names.join(" | ÷ "));
+        println!("|---|{}---|---|---|", "---|".repeat(rivals.len()));
         for row in self.rows() {
             for (number, target) in row.targets.iter().enumerate() {
-                let ratios = [Kind::Relay, Kind::Haproxy, Kind::ModProxy].map(|kind| {
-                    let ratio = self.ratio(row, kind).filter(|_| number == 0);
+                let ratio = |kind: &Kind| {
+                    let ratio = self.ratio(row, *kind).filter(|_| number == 0);
                     ratio.map_or_else(|| "–".to_owned(), |ratio| format!("{ratio:.2}"))
-                });
+                };
+                let ratios: Vec<String> = rivals.iter().map(ratio).collect();
                 println!(
                     "| {} | {} | {} |",
                     row.title,

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use crate::client::{Door, Tls};
 use crate::clock::Deadline;
+use crate::options::Options;
 use crate::process::{Process, pause};
 use crate::{certificates, ports};
 
@@ -30,18 +31,21 @@ pub(crate) enum Kind {
     ModProxy,
     /// SUSE's ftp-proxy.
     Suse,
+    /// Another build of the gateway, to hold this one against.
+    Former,
     /// The gateway.
     Ftpwarden,
 }
 
 impl Kind {
     /// All, as they stand in the table.
-    pub(crate) const ALL: [Self; 6] = [
+    pub(crate) const ALL: [Self; 7] = [
         Self::Direct,
         Self::Relay,
         Self::Haproxy,
         Self::ModProxy,
         Self::Suse,
+        Self::Former,
         Self::Ftpwarden,
     ];
 
@@ -53,6 +57,7 @@ impl Kind {
             Self::Haproxy => "haproxy",
             Self::ModProxy => "mod_proxy",
             Self::Suse => "suse",
+            Self::Former => "former",
             Self::Ftpwarden => "ftpwarden",
         }
     }
@@ -71,18 +76,21 @@ pub(crate) struct World {
     pub(crate) folder: PathBuf,
     /// The level of the gateway's log.
     log: String,
+    /// Another build of the gateway.
+    former: Option<PathBuf>,
     /// How many addresses were given out.
     hosts: std::cell::Cell<u8>,
 }
 
 impl World {
     /// A world with certificates and no subject.
-    pub(crate) fn new(base: u16, folder: &Path, log: &str) -> io::Result<Self> {
+    pub(crate) fn new(base: u16, folder: &Path, options: &Options) -> io::Result<Self> {
         certificates::make(folder)?;
         Ok(Self {
             base,
             folder: folder.to_path_buf(),
-            log: log.to_owned(),
+            log: options.log.clone(),
+            former: options.former.clone(),
             hosts: std::cell::Cell::new(0),
         })
     }
@@ -136,14 +144,20 @@ impl Subject {
                 Some(process) => vec![process],
                 None => return Ok(None),
             },
-            Kind::Ftpwarden => vec![site.ftpwarden()?],
+            Kind::Former => match &world.former {
+                Some(program) => vec![site.gateway(program)?],
+                None => return Ok(None),
+            },
+            Kind::Ftpwarden => vec![site.gateway(Path::new(env!("CARGO_BIN_EXE_ftpwarden")))?],
         };
         let clear = SocketAddr::from((host, world.base));
         listening(clear)?;
         let secured = match kind {
             Kind::Relay => Some((SocketAddr::from((site.second(), world.base)), true)),
             Kind::ModProxy => Some((SocketAddr::from((site.second(), world.base)), false)),
-            Kind::Ftpwarden => Some((SocketAddr::from((host, ports::tls(world.base))), false)),
+            Kind::Former | Kind::Ftpwarden => {
+                Some((SocketAddr::from((host, ports::tls(world.base))), false))
+            }
             _ => None,
         };
         if let Some((address, _)) = secured {
@@ -229,8 +243,8 @@ impl Site<'_> {
         Ok(vec![clear, secured])
     }
 
-    /// The gateway, with the policy that it has by default, and with metrics.
-    fn ftpwarden(&self) -> io::Result<Process> {
+    /// A build of the gateway, with the policy that it has by default, and with metrics.
+    fn gateway(&self, program: &Path) -> io::Result<Process> {
         let (host, base) = (self.host, self.world.base);
         let shared = self.world.folder.display();
         let text = format!(
@@ -248,7 +262,7 @@ impl Site<'_> {
         fs::write(&path, text)?;
         // As the unit and the container of the project start it.
         Process::start(
-            Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
+            Command::new(program)
                 .args(["run", "--config"])
                 .arg(path)
                 .env("MALLOC_ARENA_MAX", "2"),
