@@ -5,7 +5,7 @@
 //! session is.
 
 use std::io;
-use std::net::TcpStream as StdStream;
+use std::net::{SocketAddr, TcpStream as StdStream};
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread::{self, JoinHandle};
@@ -149,12 +149,11 @@ impl Lane {
     ///
     /// # Errors
     /// The own runtime does not give the connection back.
-    pub(super) fn send(&self, stream: TcpStream) -> io::Result<(&Handle, Passing)> {
+    pub(super) fn send(&self, stream: Passing) -> io::Result<(&Handle, Passing)> {
         let lane = self.least_loaded();
-        let stream = if lane.id() == self.own.id() {
-            Passing::Stays(stream)
-        } else {
-            Passing::Moves(stream.into_std()?)
+        let stream = match stream {
+            Passing::Stays(_) if lane.id() != self.own.id() => Passing::Moves(stream.leave()?),
+            Passing::Moves(_) | Passing::Stays(_) => stream,
         };
         Ok((lane, stream))
     }
@@ -172,9 +171,9 @@ impl Lane {
 
 /// A connection on its way to the lane of its session.
 pub(super) enum Passing {
-    /// It was accepted there.
+    /// The runtime of the lane where it was accepted has it.
     Stays(TcpStream),
-    /// It comes from another, and no runtime has it.
+    /// No runtime has it.
     Moves(StdStream),
 }
 
@@ -187,6 +186,28 @@ impl Passing {
         match self {
             Self::Stays(stream) => Ok(stream),
             Self::Moves(stream) => TcpStream::from_std(stream),
+        }
+    }
+
+    /// The connection, which no runtime has.
+    ///
+    /// # Errors
+    /// Its runtime does not give it back.
+    pub(super) fn leave(self) -> io::Result<StdStream> {
+        match self {
+            Self::Stays(stream) => stream.into_std(),
+            Self::Moves(stream) => Ok(stream),
+        }
+    }
+
+    /// What the peer dialled.
+    ///
+    /// # Errors
+    /// The connection is gone.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        match self {
+            Self::Stays(stream) => stream.local_addr(),
+            Self::Moves(stream) => stream.local_addr(),
         }
     }
 }

@@ -19,7 +19,7 @@ use super::admission::Place;
 use super::clock::instant;
 use super::driver::{Arrived, Task};
 use super::guard::Refusal;
-use super::lanes::Lane;
+use super::lanes::{Lane, Passing};
 use super::plan::DoorKey;
 use super::proxy::header::Source;
 use super::proxy::{self, Announcement, Fault};
@@ -32,6 +32,9 @@ pub(super) const BACKLOG: i32 = 4096;
 
 /// How many of them are told that the listener closes.
 const FAREWELLS: usize = 4096;
+
+/// How many connections are taken at a time, before the lane sees to others.
+const BATCH: usize = 64;
 
 /// The first wait of a process that cannot accept; doubled each time.
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
@@ -96,7 +99,8 @@ impl Entrance {
             match accepted {
                 Ok((stream, peer)) => {
                     self.pause = FIRST_PAUSE;
-                    self.take(stream, canonical(peer));
+                    self.take(Passing::Stays(stream), canonical(peer));
+                    self.take_waiting();
                 }
                 Err(error) if socket::is_exhausted(&error) => self.starve(&error).await,
                 // The connection was gone before it was accepted.
@@ -106,8 +110,20 @@ impl Entrance {
         self.turn_away_waiting();
     }
 
+    /// Takes those who wait behind one who was accepted. No runtime has them before they are on the lane
+    /// of their session.
+    fn take_waiting(&mut self) {
+        for _ in 1..BATCH {
+            // An error comes again when the runtime accepts.
+            let Ok((stream, peer)) = socket::accept(&self.listener) else {
+                break;
+            };
+            self.take(Passing::Moves(stream), canonical(peer));
+        }
+    }
+
     /// Makes a session of a connection, or turns it away.
-    fn take(&mut self, stream: TcpStream, peer: SocketAddr) {
+    fn take(&mut self, stream: Passing, peer: SocketAddr) {
         let orders = self.desk.orders.borrow_and_update().clone();
         let limits = &orders.plan.settings.limits;
         self.follow_keepalive(limits.keepalive);
@@ -140,7 +156,8 @@ impl Entrance {
         let starving = match waiting {
             Some(Ok((stream, peer))) => {
                 let peer = canonical(peer);
-                self.desk.refuse(stream, peer, Rejection::Descriptors);
+                self.desk
+                    .refuse(Passing::Stays(stream), peer, Rejection::Descriptors);
                 false
             }
             Some(Err(again)) => socket::is_exhausted(&again),
@@ -176,7 +193,7 @@ impl Entrance {
             return;
         };
         for _ in 0..FAREWELLS {
-            match listener.accept() {
+            match socket::accept(&listener) {
                 Ok((stream, peer)) => {
                     desk.turn_away(&stream, canonical(peer), Rejection::Drain);
                 }
@@ -191,7 +208,7 @@ impl Entrance {
 /// Somebody at the door.
 struct Caller {
     /// The connection.
-    stream: TcpStream,
+    stream: Passing,
     /// Whose it is.
     client: SocketAddr,
     /// It is a balancer's own, which looks whether somebody is there.
@@ -200,7 +217,7 @@ struct Caller {
 
 impl Caller {
     /// Who has dialled for himself.
-    const fn direct(stream: TcpStream, client: SocketAddr) -> Self {
+    const fn direct(stream: Passing, client: SocketAddr) -> Self {
         Self {
             stream,
             client,
@@ -209,7 +226,7 @@ impl Caller {
     }
 
     /// For whom a balancer has dialled. Whom it cannot name has the balancer's own address.
-    fn through(balancer: SocketAddr, stream: TcpStream, source: Source) -> Self {
+    fn through(balancer: SocketAddr, stream: Passing, source: Source) -> Self {
         let client = match source {
             Source::Client(client) => client,
             Source::Itself | Source::Unknown => balancer,
@@ -294,11 +311,15 @@ impl Desk {
     /// others. A connection without one is closed and told nothing: it is no client's.
     async fn await_header(
         mut self,
-        stream: TcpStream,
+        stream: Passing,
         balancer: SocketAddr,
         within: Duration,
         place: Place,
     ) {
+        // A connection that the runtime does not take is as good as gone.
+        let Ok(stream) = stream.arrive() else {
+            return;
+        };
         let mut announcement = Announcement::new(stream, within);
         let announced = tokio::select! {
             biased;
@@ -306,7 +327,7 @@ impl Desk {
             announced = poll_fn(|context| announcement.poll(context)) => Some(announced),
         };
         drop(place);
-        let stream = announcement.into_stream();
+        let stream = Passing::Stays(announcement.into_stream());
         match announced {
             None => self.refuse(stream, balancer, Rejection::Drain),
             Some(Ok(source)) => {
@@ -327,13 +348,13 @@ impl Desk {
     ///
     /// # Errors
     /// The connection is gone.
-    fn local(&self, stream: &TcpStream) -> io::Result<SocketAddr> {
+    fn local(&self, stream: &Passing) -> io::Result<SocketAddr> {
         self.local.map_or_else(|| stream.local_addr(), Ok)
     }
 
     /// Turns away who is kept out. That is told where it begins, and not of each connection: whoever
     /// floods the gateway is not to flood its log.
-    fn keep_out(&self, stream: TcpStream, client: SocketAddr, refusal: Refusal) {
+    fn keep_out(&self, stream: Passing, client: SocketAddr, refusal: Refusal) {
         let (why, is_told) = match refusal {
             Refusal::Banned => (Rejection::Banned, false),
             Refusal::TooFast { is_first } => (Rejection::ConnectionRate, is_first),
@@ -342,14 +363,14 @@ impl Desk {
             return self.refuse(stream, client, why);
         }
         self.shared.telemetry.kept_out(&self.name, client.ip(), why);
-        if let Ok(stream) = stream.into_std() {
+        if let Ok(stream) = stream.leave() {
             say_farewell(&stream, why);
         }
     }
 
     /// Says 421 and closes, without waiting for anything.
-    fn refuse(&self, stream: TcpStream, client: SocketAddr, why: Rejection) {
-        if let Ok(stream) = stream.into_std() {
+    fn refuse(&self, stream: Passing, client: SocketAddr, why: Rejection) {
+        if let Ok(stream) = stream.leave() {
             self.turn_away(&stream, client, why);
         }
     }

@@ -2,12 +2,14 @@
 
 use std::fs;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+#[cfg(target_os = "linux")]
+use rustix::net::SocketFlags;
 use rustix::net::{RecvFlags, SendFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
@@ -37,6 +39,26 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     #[cfg(not(target_os = "linux"))]
     socket.set_nonblocking(true)?;
     Ok(socket.into())
+}
+
+/// Takes a connection that waits at `listener`: one that does not block and that no runtime has.
+///
+/// # Errors
+/// As of an accept; `WouldBlock` where none waits.
+pub fn accept(listener: &impl AsFd) -> io::Result<(TcpStream, SocketAddr)> {
+    #[cfg(target_os = "linux")]
+    {
+        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+        let (accepted, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+        let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((accepted.into(), peer.try_into()?))
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let (accepted, peer) = listener.accept()?;
+        accepted.set_nonblocking(true)?;
+        Ok((accepted, peer))
+    }
 }
 
 /// Switches off Nagle's delay.
@@ -193,7 +215,6 @@ pub fn is_exhausted(error: &io::Error) -> bool {
 #[cfg(test)]
 mod tests {
     use std::io::{Read, Write};
-    use std::net::TcpStream;
 
     use super::*;
 
@@ -281,14 +302,17 @@ mod tests {
         let listener = listen("127.0.0.1:0".parse().unwrap(), 8).unwrap();
         tune(&listener, Duration::from_mins(1)).unwrap();
         inline_urgent(&listener).unwrap();
-        let _dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
-        let (accepted, _) = loop {
+        let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut accepted, peer) = loop {
             // The socket does not block, not even for the moment of a handshake on loopback.
-            match listener.accept() {
+            match accept(&listener) {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
                 accepted => break accepted.unwrap(),
             }
         };
+        assert_eq!(peer, dialled.local_addr().unwrap());
+        let error = accepted.read(&mut [0]).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
         let socket = SockRef::from(&accepted);
         assert!(socket.keepalive().unwrap() && socket.tcp_nodelay().unwrap());
         assert!(socket.out_of_band_inline().unwrap());
