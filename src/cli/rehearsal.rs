@@ -424,6 +424,7 @@ impl<'a> Stage<'a> {
             Action::Reply(bytes) => self.replies.extend_from_slice(&bytes),
             Action::Note(Fact::Command(record)) => self.records.push(*record),
             Action::Note(_)
+            | Action::AwaitServerEnd
             | Action::Close(..)
             | Action::DiscardData(_)
             | Action::EndData { .. } => {}

@@ -73,7 +73,7 @@ enum Stage {
     Closed,
     /// It is to be closed once its queue is out, or then at the latest.
     Flushing(Instant),
-    /// It is closed on our side; the peer has until then.
+    /// All is said on our side; the peer has until then to end.
     Lingering(Instant),
     /// It is in use.
     Open,
@@ -323,19 +323,39 @@ impl ControlLeg {
 
     /// Ends our side, now that the queue is out.
     fn finish(&mut self, now: Instant) {
-        let ended = self.read_ended || self.broken;
-        if let (Security::Tls(channel), Some(stream)) = (&mut self.security, &self.stream) {
-            channel.close(|raw| send(stream, raw));
-        }
+        self.finish_tls();
         let finished = self
             .stream
             .as_ref()
             .is_some_and(|stream| socket::shut_down(stream).is_ok());
-        if finished && !ended {
+        self.linger(finished, now);
+    }
+
+    /// Says that nothing more comes under TLS.
+    fn finish_tls(&mut self) {
+        if let (Security::Tls(channel), Some(stream)) = (&mut self.security, &self.stream) {
+            channel.close(|raw| send(stream, raw));
+        }
+    }
+
+    /// Waits for the end of a peer that `may_end` yet; else there is nothing to wait for.
+    fn linger(&mut self, may_end: bool, now: Instant) {
+        if may_end && !self.read_ended && !self.broken {
             self.stage = Stage::Lingering(later(now, LINGER));
         } else {
             self.stream = None;
             self.stage = Stage::Closed;
+        }
+    }
+
+    /// Waits for the end of a peer that ends by itself: a port to which a connection ended first waits
+    /// in `TIME_WAIT` behind it, and towards a server there are only so many of ours.
+    pub(super) fn await_end(&mut self, now: Instant) {
+        if self.is_open() && self.queued() == 0 {
+            self.finish_tls();
+            self.linger(true, now);
+        } else {
+            self.close(End::Fin, now);
         }
     }
 

@@ -194,6 +194,9 @@ pub enum Action {
         /// Where to.
         address: SocketAddr,
     },
+    /// Let the server end its control connection, which it does by itself behind its reply to QUIT
+    /// (RFC 959 §4.1.1); end it in order if it does not. Nothing is told of it.
+    AwaitServerEnd,
     /// Read the data connection of a leg and throw away what comes, until [`Action::EndData`].
     DiscardData(Leg),
     /// End the data connection of a leg, whatever its stage: FIN after all that was relayed, or
@@ -242,6 +245,7 @@ impl fmt::Debug for Action {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ask(command) => formatter.debug_tuple("Ask").field(command).finish(),
+            Self::AwaitServerEnd => formatter.write_str("AwaitServerEnd"),
             Self::Close(leg, end) => write!(formatter, "Close({leg:?}, {end:?})"),
             Self::Connect => formatter.write_str("Connect"),
             Self::Dial { leg, address } => write!(formatter, "Dial({leg:?}, {address})"),

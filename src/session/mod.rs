@@ -476,7 +476,11 @@ impl Session {
         self.note(Fact::Closing(reason));
         self.end_transfer_unsettled();
         self.end_data();
-        self.push(Action::Close(Leg::Server, End::Fin));
+        self.push(if reason == CloseReason::Quit {
+            Action::AwaitServerEnd
+        } else {
+            Action::Close(Leg::Server, End::Fin)
+        });
         self.push(Action::Close(Leg::Client, client));
         self.phase = Phase::Closed;
         self.deadlines = Deadlines::default();

@@ -605,6 +605,15 @@ impl World {
         true
     }
 
+    /// Ends a control connection.
+    fn close(&mut self, leg: Leg, end: End) {
+        self.record(|| Entry::Closed(leg, end));
+        let peer = self.peer(leg);
+        if !std::mem::replace(&mut peer.closed, true) {
+            peer.see(Seen::ControlEnd(end));
+        }
+    }
+
     /// Carries out one action.
     fn perform(&mut self, action: Action) {
         if let Some(actions) = &mut self.actions {
@@ -618,13 +627,8 @@ impl World {
                 self.own.push(command);
                 self.write_server(bytes);
             }
-            Action::Close(leg, end) => {
-                self.record(|| Entry::Closed(leg, end));
-                let peer = self.peer(leg);
-                if !std::mem::replace(&mut peer.closed, true) {
-                    peer.see(Seen::ControlEnd(end));
-                }
-            }
+            Action::AwaitServerEnd => self.close(Leg::Server, End::Fin),
+            Action::Close(leg, end) => self.close(leg, end),
             Action::Connect => {
                 let told = if self.unreachable {
                     Told::ConnectFailed(ConnectFailure::Refused)

@@ -27,6 +27,7 @@ impl Driver {
         let now = self.clock.instant();
         match action {
             Action::Ask(command) => self.ask(command),
+            Action::AwaitServerEnd => self.legs.server.await_end(now),
             Action::Close(leg, end) => self.close(leg, end, now),
             Action::Connect => self.connect(now),
             Action::Dial { leg, address } => self.dial(leg, address, now),
