@@ -97,7 +97,14 @@ impl Command {
     /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
     /// that is no secret, and for a TAB at a subcommand.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
-        if foreign::is_foreign(line) {
+        let end = line
+            .iter()
+            .position(|byte| *byte == b' ')
+            .unwrap_or(line.len());
+        let spelling = line.slice(..end);
+        // ProFTPD takes TAB, VT and FF for the blank behind a verb: here they are part of it.
+        let name = Name::parse(&spelling);
+        if name.as_ref().and_then(Name::known).is_none() && foreign::is_strange(&spelling, line) {
             return Err(ClientFault::CrossProtocol);
         }
         if line.contains(&0) {
@@ -106,13 +113,7 @@ impl Command {
         if line.iter().any(|byte| matches!(byte, b'\r' | b'\n')) {
             return Err(ClientFault::BareCr);
         }
-        let end = line
-            .iter()
-            .position(|byte| *byte == b' ')
-            .unwrap_or(line.len());
-        let spelling = line.slice(..end);
-        // ProFTPD takes TAB, VT and FF for the blank behind a verb: here they are part of it.
-        let name = Name::parse(&spelling).ok_or(ClientFault::BadVerb)?;
+        let name = name.ok_or(ClientFault::BadVerb)?;
         let rest = line.slice(end.saturating_add(1).min(line.len())..);
         let argument = match name.known() {
             // RFC 959 gives PASS a mandatory argument, devices send it empty: `PASS ` stays so.
@@ -192,23 +193,21 @@ impl Command {
     /// submits jobs: it is never hidden behind a harmless one. A word with `=` is no parameter
     /// where a path or a secret stands.
     fn parameter(&self) -> Option<&[u8]> {
-        let first = words(self.argument_bytes()).next()?;
+        let argument = self.argument_bytes();
+        let first = words(argument).next()?;
+        if !argument.contains(&b'=') {
+            return Some(first);
+        }
         let name = first
             .split(|byte| *byte == b'=')
             .next()
             .filter(|name| !name.is_empty())?;
         let takes_other =
             verb::site(name).is_some_and(|row| row.paths != Paths::None || row.secret);
-        if !takes_other && words(self.argument_bytes()).any(sets_file_type) {
+        if !takes_other && words(argument).any(sets_file_type) {
             return Some(FILETYPE);
         }
         Some(name)
-    }
-
-    /// Whether `word` is this command's, in any ASCII case.
-    fn is_word(&self, word: &[u8]) -> bool {
-        self.word()
-            .is_some_and(|own| own.eq_ignore_ascii_case(word))
     }
 
     /// The verb that policy judges: aliases resolved, Pure-FTPd's CHMOD as SITE.
@@ -228,9 +227,11 @@ impl Command {
             return argument;
         }
         let start = argument.trim_ascii_start();
-        let length = self.word().map_or(0, <[u8]>::len);
-        match start.split_at_checked(length) {
-            Some((word, value)) if self.is_word(word) => value.trim_ascii_start(),
+        let Some(own) = self.word() else {
+            return start;
+        };
+        match start.split_at_checked(own.len()) {
+            Some((word, value)) if word.eq_ignore_ascii_case(own) => value.trim_ascii_start(),
             // The subcommand is not the first word: nothing of the argument is left out.
             Some(_) | None => start,
         }

@@ -32,9 +32,11 @@ const VERBS: [&[u8]; 14] = [
 /// table, for `STOR notes on HTTP/1.1` names a file.
 pub(super) fn is_foreign(line: &[u8]) -> bool {
     let verb = line.split(|byte| *byte == b' ').next().unwrap_or_default();
-    if Verb::parse(verb).is_some() {
-        return false;
-    }
+    Verb::parse(verb).is_none() && is_strange(verb, line)
+}
+
+/// The same of a line of which it is known that its `verb` is not in the table.
+pub(super) fn is_strange(verb: &[u8], line: &[u8]) -> bool {
     VERBS.iter().any(|other| other.eq_ignore_ascii_case(verb))
         || line.starts_with(b"SSH-")
         || line.starts_with(&TLS_RECORD)

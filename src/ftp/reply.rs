@@ -4,8 +4,6 @@
 //! command a reply answers. Holds one line at most once the caller has taken what there is, and
 //! after [`ReplyReader::put_away`] no buffer between replies.
 
-use std::fmt::Write;
-
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::misbehaviour::ServerFault;
@@ -283,16 +281,31 @@ pub fn render(code: u16, text: &str) -> Bytes {
     line.freeze()
 }
 
+/// The three digits of `code`; of a larger number the last three.
+fn digits(code: u16) -> [u8; 3] {
+    [code / 100, code / 10, code].map(|number| {
+        let digit = u8::try_from(number % 10).unwrap_or_default();
+        b'0'.saturating_add(digit)
+    })
+}
+
+/// Whether `byte` could end a line early, for some reader.
+const fn ends_a_line(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n' | 0)
+}
+
 /// Appends the same to `lines`.
 pub fn put(lines: &mut BytesMut, code: u16, text: &str) {
     lines.reserve(text.len().saturating_add(6));
-    // It grows as it is written to: that does not fail.
-    let written = write!(lines, "{code:03} ");
-    debug_assert!(written.is_ok(), "a buffer takes all that is written");
-    lines.extend(text.bytes().map(|byte| match byte {
-        b'\r' | b'\n' | 0 => b'?',
-        other => other,
-    }));
+    lines.put_slice(&digits(code));
+    lines.put_u8(b' ');
+    if text.bytes().any(ends_a_line) {
+        for byte in text.bytes() {
+            lines.put_u8(if ends_a_line(byte) { b'?' } else { byte });
+        }
+    } else {
+        lines.put_slice(text.as_bytes());
+    }
     lines.put_slice(b"\r\n");
 }
 

@@ -95,7 +95,7 @@ pub struct Policy {
     /// How many ids it has.
     pub(super) size: usize,
     /// What decides for verbs of the table.
-    pub(super) known: HashMap<Verb, Arc<Chain>>,
+    pub(super) known: BTreeMap<Verb, Arc<Chain>>,
     /// What decides for other verbs that it names.
     pub(super) others: HashMap<Box<str>, Arc<Chain>>,
     /// What decides for all other verbs.

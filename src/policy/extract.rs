@@ -20,14 +20,14 @@ pub(super) fn places(
     ground: &Ground<'_>,
     renaming: Option<Path>,
 ) -> Option<Vec<Place>> {
+    if subject.paths == Paths::None {
+        return None;
+    }
     let argument = if command.row().is_some_and(|row| row.alias.is_some()) {
         command.argument_bytes()
     } else {
         command.value()
     };
-    if subject.paths == Paths::None {
-        return None;
-    }
     // A TAB is a blank to some servers, so nobody can tell where anything stands.
     if argument.iter().any(u8::is_ascii_control) {
         return Some(vec![Place::Unsure]);

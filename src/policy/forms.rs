@@ -31,13 +31,7 @@ impl Form<'_> {
         if self.key == Key::Known(Verb::Site) {
             return Subject::site(self.text.as_bytes(), system);
         }
-        Subject {
-            key: self.key,
-            text: self.text.as_bytes(),
-            groups: self.groups,
-            paths: self.paths,
-            system,
-        }
+        Subject::new(self.key, self.text.as_bytes(), self.groups, system).at(self.paths)
     }
 
     /// `SITE CHMOD`, for a message.

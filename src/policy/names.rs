@@ -94,6 +94,21 @@ struct Word<'a> {
     exact: &'a [u8],
     /// Whether it is `NAME=VALUE` or `NAME(…)`, as z/OS has it.
     assigns: bool,
+    /// The row of the SITE subcommand that is spelled `exact`, if the table has it.
+    row: Option<&'static SiteRow>,
+    /// That of what a lenient server may take it for.
+    meant: Option<&'static SiteRow>,
+}
+
+/// Which words of a subject count.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum Telling {
+    /// The first.
+    First,
+    /// The first, and those that set what must be named: FILETYPE.
+    Assigned,
+    /// All.
+    All,
 }
 
 /// What the names of a policy are read against: a command, or a form that a command may take.
@@ -103,12 +118,14 @@ pub(super) struct Subject<'a> {
     pub(super) key: Key<'a>,
     /// The argument of a verb whose words may be named, else empty.
     pub(super) text: &'a [u8],
+    /// The first word of `text`.
+    first: Option<Word<'a>>,
+    /// The words of `text` that count.
+    telling: Telling,
     /// The plain groups of which it is a member; of SITE only `@site`.
     pub(super) groups: &'static [Group],
     /// Where its paths stand.
     pub(super) paths: Paths,
-    /// How the server reads it.
-    pub(super) system: System,
 }
 
 impl<'a> Subject<'a> {
@@ -125,34 +142,50 @@ impl<'a> Subject<'a> {
             Key::Known(verb) if verb::takes_word(verb) => command.argument_bytes(),
             Key::Known(_) | Key::Other(_) => &[],
         });
-        let mut subject = Self {
-            key,
-            text,
-            groups: command.groups(),
-            paths: Paths::Opaque,
-            system,
-        };
-        subject.paths = match (key, command.row()) {
+        let subject = Self::new(key, text, command.groups(), system);
+        let paths = match (key, command.row()) {
             (Key::Known(Verb::Site), _) => subject.site_paths(),
             // Without an argument STAT tells of the session, and of no directory.
             (Key::Known(Verb::Stat), _) if command.argument.is_none() => Paths::None,
             (Key::Known(_), Some(row)) => row.paths,
             (Key::Known(_) | Key::Other(_), _) => Paths::Opaque,
         };
-        subject
+        subject.at(paths)
     }
 
     /// The subject of SITE with `text` behind it.
     pub(super) fn site(text: &'a [u8], system: System) -> Self {
-        let mut subject = Self {
-            key: Key::Known(Verb::Site),
+        let subject = Self::new(
+            Key::Known(Verb::Site),
             text,
-            groups: Verb::Site.row().groups,
-            paths: Paths::None,
+            Verb::Site.row().groups,
             system,
-        };
-        subject.paths = subject.site_paths();
-        subject
+        );
+        subject.at(subject.site_paths())
+    }
+
+    /// The subject of `key` with `text` behind it, whose paths nobody can tell.
+    pub(super) fn new(
+        key: Key<'a>,
+        text: &'a [u8],
+        groups: &'static [Group],
+        system: System,
+    ) -> Self {
+        let first = words(key, text).next();
+        Self {
+            key,
+            text,
+            first,
+            telling: first.map_or(Telling::First, |first| first.telling(key, text, system)),
+            groups,
+            paths: Paths::Opaque,
+        }
+    }
+
+    /// The same, with its paths there.
+    pub(super) const fn at(mut self, paths: Paths) -> Self {
+        self.paths = paths;
+        self
     }
 
     /// Whether it is SITE, with whatever subcommand.
@@ -160,48 +193,21 @@ impl<'a> Subject<'a> {
         self.key == Key::Known(Verb::Site)
     }
 
-    /// The words of which a name may be read.
-    fn words(&self) -> impl Iterator<Item = Word<'a>> {
-        let key = self.key;
-        self.text
-            .trim_ascii_start()
-            .split(|byte| *byte == b' ')
-            .filter(|word| !word.is_empty())
-            .take(if self.is_site() { usize::MAX } else { 1 })
-            .map(move |whole| Word::new(key, whole))
-    }
-
     /// The first word in the server's reading, for the values of MODE.
     pub(super) fn first_letter(&self) -> Option<u8> {
-        let word = self.words().next()?;
-        word.head.first().map(u8::to_ascii_uppercase)
-    }
-
-    /// Whether each word is a parameter of its own: `SITE RECFM=FB LRECL=80` of z/OS, where a
-    /// known subcommand takes the rest as its argument.
-    fn is_spread(&self) -> bool {
-        self.system == System::Mvs
-            && self
-                .words()
-                .next()
-                .is_some_and(|word| word.assigns || word.row().is_none())
+        self.first?.head.first().map(u8::to_ascii_uppercase)
     }
 
     /// The words that count, all of which a grant must name: the first; where each is a
     /// parameter of its own, all; and whatever sets FILETYPE, which is never hidden behind a
     /// harmless word, unless a path or a secret stands there.
     fn telling_words(&self) -> impl Iterator<Item = Word<'a>> {
-        let spread = self.is_spread();
-        let takes_rest = self.words().next().is_some_and(|word| {
-            word.row()
-                .is_some_and(|row| row.secret || row.paths != Paths::None)
-        });
-        self.words()
-            .enumerate()
-            .filter(move |(index, word)| {
-                *index == 0 || spread || (!takes_rest && word.assigns && word.is_named())
-            })
-            .map(|(_, word)| word)
+        let telling = self.telling;
+        let rest = (telling != Telling::First).then(|| words(self.key, self.text).skip(1));
+        let rest = rest.into_iter().flatten();
+        let counts =
+            move |word: &Word<'_>| telling == Telling::All || word.assigns && word.is_named();
+        self.first.into_iter().chain(rest.filter(counts))
     }
 
     /// Whether the table has it as `named`: a verb, or one of the words of SITE.
@@ -220,15 +226,15 @@ impl<'a> Subject<'a> {
 
     /// Where the paths of a SITE line stand.
     fn site_paths(&self) -> Paths {
-        let Some(first) = self.words().next() else {
+        let Some(first) = self.first else {
             return Paths::None;
         };
-        if !self.is_spread() {
-            return first.row().map_or(Paths::Opaque, |row| row.paths);
+        if self.telling != Telling::All {
+            return first.row.map_or(Paths::Opaque, |row| row.paths);
         }
         let pathless = self
-            .words()
-            .all(|word| verb::site(word.head).is_some_and(|row| matches!(row.paths, Paths::None)));
+            .telling_words()
+            .all(|word| word.meant.is_some_and(|row| row.paths == Paths::None));
         if pathless { Paths::None } else { Paths::Opaque }
     }
 
@@ -238,7 +244,7 @@ impl<'a> Subject<'a> {
         self.is_member(group)
             || (self.is_site()
                 && self.telling_words().any(|word| {
-                    verb::site(word.head)
+                    word.meant
                         .is_some_and(|row| row.groups.iter().any(|own| group.takes_in(*own)))
                 }))
     }
@@ -263,6 +269,8 @@ impl<'a> Word<'a> {
             head,
             exact: whole,
             assigns: false,
+            row: None,
+            meant: None,
         };
         match key {
             // RFC 959 §5.3.2: the first letter is the value, and servers are known that look no
@@ -273,10 +281,21 @@ impl<'a> Word<'a> {
             },
             Key::Known(Verb::Site) if assigns(whole, head) => {
                 let name = if is_filetype(head) { FILETYPE } else { head };
+                let row = verb::site(name);
                 Self {
                     head: name,
                     exact: name,
                     assigns: true,
+                    row,
+                    meant: row,
+                    ..plain
+                }
+            }
+            Key::Known(Verb::Site) => {
+                let row = verb::site(whole);
+                Self {
+                    row,
+                    meant: if head == whole { row } else { verb::site(head) },
                     ..plain
                 }
             }
@@ -284,15 +303,41 @@ impl<'a> Word<'a> {
         }
     }
 
-    /// The row of this SITE subcommand, if the table has it.
-    fn row(&self) -> Option<&'static SiteRow> {
-        verb::site(self.exact)
+    /// Which words of `text` count, of which this is the first.
+    fn telling(&self, key: Key<'_>, text: &[u8], system: System) -> Telling {
+        if key != Key::Known(Verb::Site) {
+            return Telling::First;
+        }
+        // Each word is a parameter of its own in `SITE RECFM=FB LRECL=80` of z/OS, where a known
+        // subcommand takes the rest as its argument.
+        if system == System::Mvs && (self.assigns || self.row.is_none()) {
+            return Telling::All;
+        }
+        let takes_rest = self
+            .row
+            .is_some_and(|row| row.secret || row.paths != Paths::None);
+        let may_assign = text.iter().any(|byte| matches!(byte, b'=' | b'('));
+        if may_assign && !takes_rest {
+            Telling::Assigned
+        } else {
+            Telling::First
+        }
     }
 
     /// Whether a lenient server may take it for a subcommand that must be named.
     fn is_named(&self) -> bool {
-        verb::site(self.head).is_some_and(|row| row.forward == Forward::Named)
+        self.meant.is_some_and(|row| row.forward == Forward::Named)
     }
+}
+
+/// The words of `text` behind `key` of which a name may be read.
+fn words<'a>(key: Key<'a>, text: &'a [u8]) -> impl Iterator<Item = Word<'a>> {
+    let is_site = key == Key::Known(Verb::Site);
+    text.trim_ascii_start()
+        .split(|byte| *byte == b' ')
+        .filter(|word| !word.is_empty())
+        .take(if is_site { usize::MAX } else { 1 })
+        .map(move |whole| Word::new(key, whole))
 }
 
 /// Whether `word` begins with `name` and gives it a value: `NAME=VALUE`, `NAME(VALUE)`.

@@ -78,7 +78,7 @@ pub(super) struct CommandEvent<'a> {
     /// The verb in upper case; `other` where it may be a secret by mistake.
     pub(super) verb: Option<&'a str>,
     /// The argument; `***` for a secret.
-    pub(super) argument: Option<Cow<'a, str>>,
+    pub(super) argument: Option<&'a str>,
     /// The working directory.
     pub(super) directory: Option<Cow<'a, str>>,
     /// The normalised path.

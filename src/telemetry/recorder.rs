@@ -6,6 +6,7 @@
 //! finger, and neither its verb nor its argument is told.
 
 use std::borrow::Cow;
+use std::cell::LazyCell;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
@@ -371,21 +372,28 @@ impl SessionRecorder {
         if record.name.is_some() {
             self.entry.answered(known);
         }
-        let verb = told_verb(record);
-        let argument = told_argument(record, verb);
-        let decided = self.decision(record.decided);
-        let upstream = self.decision(record.upstream);
+        self.tell_command(record);
+    }
+
+    /// Logs and audits a command that has had its final reply. What neither of them takes is not made.
+    fn tell_command(&self, record: &CommandRecord) {
+        let verb = LazyCell::new(|| told_verb(record));
+        let argument = LazyCell::new(|| told_argument(record, *verb));
+        let decided = LazyCell::new(|| self.decision(record.decided));
+        let upstream = LazyCell::new(|| self.decision(record.upstream));
         // The one that refused is the one to be named; none where it was the gateway itself.
-        let refused = [&decided, &upstream]
-            .into_iter()
-            .find(|decision| decision.verdict.is_some_and(|verdict| verdict != ALLOW));
+        let refused = LazyCell::new(|| {
+            [&*decided, &*upstream]
+                .into_iter()
+                .find(|decision| decision.verdict.is_some_and(|verdict| verdict != ALLOW))
+        });
         if record.outcome == Outcome::Denied {
             say!(
                 info,
                 self,
                 "command refused",
-                command = verb,
-                argument = argument.as_deref(),
+                command = *verb,
+                argument = (*argument).as_deref(),
                 code = record.code,
                 policy = refused.and_then(|decision| decision.policy),
                 rule = refused.and_then(|decision| decision.rule),
@@ -395,8 +403,8 @@ impl SessionRecorder {
                 debug,
                 self,
                 "command",
-                command = verb,
-                argument = argument.as_deref(),
+                command = *verb,
+                argument = (*argument).as_deref(),
                 outcome = record.outcome.name(),
                 code = record.code,
                 origin = record.origin.name(),
@@ -407,8 +415,8 @@ impl SessionRecorder {
             let observed = self.decision(record.observed);
             let head = self.head("command", self.user.as_deref());
             let body = CommandEvent {
-                verb,
-                argument,
+                verb: *verb,
+                argument: (*argument).as_deref(),
                 directory: record.directory.as_deref().map(escape),
                 path: record.path.as_deref().map(escape),
                 policy: decided.policy,

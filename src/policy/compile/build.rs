@@ -4,7 +4,7 @@
 //! of its rules, those of a policy that is handed over to in place of the rule, then the lists,
 //! what is extended, and the default.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 
 use super::super::chain::{Chain, Deed, Lists, Policy, Slot, Step, Words};
@@ -164,7 +164,7 @@ impl Layout {
             set,
             first,
             size: 0,
-            known: HashMap::new(),
+            known: BTreeMap::new(),
             others: HashMap::new(),
             unnamed: Arc::new(Chain::default()),
             stance: default.map_or(Stance::Deny, |default| default.value),
