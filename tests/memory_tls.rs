@@ -41,7 +41,7 @@ const SESSIONS: usize = 10;
 const IDLE_BYTES: [usize; 3] = [20 << 10, 32 << 10, 48 << 10];
 
 /// What it states of one at its worst.
-const WORST_BYTES: usize = 896 << 10;
+const WORST_BYTES: usize = 1 << 20;
 
 /// And with a server that has all kept that it can.
 const HOSTILE_BYTES: usize = 2 << 20;

@@ -1,7 +1,7 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
 //! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
-//! splices, or takes a larger buffer where it cannot, unless one of its sides is under TLS. It
+//! splices, or takes a larger buffer where it cannot, as under TLS. It
 //! never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one
 //! pipe of bytes: a sink that takes nothing stops the source. Must not know FTP or why a transfer
 //! runs.
@@ -195,12 +195,10 @@ impl Relay {
         }
         if self.upgradable && self.moved >= LONG_BYTES && self.engine.held() == 0 {
             self.upgradable = false;
-            self.source.read_ahead();
-            // TLS takes what the small buffer holds: a larger one would wait for it.
-            if self.source.is_clear() && self.sink.is_clear() {
-                self.engine = Splice::new(&self.pool)
-                    .map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
-            }
+            let is_clear = self.source.is_clear() && self.sink.is_clear();
+            let splice = is_clear.then(|| Splice::new(&self.pool)).flatten();
+            self.engine =
+                splice.map_or_else(|| Engine::Copy(Copy::large(&self.pool)), Engine::Splice);
         }
     }
 }

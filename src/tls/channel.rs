@@ -1,20 +1,16 @@
 //! One TLS channel over a non-blocking socket: its handshake, its bytes, its end.
 //!
 //! Sans-io: whoever calls gives what reads and writes the socket. Holds at most 64 KiB that the
-//! socket has not taken, and 32 KiB that were read ahead, where that was asked for. An end without
-//! `close_notify` is an error (`UnexpectedEof`), so that a cut never looks like an end (RFC 8446
-//! §6.1).
+//! socket has not taken. An end without `close_notify` is an error (`UnexpectedEof`), so that a cut
+//! never looks like an end (RFC 8446 §6.1).
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::ops::{Range, RangeInclusive};
+use std::ops::RangeInclusive;
 
 use rustls::{Connection, Error};
 
 /// How many bytes of plaintext wait for the socket at most.
 const UNSENT_BYTES: usize = 64 * 1024;
-
-/// How many bytes of ciphertext are read ahead at most. Rustls reads 4 KiB at a time.
-const AHEAD_BYTES: usize = 32 * 1024;
 
 /// What a TLS record begins with whose type is none: plaintext was sent.
 const CONTENT_TYPES: RangeInclusive<u8> = 20..=24;
@@ -39,47 +35,8 @@ pub struct Channel {
     unread: usize,
     /// The first byte was looked at.
     begun: bool,
-    /// Where ciphertext is read ahead.
-    ahead: Option<Box<Ahead>>,
     /// What befell the connection behind bytes that [`Channel::fill`] gave.
     failure: Option<io::Error>,
-}
-
-/// Ciphertext that the socket gave and nobody has looked at.
-#[derive(Debug)]
-struct Ahead {
-    /// [`AHEAD_BYTES`] of room.
-    bytes: Vec<u8>,
-    /// Where it is.
-    held: Range<usize>,
-}
-
-impl Ahead {
-    /// With nothing in it.
-    fn new() -> Self {
-        Self {
-            bytes: vec![0; AHEAD_BYTES],
-            held: 0..0,
-        }
-    }
-
-    /// Gives what it holds; only where that is nothing it asks `read`.
-    ///
-    /// # Errors
-    /// As of `read`.
-    fn read(
-        &mut self,
-        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-        buffer: &mut [u8],
-    ) -> io::Result<usize> {
-        if self.held.is_empty() {
-            self.held = 0..read(&mut self.bytes)?;
-        }
-        let mut held = self.bytes.get(self.held.clone()).unwrap_or_default();
-        let bytes = held.read(buffer)?;
-        self.held.start = self.held.start.saturating_add(bytes);
-        Ok(bytes)
-    }
 }
 
 /// What reads a socket, as a reader.
@@ -126,7 +83,6 @@ impl Channel {
             connection,
             unread: 0,
             begun: false,
-            ahead: None,
             failure: None,
         }
     }
@@ -168,14 +124,9 @@ impl Channel {
     /// Reads ciphertext once; returns how much it was.
     fn receive(
         &mut self,
-        mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+        read: impl FnMut(&mut [u8]) -> io::Result<usize>,
     ) -> Result<usize, Failure> {
         let mut first = None;
-        let ahead = &mut self.ahead;
-        let read = |buffer: &mut [u8]| match ahead {
-            Some(ahead) => ahead.read(&mut read, buffer),
-            None => read(buffer),
-        };
         let bytes = self
             .connection
             .read_tls(&mut Source {
@@ -235,11 +186,6 @@ impl Channel {
                 }
             }
         }
-    }
-
-    /// Reads ciphertext in large pieces from now on.
-    pub fn read_ahead(&mut self) {
-        self.ahead.get_or_insert_with(|| Box::new(Ahead::new()));
     }
 
     /// Reads plaintext as far as `buffer` has room and the socket has records: 0 at the end that

@@ -103,13 +103,6 @@ impl Stream {
         }
     }
 
-    /// Reads in large pieces from now on, where TLS would read in small ones.
-    pub fn read_ahead(&self) {
-        if let Some(mut channel) = self.channel() {
-            channel.read_ahead();
-        }
-    }
-
     /// Writes some bytes; returns how many were taken.
     ///
     /// # Errors
