@@ -77,6 +77,19 @@ async fn a_client_has_no_more_sessions_than_it_may() {
 }
 
 #[tokio::test]
+async fn a_server_that_has_answered_quit_ends_first() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    exchange(&mut client, &mut server, "QUIT", "221 Goodbye.").await;
+    client.hear_end().await;
+    let early = socket::receive_now(&server.stream, &mut [0; 8]).unwrap_err();
+    assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+    drop(server);
+    drop(client);
+    within(bench.gateway.drain()).await;
+}
+
+#[tokio::test]
 async fn each_421_of_the_gateway_is_counted_once() {
     let bench = Bench::start("sessions = 1", "", "").await;
     let told = |count: u32| {

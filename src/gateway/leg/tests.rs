@@ -105,6 +105,39 @@ async fn a_peer_that_never_ends_is_not_waited_for() {
 }
 
 #[tokio::test]
+async fn a_peer_that_ends_by_itself_ends_first() {
+    let (mut leg, mut peer) = opened().await;
+    leg.await_end(clock::instant());
+    let early = socket::receive_now(&peer, &mut [0; 8]).unwrap_err();
+    assert_eq!(early.kind(), io::ErrorKind::WouldBlock);
+    peer.shutdown().await.unwrap();
+    event(&mut leg).await;
+    assert!(leg.is_closed());
+    assert_eq!(peer.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_does_not_end_by_itself_is_ended() {
+    let (mut leg, mut peer) = opened().await;
+    let now = clock::instant();
+    leg.await_end(now);
+    assert_eq!(leg.deadline(STALL), Some(now + LINGER));
+    assert_eq!(leg.expire(now + LINGER, STALL), None);
+    assert!(leg.is_closed());
+    assert_eq!(peer.read(&mut [0; 8]).await.unwrap(), 0);
+}
+
+#[tokio::test]
+async fn a_peer_that_is_owed_something_is_not_waited_for_in_silence() {
+    let (mut leg, mut peer) = opened().await;
+    leg.queue(Bytes::from_static(b"QUIT\r\n"));
+    leg.await_end(clock::instant());
+    let mut read = Vec::new();
+    peer.read_to_end(&mut read).await.unwrap();
+    assert_eq!(read, b"QUIT\r\n");
+}
+
+#[tokio::test]
 async fn a_peer_that_sends_on_and_on_is_not_waited_for() {
     let (mut leg, mut peer) = opened().await;
     leg.close(End::Fin, clock::instant());
