@@ -795,7 +795,8 @@ async fn a_session_outlives_its_listener_and_follows_its_policy_while_there_is_o
 
 #[tokio::test]
 async fn a_client_that_ends_with_its_upload_leaves_no_session() {
-    for length in [10, 1_000_000, 2_000_000, 3_000_000, 4_000_000] {
+    // More than that two sockets may not hold, and the end of the data cannot come through.
+    for length in [10, 1_000_000, 2_000_000, 3_000_000] {
         let bench = Bench::plain().await;
         let (mut client, mut server) = bench.logged_in().await;
         let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;

@@ -28,6 +28,8 @@ use crate::tls::stream::send;
 const FLUSH: Duration = Duration::from_secs(10);
 /// How long it waits for the peer's end behind them.
 const LINGER: Duration = Duration::from_secs(2);
+/// How long a peer may take that is to end by itself.
+const PARTING: Duration = Duration::from_millis(500);
 /// How many bytes of several pieces make one TLS record.
 const RECORD_BYTES: usize = 16 * 1024;
 /// How many pieces one write takes.
@@ -73,10 +75,12 @@ enum Stage {
     Closed,
     /// It is to be closed once its queue is out, or then at the latest.
     Flushing(Instant),
-    /// All is said on our side; the peer has until then to end.
+    /// It is closed on our side; the peer has until then.
     Lingering(Instant),
     /// It is in use.
     Open,
+    /// All is said; the peer has until then to end first.
+    Parting(Instant),
 }
 
 /// Bytes to be written.
@@ -323,12 +327,18 @@ impl ControlLeg {
 
     /// Ends our side, now that the queue is out.
     fn finish(&mut self, now: Instant) {
+        let ended = self.read_ended || self.broken;
         self.finish_tls();
         let finished = self
             .stream
             .as_ref()
             .is_some_and(|stream| socket::shut_down(stream).is_ok());
-        self.linger(finished, now);
+        if finished && !ended {
+            self.stage = Stage::Lingering(later(now, LINGER));
+        } else {
+            self.stream = None;
+            self.stage = Stage::Closed;
+        }
     }
 
     /// Says that nothing more comes under TLS.
@@ -338,22 +348,13 @@ impl ControlLeg {
         }
     }
 
-    /// Waits for the end of a peer that `may_end` yet; else there is nothing to wait for.
-    fn linger(&mut self, may_end: bool, now: Instant) {
-        if may_end && !self.read_ended && !self.broken {
-            self.stage = Stage::Lingering(later(now, LINGER));
-        } else {
-            self.stream = None;
-            self.stage = Stage::Closed;
-        }
-    }
-
-    /// Waits for the end of a peer that ends by itself: a port to which a connection ended first waits
-    /// in `TIME_WAIT` behind it, and towards a server there are only so many of ours.
+    /// Closes it in order once a peer that ends by itself has done so, or had [`PARTING`] for it: whose
+    /// side ends a connection first has its port in `TIME_WAIT` behind that, and towards a server there
+    /// are only so many of ours.
     pub(super) fn await_end(&mut self, now: Instant) {
-        if self.is_open() && self.queued() == 0 {
+        if self.is_open() && self.queued() == 0 && !self.read_ended && !self.broken {
             self.finish_tls();
-            self.linger(true, now);
+            self.stage = Stage::Parting(later(now, PARTING));
         } else {
             self.close(End::Fin, now);
         }
@@ -368,7 +369,10 @@ impl ControlLeg {
                 self.flush(now);
             }
             (_, End::Reset) => self.reset(),
-            (Stage::Closed | Stage::Flushing(_) | Stage::Lingering(_), End::Fin) => {}
+            (
+                Stage::Closed | Stage::Flushing(_) | Stage::Lingering(_) | Stage::Parting(_),
+                End::Fin,
+            ) => {}
         }
     }
 
@@ -383,7 +387,9 @@ impl ControlLeg {
 
     /// Bounds an end that is under way to `limit` from now.
     pub(super) fn hurry(&mut self, now: Instant, limit: Duration) {
-        if let Stage::Flushing(until) | Stage::Lingering(until) = &mut self.stage {
+        if let Stage::Flushing(until) | Stage::Lingering(until) | Stage::Parting(until) =
+            &mut self.stage
+        {
             *until = (*until).min(later(now, limit));
         }
     }
@@ -434,7 +440,7 @@ impl ControlLeg {
                 self.read_ended = true;
                 Poll::Ready(LegEvent::Ended(End::Reset))
             }
-            Stage::Flushing(_) | Stage::Lingering(_) => {
+            Stage::Flushing(_) | Stage::Lingering(_) | Stage::Parting(_) => {
                 ready!(stream.poll_read_ready(context)).ok();
                 self.discard();
                 Poll::Ready(LegEvent::Progress)
@@ -549,7 +555,8 @@ impl ControlLeg {
                 self.read_ended = self.discarded >= DISCARD_BYTES;
             }
         }
-        if self.read_ended && (self.broken || matches!(self.stage, Stage::Lingering(_))) {
+        let is_said = matches!(self.stage, Stage::Lingering(_) | Stage::Parting(_));
+        if self.read_ended && (self.broken || is_said) {
             self.stream = None;
             self.stage = Stage::Closed;
         }
@@ -558,7 +565,7 @@ impl ControlLeg {
     /// When [`ControlLeg::expire`] is to be called. A peer that takes nothing has `stall_limit`.
     pub(super) fn deadline(&self, stall_limit: Duration) -> Option<Instant> {
         match self.stage {
-            Stage::Flushing(until) | Stage::Lingering(until) => Some(until),
+            Stage::Flushing(until) | Stage::Lingering(until) | Stage::Parting(until) => Some(until),
             Stage::Open => self.stalled.map(|since| later(since, stall_limit)),
             Stage::Absent | Stage::Closed => None,
         }
@@ -573,11 +580,13 @@ impl ControlLeg {
             return None;
         }
         let was_open = self.is_open();
-        if matches!(self.stage, Stage::Lingering(_)) {
-            self.stream = None;
-            self.stage = Stage::Closed;
-        } else {
-            self.reset();
+        match self.stage {
+            Stage::Lingering(_) => {
+                self.stream = None;
+                self.stage = Stage::Closed;
+            }
+            Stage::Parting(_) => self.finish(now),
+            Stage::Absent | Stage::Closed | Stage::Flushing(_) | Stage::Open => self.reset(),
         }
         was_open.then_some(End::Reset)
     }

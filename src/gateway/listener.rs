@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+use tokio::task::yield_now;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
@@ -33,7 +34,7 @@ pub(super) const BACKLOG: i32 = 4096;
 /// How many of them are told that the listener closes.
 const FAREWELLS: usize = 4096;
 
-/// How many connections are taken at a time, before the lane sees to others.
+/// How many connections are taken at a time, before the lane sees to its sessions.
 const BATCH: usize = 64;
 
 /// The first wait of a process that cannot accept; doubled each time.
@@ -100,7 +101,9 @@ impl Entrance {
                 Ok((stream, peer)) => {
                     self.pause = FIRST_PAUSE;
                     self.take(Passing::Stays(stream), canonical(peer));
-                    self.take_waiting();
+                    if self.take_waiting() {
+                        yield_now().await;
+                    }
                 }
                 Err(error) if socket::is_exhausted(&error) => self.starve(&error).await,
                 // The connection was gone before it was accepted.
@@ -110,16 +113,17 @@ impl Entrance {
         self.turn_away_waiting();
     }
 
-    /// Takes those who wait behind one who was accepted. No runtime has them before they are on the lane
-    /// of their session.
-    fn take_waiting(&mut self) {
+    /// Takes those who wait behind one who was accepted; whether there may be more than a batch. No
+    /// runtime has them before they are on the lane of their session.
+    fn take_waiting(&mut self) -> bool {
         for _ in 1..BATCH {
             // An error comes again when the runtime accepts.
             let Ok((stream, peer)) = socket::accept(&self.listener) else {
-                break;
+                return false;
             };
             self.take(Passing::Moves(stream), canonical(peer));
         }
+        true
     }
 
     /// Makes a session of a connection, or turns it away.

@@ -55,9 +55,10 @@ pub fn accept(listener: &impl AsFd) -> io::Result<(TcpStream, SocketAddr)> {
     }
     #[cfg(not(target_os = "linux"))]
     {
-        let (accepted, peer) = listener.accept()?;
+        let (accepted, peer) = SockRef::from(listener).accept()?;
         accepted.set_nonblocking(true)?;
-        Ok((accepted, peer))
+        let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
+        Ok((accepted.into(), peer))
     }
 }
 

@@ -121,10 +121,14 @@ async fn a_peer_that_does_not_end_by_itself_is_ended() {
     let (mut leg, mut peer) = opened().await;
     let now = clock::instant();
     leg.await_end(now);
-    assert_eq!(leg.deadline(STALL), Some(now + LINGER));
-    assert_eq!(leg.expire(now + LINGER, STALL), None);
-    assert!(leg.is_closed());
+    let later = now + PARTING;
+    assert_eq!(leg.deadline(STALL), Some(later));
+    assert_eq!(leg.expire(later, STALL), None);
     assert_eq!(peer.read(&mut [0; 8]).await.unwrap(), 0);
+    assert_eq!(leg.deadline(STALL), Some(later + LINGER));
+    drop(peer);
+    event(&mut leg).await;
+    assert!(leg.is_closed());
 }
 
 #[tokio::test]
