@@ -110,8 +110,14 @@ fn run(options: &Options) -> io::Result<()> {
     for round in 0..options.rounds {
         for row in options.rows.iter().filter(|row| round < row.rounds) {
             for at in 0..subjects.len() {
-                // Another one begins each round.
-                let subject = &subjects[(at + round) % subjects.len()];
+                // Another one begins each round, and every second goes backwards: nobody always
+                // comes behind the same one, whose ended processes the kernel still clears away.
+                let turn = if round % 2 == 0 {
+                    at
+                } else {
+                    subjects.len() - at
+                };
+                let subject = &subjects[(turn + round) % subjects.len()];
                 match row.measure(subject, &world, options_scale) {
                     Ok(Some(sample)) => results.add(row, subject.kind, sample),
                     Ok(None) => {}
