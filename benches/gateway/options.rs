@@ -58,7 +58,7 @@ impl Options {
                 "--rounds" => options.rounds = number(value()?)?.max(1),
                 "--idle" => options.scale.idle = number(value()?)?,
                 "--burst" => options.scale.burst = number(value()?)?,
-                "--former" => options.former = Some(value()?.into()),
+                "--former" => options.former = Some(file(value()?)?),
                 "--log" => options.log = level(value()?)?,
                 "--plot" => options.plot = Some(value()?.into()),
                 _ => return Err(HELP.to_owned()),
@@ -70,17 +70,17 @@ impl Options {
         if !kinds.is_empty() {
             options.kinds = kinds;
         }
-        if options.former.is_none() {
-            options.kinds.retain(|kind| *kind != Kind::Former);
-        } else if !options.kinds.contains(&Kind::Former) {
-            options.kinds.push(Kind::Former);
+        match (&options.former, options.kinds.contains(&Kind::Former)) {
+            (Some(_), false) => options.kinds.push(Kind::Former),
+            (None, true) => return Err("--subject former needs --former FILE".to_owned()),
+            (Some(_), true) | (None, false) => {}
         }
         Ok(options)
     }
 
     /// What is done without options.
     fn new(is_test: bool) -> Self {
-        let own = |kind: &Kind| !is_test || !kind.is_peer() && *kind != Kind::Former;
+        let own = |kind: &Kind| *kind != Kind::Former && !(is_test && kind.is_peer());
         Self {
             rows: ROWS.iter().collect(),
             kinds: Kind::ALL.into_iter().filter(own).collect(),
@@ -125,6 +125,14 @@ fn kind(name: &str) -> Result<Kind, String> {
     let names = Kind::ALL.map(Kind::name);
     let found = Kind::ALL.into_iter().find(|kind| kind.name() == name);
     found.ok_or_else(|| format!("no subject {name}; there are {}", names.join(", ")))
+}
+
+/// A file that is there.
+fn file(path: &str) -> Result<PathBuf, String> {
+    let is_there = PathBuf::from(path).is_file();
+    is_there
+        .then(|| path.into())
+        .ok_or_else(|| format!("no file {path}"))
 }
 
 /// A level of the gateway's log.
