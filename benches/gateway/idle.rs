@@ -6,6 +6,7 @@ use std::io;
 use std::thread;
 use std::time::Duration;
 
+use crate::cgroup::Cgroup;
 use crate::client::Client;
 use crate::load::{Scale, median, time_commands};
 use crate::process::pause;
@@ -19,8 +20,10 @@ const DIALLERS: usize = 16;
 
 /// What holding sessions costs.
 pub(crate) struct Held {
-    /// KiB for a session.
+    /// KiB of the program for a session.
     pub(crate) memory: f64,
+    /// KiB of program and kernel for a session, where the kernel tells.
+    pub(crate) charged: Option<f64>,
     /// The median round trip of a command, against the median when one session is held.
     pub(crate) slowdown: f64,
 }
@@ -28,6 +31,8 @@ pub(crate) struct Held {
 /// Measures a fresh process of this kind.
 pub(crate) fn measure(kind: Kind, speech: Speech, world: &World, scale: Scale) -> io::Result<Held> {
     let missing = || io::Error::other("it does not speak this");
+    // Declared first, so that it goes last: a group with processes stays.
+    let group;
     let subject = Subject::start(kind, world)?.ok_or_else(missing)?;
     let door = door(&subject, speech, world)?.ok_or_else(missing)?;
     let count = match kind {
@@ -37,7 +42,10 @@ pub(crate) fn measure(kind: Kind, speech: Speech, world: &World, scale: Scale) -
     // What the first session brings to life is not counted to the others.
     let mut first = Client::login(&door)?;
     let alone = round_trip(&mut first, scale.span)?;
-    let before = subject.pss();
+    // What the first session brings to life is not charged to it either.
+    group = Cgroup::of(&subject.members());
+    let used = || group.as_ref().and_then(Cgroup::used);
+    let (before, charged_before) = (subject.pss(), used());
     let held: io::Result<Vec<Vec<Client>>> = thread::scope(|scope| {
         let threads: Vec<_> = (0..DIALLERS)
             .map(|_| {
@@ -60,9 +68,11 @@ pub(crate) fn measure(kind: Kind, speech: Speech, world: &World, scale: Scale) -
     pause(scale.span);
     let sessions: usize = held.iter().map(Vec::len).sum();
     let memory = (subject.pss() - before) / sessions as f64;
+    let charged = used().zip(charged_before);
     let crowded = round_trip(&mut first, scale.span)?;
     Ok(Held {
         memory,
+        charged: charged.map(|(after, before)| (after - before) / sessions as f64),
         slowdown: crowded.as_secs_f64() / alone.as_secs_f64(),
     })
 }

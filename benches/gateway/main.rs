@@ -14,6 +14,7 @@
 )]
 
 mod certificates;
+mod cgroup;
 mod client;
 mod clock;
 mod idle;

@@ -82,8 +82,8 @@ impl Process {
         self.family().len() == 1
     }
 
-    /// It and its descendants.
-    fn family(&self) -> Vec<u32> {
+    /// The identifiers of it and its descendants.
+    pub(crate) fn family(&self) -> Vec<u32> {
         let mut family = vec![self.0.id()];
         let mut parents = Vec::new();
         for entry in fs::read_dir("/proc").into_iter().flatten().flatten() {

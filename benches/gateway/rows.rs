@@ -26,6 +26,8 @@ enum What {
     Time(f64),
     /// The proxy's memory for a session that does nothing, in KiB.
     Memory,
+    /// The same with the kernel's.
+    Charged,
     /// Units per second.
     Rate,
     /// The median of single operations, in µs.
@@ -128,6 +130,7 @@ impl Row {
             let held = idle::measure(subject.kind, self.speech, world, scale)?;
             return Ok(Some(self.sample(|what| match what {
                 What::Memory => Some(held.memory),
+                What::Charged => held.charged,
                 What::Slowdown => Some(held.slowdown),
                 _ => None,
             })));
@@ -149,7 +152,7 @@ impl Row {
             What::Rate => Some(outcome.units / outcome.seconds),
             What::Latency => outcome.p50.map(micros),
             What::Lost => Some(outcome.lost as f64),
-            What::Memory | What::Slowdown => None,
+            What::Memory | What::Charged | What::Slowdown => None,
         })))
     }
 
@@ -210,6 +213,7 @@ const HANDSHAKE: &[Figure] = &[
 const IDLE: &[Figure] = &[
     figure("PSS KiB", 1, What::Memory),
     figure("× NOOP p50", 2, What::Slowdown),
+    figure("cgroup KiB", 1, What::Charged),
 ];
 
 /// A row of the bulk transfers.
@@ -404,6 +408,7 @@ pub(crate) const ROWS: &[Row] = &[
                 ..below(2.0, 0)
             },
             below(1.15, 1),
+            below(8.6, 2),
         ],
         rounds: 3,
         without: &[Kind::Direct],

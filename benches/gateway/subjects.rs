@@ -193,6 +193,11 @@ impl Subject {
         }
     }
 
+    /// The identifiers of all its processes.
+    pub(crate) fn members(&self) -> Vec<u32> {
+        self.processes.iter().flat_map(Process::family).collect()
+    }
+
     /// Proportional set size, in KiB.
     pub(crate) fn pss(&self) -> f64 {
         self.processes.iter().map(Process::pss).sum()
