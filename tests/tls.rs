@@ -23,7 +23,9 @@ use std::sync::Arc;
 use authority::Authority;
 use rcgen::CertificateParams;
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, HandshakeKind, ServerConfig, SupportedProtocolVersion};
+use rustls::{
+    ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion,
+};
 use support::{Bench, Control, GREETING, is_reset, passive_address, pattern, reset, within};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -319,6 +321,36 @@ async fn a_ticket_of_one_session_is_worth_nothing_in_another() {
         assert!(is_reset(peer).await);
         server.say("426 Broken.").await;
         other.control.hear_code("522 ").await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_comes_again_resumes_and_its_data_connections_resume_what_is_new() {
+    for version in VERSIONS {
+        let authority = Authority::new();
+        let keys = "session_reuse = \"required\"";
+        let (bench, one, _its_server) = logged_in(&authority, keys, &[version]).await;
+        let (clear, mut server) = bench.greeted().await;
+        let mut again = Client::auth(clear, ClientConfig::clone(&one.config)).await;
+        again.log_in(&mut server).await;
+        let name = if version.version == ProtocolVersion::TLSv1_2 {
+            "1.2"
+        } else {
+            "1.3"
+        };
+        assert!(bench.counts(&format!(
+            "ftpwarden_tls_handshakes_total{{leg=\"client\",channel=\"control\",version=\"{name}\",\
+             resumed=\"true\",result=\"ok\"}} 1"
+        )));
+        let (data, mut peer) = again.begin(&mut server, "RETR a").await;
+        let mut data = handshake(&again.config, data).await.unwrap();
+        peer.write_all(b"abc").await.unwrap();
+        drop(peer);
+        let mut received = Vec::new();
+        within(data.read_to_end(&mut received)).await.unwrap();
+        assert_eq!(received, b"abc");
+        server.say("226 Done.").await;
+        again.control.hear("226 Done.").await;
     }
 }
 

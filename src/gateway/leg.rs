@@ -22,7 +22,7 @@ use crate::sys::socket;
 use crate::tls::channel::Channel;
 use crate::tls::fault::HandshakeFault;
 use crate::tls::handshake::Handshake;
-use crate::tls::stream::send;
+use crate::tls::stream::{receive, send};
 
 /// How long an end waits for queued bytes to go out.
 const FLUSH: Duration = Duration::from_secs(10);
@@ -269,7 +269,7 @@ impl ControlLeg {
                 Security::Clear | Security::Failed | Security::Turning(_) => {
                     write_once(stream, &self.queue, is_last)
                 }
-                Security::Tls(channel) => write_secured(stream, channel, &self.queue),
+                Security::Tls(channel) => write_secured(stream, channel, &self.queue, is_last),
             };
             match written {
                 Ok(0) if !self.queue.is_empty() => self.give_up(),
@@ -411,6 +411,8 @@ impl ControlLeg {
             return handshake.poll(stream, context).map(|result| match result {
                 Ok(channel) => {
                     self.security = Security::Tls(channel);
+                    // What came with the handshake's end was told with that.
+                    self.left_over = true;
                     LegEvent::Secured
                 }
                 Err(fault) => {
@@ -461,15 +463,24 @@ impl ControlLeg {
                 result
             }
             Security::Failed | Security::Turning(_) => return Read::Nothing,
-            Security::Tls(channel) => channel.read(|raw| stream.try_read(raw), buffer),
+            Security::Tls(channel) => {
+                let result = channel.read(|raw| receive(stream, raw), buffer);
+                if result.is_ok() && self.urgent != Urgent::Never {
+                    self.urgent = Urgent::Hidden;
+                }
+                result
+            }
         };
-        self.left_over = result.as_ref().is_ok_and(|bytes| *bytes == buffer.len());
+        self.left_over = match &self.security {
+            Security::Tls(_) => self.may_have_come(),
+            _ => result.as_ref().is_ok_and(|bytes| *bytes == buffer.len()),
+        };
         self.take(result)
     }
 
     /// Whether the runtime has told of bytes since the last read.
     pub(super) const fn is_news(&self) -> bool {
-        matches!(self.security, Security::Clear) && !self.left_over
+        !self.left_over
     }
 
     /// Whether there may be bytes to read, for all that the runtime knows.
@@ -661,22 +672,33 @@ fn write_once(stream: &TcpStream, queue: &Queue, is_last: bool) -> io::Result<us
 }
 
 /// One write under TLS of what stands first in `queue`; 0 where that was only what had been held.
+/// That the connection ends is announced with what `is_last`.
 ///
 /// # Errors
 /// As of a write.
-fn write_secured(stream: &TcpStream, channel: &mut Channel, queue: &Queue) -> io::Result<usize> {
+fn write_secured(
+    stream: &TcpStream,
+    channel: &mut Channel,
+    queue: &Queue,
+    is_last: bool,
+) -> io::Result<usize> {
     let mut write = |raw: &[IoSlice<'_>]| send(stream, raw);
     // Replies that wait together leave in one record and one segment.
     let together: usize = queue.iter().map(|piece| piece.bytes.len()).sum();
-    match queue.front() {
-        None => channel.flush(write).map(|()| 0),
-        Some(piece) if queue.len() == 1 || together > RECORD_BYTES => {
-            channel.write(&mut write, &piece.bytes)
-        }
+    let joined: Vec<u8>;
+    let bytes: &[u8] = match queue.front() {
+        None => return channel.flush(write).map(|()| 0),
+        Some(piece) if queue.len() == 1 || together > RECORD_BYTES => &piece.bytes,
         Some(_) => {
             let pieces: Vec<&[u8]> = queue.iter().map(|piece| piece.bytes.as_ref()).collect();
-            channel.write(&mut write, &pieces.concat())
+            joined = pieces.concat();
+            &joined
         }
+    };
+    if is_last && bytes.len() == together {
+        channel.write_last(&mut write, bytes)
+    } else {
+        channel.write(&mut write, bytes)
     }
 }
 

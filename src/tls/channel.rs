@@ -226,11 +226,36 @@ impl Channel {
     /// `WouldBlock` where the socket takes nothing, and as of `write`.
     pub fn write(
         &mut self,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        self.put(write, bytes, false)
+    }
+
+    /// The same with the last bytes of all: where all are taken, the end is announced with them.
+    ///
+    /// # Errors
+    /// As of [`Channel::write`].
+    pub fn write_last(
+        &mut self,
+        write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        self.put(write, bytes, true)
+    }
+
+    /// Takes plaintext, and the end behind it if it `is_last`.
+    fn put(
+        &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
         bytes: &[u8],
+        is_last: bool,
     ) -> io::Result<usize> {
         self.flush(&mut write)?;
         let taken = self.connection.writer().write(bytes)?;
+        if is_last && taken == bytes.len() {
+            self.connection.send_close_notify();
+        }
         match self.flush(&mut write) {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
             Ok(()) | Err(_) => Ok(taken),
@@ -254,8 +279,8 @@ impl Channel {
         Ok(())
     }
 
-    /// Announces the end of what is sent; a socket that does not take that gets a FIN all the
-    /// same, and the peer sees a cut.
+    /// Announces the end of what is sent, unless that is done; a socket that does not take that
+    /// gets a FIN all the same, and the peer sees a cut.
     pub fn close(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
         self.connection.send_close_notify();
         self.flush(write).ok();

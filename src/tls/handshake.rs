@@ -19,7 +19,7 @@ use super::channel::{Channel, Failure};
 use super::client::ClientSession;
 use super::fault::HandshakeFault;
 use super::server::{ServerSession, UNRECOGNIZED_NAME};
-use super::stream::send;
+use super::stream::{receive, send};
 
 /// A handshake that is under way, or waits for the peer's first byte.
 pub struct Handshake {
@@ -142,7 +142,7 @@ impl Handshake {
                 }
                 Stage::Failed => return Poll::Ready(Err(HandshakeFault::Other)),
                 Stage::Running(channel) => {
-                    match channel.handshake(|raw| socket.try_read(raw), |raw| send(socket, raw)) {
+                    match channel.handshake(|raw| receive(socket, raw), |raw| send(socket, raw)) {
                         Ok(true) => break,
                         Ok(false) => {
                             if channel.has_unsent() {

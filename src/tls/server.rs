@@ -1,32 +1,40 @@
 //! The gateway as a TLS server, towards clients.
 //!
-//! Owns which certificate is shown, what a client must show, and the sessions that data
-//! connections may resume: those of their own control connection and no other. Must not know
-//! sockets or what is said over them.
+//! Owns which certificate is shown, what a client must show, and the sessions that may be resumed:
+//! by data connections those of their own control connection and no other, by control connections
+//! those of others that began a short while ago. Must not know sockets or what is said over them.
+
+mod recent;
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::ServerConfig;
+use rustls::pki_types::UnixTime;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, StoresServerSessions,
     WebPkiClientVerifier,
 };
 use rustls::sign::CertifiedKey;
+use rustls::time_provider::TimeProvider;
 
 pub use super::load::{CertificateInfo, LoadFault};
 use super::options::{ClientCertificates, ServerOptions, SessionReuse};
 use super::reload::Snapshot;
 use super::{ALPN_FTP, load, protocol_versions, provider};
+use recent::Recent;
 
 /// The name that some clients give to data connections in ALPN.
 const ALPN_FTP_DATA: &[u8] = b"ftp-data";
 
 /// How many tickets a client gets over TLS 1.3 with the control connection, and with a data
-/// connection that downloads: clients that spend one with each connection, and get none with an
-/// upload, have as many uploads in a row.
-const TICKETS: usize = 8;
+/// connection that downloads. Each costs as much as a tenth of a handshake.
+const TICKETS: usize = 2;
+
+/// The same where data connections must resume: clients that spend one with each connection, and
+/// get none with an upload, have as many uploads in a row.
+const TICKETS_REQUIRED: usize = 8;
 
 /// The most sessions that are kept for one control connection.
 const SESSIONS_MAX: usize = 64;
@@ -48,6 +56,8 @@ pub struct Acceptor {
     base: ServerConfig,
     /// Whether data connections may, must or cannot resume.
     reuse: SessionReuse,
+    /// What control connections may resume.
+    recent: Arc<Recent>,
     /// What is shown.
     certificates: Vec<CertificateInfo>,
     /// Keys that everybody may read.
@@ -111,6 +121,7 @@ impl Acceptor {
         Ok(Self {
             base,
             reuse: options.session_reuse,
+            recent: Arc::default(),
             certificates,
             exposed_keys: load::exposed(keys),
             options: options.clone(),
@@ -135,11 +146,14 @@ impl Acceptor {
     pub fn session(&self) -> ServerSession {
         let mut control = self.base.clone();
         if self.reuse != SessionReuse::Off {
-            control.send_tls13_tickets = TICKETS;
+            control.send_tls13_tickets = tickets(self.reuse);
             let sessions = Arc::new(Mutex::new(Sessions::default()));
             control.session_storage = Arc::new(Store {
                 sessions: Arc::clone(&sessions),
-                of_control: true,
+                recent: Some(Shared {
+                    sessions: Arc::clone(&self.recent),
+                    clock: Arc::clone(&self.base.time_provider),
+                }),
             });
             return ServerSession {
                 control: Arc::new(control),
@@ -165,6 +179,15 @@ impl Acceptor {
     }
 }
 
+/// How many tickets a client gets at once.
+const fn tickets(reuse: SessionReuse) -> usize {
+    match reuse {
+        SessionReuse::Required => TICKETS_REQUIRED,
+        SessionReuse::Allowed => TICKETS,
+        SessionReuse::Off => 0,
+    }
+}
+
 /// Every file that `options` name.
 fn files(options: &ServerOptions) -> Vec<&Path> {
     let authorities = match &options.clients {
@@ -180,8 +203,8 @@ fn files(options: &ServerOptions) -> Vec<&Path> {
         .collect()
 }
 
-/// What one control connection and its data connections use. It shares no session with any other:
-/// a data connection that resumes is this one's.
+/// What one control connection and its data connections use. A data connection that resumes is
+/// this one's: the sessions of no other are known to it.
 #[derive(Clone, Debug)]
 pub struct ServerSession {
     /// For the control connection.
@@ -198,17 +221,17 @@ impl ServerSession {
         Arc::clone(&self.control)
     }
 
-    /// For a data connection. `tickets` is false where the client sends: a client that sends and
+    /// For a data connection. `with_tickets` is false where the client sends: a client that sends and
     /// closes without reading would be reset by tickets that wait for it, and its upload cut.
-    pub fn data(&self, tickets: bool) -> Arc<ServerConfig> {
+    pub fn data(&self, with_tickets: bool) -> Arc<ServerConfig> {
         let mut config = ServerConfig::clone(&self.control);
         config.alpn_protocols.push(ALPN_FTP_DATA.to_vec());
         config.send_tls13_tickets = 0;
         if let Some(sessions) = &self.sessions {
-            config.send_tls13_tickets = if tickets { TICKETS } else { 0 };
+            config.send_tls13_tickets = if with_tickets { tickets(self.reuse) } else { 0 };
             config.session_storage = Arc::new(Store {
                 sessions: Arc::clone(sessions),
-                of_control: false,
+                recent: None,
             });
         }
         Arc::new(config)
@@ -293,8 +316,36 @@ impl Sessions {
 struct Store {
     /// Shared by the configurations of one control connection.
     sessions: Arc<Mutex<Sessions>>,
-    /// Whether the control connection puts into it.
-    of_control: bool,
+    /// For the control connection: what it may resume.
+    recent: Option<Shared>,
+}
+
+/// The sessions that control connections share.
+#[derive(Debug)]
+struct Shared {
+    /// They.
+    sessions: Arc<Recent>,
+    /// rustls' clock.
+    clock: Arc<dyn TimeProvider>,
+}
+
+impl Shared {
+    /// Lets others resume a session; not where nobody knows what time it is.
+    fn put(&self, key: &[u8], value: &[u8]) {
+        if let Some(now) = self.now() {
+            self.sessions.put(key, value, now);
+        }
+    }
+
+    /// The session of `key`.
+    fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
+        self.sessions.get(key, self.now()?)
+    }
+
+    /// What time it is.
+    fn now(&self) -> Option<UnixTime> {
+        self.clock.current_time()
+    }
 }
 
 impl Store {
@@ -307,21 +358,39 @@ impl Store {
 
 impl StoresServerSessions for Store {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
+        if let Some(recent) = &self.recent {
+            recent.put(&key, &value);
+        }
         self.lock().put(Kept {
             key,
             value,
-            of_control: self.of_control,
+            of_control: self.recent.is_some(),
         })
     }
 
+    /// A control connection that resumes over TLS 1.2 goes on with the session as it was, under
+    /// the same identifier: its data connections resume that too.
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.lock().get(key)
+        let Some(recent) = &self.recent else {
+            return self.lock().get(key);
+        };
+        let value = recent.get(key)?;
+        self.lock().put(Kept {
+            key: key.to_vec(),
+            value: value.clone(),
+            of_control: true,
+        });
+        Some(value)
     }
 
     /// Does not take: over TLS 1.3 clients such as Python's and lftp resume one ticket with
-    /// every data connection, and there is no early data that could be replayed.
+    /// every connection, and there is no early data that could be replayed. A control connection
+    /// that resumes gives new tickets, and those alone are for its data connections.
     fn take(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.lock().get(key)
+        match &self.recent {
+            Some(recent) => recent.get(key),
+            None => self.lock().get(key),
+        }
     }
 
     fn can_cache(&self) -> bool {

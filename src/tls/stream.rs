@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
 use rustls::Connection;
+use tokio::io::Interest;
 use tokio::net::TcpStream;
 
 use super::channel::Channel;
@@ -29,6 +30,27 @@ pub fn send(socket: &TcpStream, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         // The plainer call costs less.
         [piece] => socket.try_write(piece),
         _ => socket.try_write_vectored(pieces),
+    }
+}
+
+/// Reads what there is; a read that did not fill `buffer` has left nothing, unless urgent data
+/// stopped it, and the runtime is told so: the next look at the socket waits for more to come
+/// instead of asking the kernel.
+///
+/// # Errors
+/// As of a read; `WouldBlock` where there is nothing.
+pub fn receive(socket: &TcpStream, buffer: &mut [u8]) -> io::Result<usize> {
+    let mut received = 0;
+    let result = socket.try_io(Interest::READABLE, || {
+        received = socket.try_read(buffer)?;
+        if received > 0 && received < buffer.len() {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        Ok(())
+    });
+    match result {
+        Err(error) if received == 0 => Err(error),
+        _ => Ok(received),
     }
 }
 
@@ -84,7 +106,7 @@ impl Stream {
                     self.socket.try_read(buffer)
                 }
                 Some(channel) => {
-                    let read = channel.fill(|raw| self.socket.try_read(raw), buffer);
+                    let read = channel.fill(|raw| receive(&self.socket, raw), buffer);
                     // What it made of a key update or an alert; the next write takes the rest.
                     channel.flush(|raw| send(&self.socket, raw)).ok();
                     read
@@ -163,3 +185,6 @@ impl Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -78,3 +78,57 @@ fn what_befalls_a_connection_behind_bytes_is_told_behind_them() {
         assert_eq!(cut.kind(), ErrorKind::UnexpectedEof);
     });
 }
+
+#[test]
+fn the_last_bytes_leave_with_the_end_that_is_announced_once() {
+    let world = World::new();
+    let identity = world.issue("ftp", &["ftp.example.com"], |_| {});
+    for version in VERSIONS {
+        let options = client(&world.path("ca.pem"), "ftp.example.com", version);
+        let ends = meet(&server(std::slice::from_ref(&identity)), &options).unwrap();
+        let (mut ours, mut theirs) = (Channel::new(ends.server), Channel::new(ends.client));
+        let (mut wire, mut calls) = (Vec::new(), 0);
+        let mut write = |pieces: &[IoSlice<'_>]| {
+            calls += 1;
+            for piece in pieces {
+                wire.extend_from_slice(piece);
+            }
+            Ok(pieces.iter().map(|piece| piece.len()).sum())
+        };
+        assert_eq!(ours.write_last(&mut write, b"221 Bye\r\n").unwrap(), 9);
+        ours.close(&mut write);
+        assert_eq!(calls, 1, "{version:?}");
+        let mut source = &wire[..];
+        let mut buffer = [0; 64];
+        let mut read = || theirs.read(|raw| source.read(raw), &mut buffer);
+        assert_eq!((read().unwrap(), read().unwrap()), (9, 0), "{version:?}");
+    }
+}
+
+#[test]
+fn the_end_is_not_announced_before_all_is_taken() {
+    let world = World::new();
+    let identity = world.issue("ftp", &["ftp.example.com"], |_| {});
+    let options = client(&world.path("ca.pem"), "ftp.example.com", VERSIONS[0]);
+    let ends = meet(&server(&[identity]), &options).unwrap();
+    let (mut ours, mut theirs) = (Channel::new(ends.server), Channel::new(ends.client));
+    let full = |_: &[IoSlice<'_>]| Err(ErrorKind::WouldBlock.into());
+    let last = vec![b'l'; UNSENT_BYTES + 1];
+    let taken = ours.write_last(full, &last).unwrap();
+    assert!(taken < last.len());
+    let mut wire = Vec::new();
+    let mut write = |pieces: &[IoSlice<'_>]| {
+        for piece in pieces {
+            wire.extend_from_slice(piece);
+        }
+        Ok(pieces.iter().map(|piece| piece.len()).sum())
+    };
+    let rest = last.get(taken..).unwrap();
+    assert_eq!(ours.write_last(&mut write, rest).unwrap(), rest.len());
+    let (mut source, mut read) = (&wire[..], 0);
+    let mut buffer = vec![0; last.len()];
+    while let bytes @ 1.. = theirs.read(|raw| source.read(raw), &mut buffer).unwrap() {
+        read += bytes;
+    }
+    assert_eq!(read, last.len());
+}

@@ -46,8 +46,9 @@ fn data_connections_resume_again_and_again() {
 }
 
 #[test]
-fn eight_uploads_in_a_row_resume_though_they_bring_no_ticket() {
-    let (world, options) = one();
+fn eight_uploads_in_a_row_resume_where_they_must_though_they_bring_no_ticket() {
+    let (world, mut options) = one();
+    options.session_reuse = SessionReuse::Required;
     let acceptor = Acceptor::load(&options).unwrap();
     let version = TlsVersion::V1_3;
     let client = client(&world.path("ca.pem"), "ftp.example.com", version);
@@ -153,6 +154,72 @@ fn no_session_resumes_in_another() {
 }
 
 #[test]
+fn a_control_connection_resumes_an_earlier_one_and_its_data_connections_resume_it() {
+    let (world, options) = one();
+    for version in VERSIONS {
+        let acceptor = Acceptor::load(&options).unwrap();
+        let client = client(&world.path("ca.pem"), "ftp.example.com", version);
+        let client = Connector::load(&client).unwrap().session();
+        let resumed = |server: &super::ServerSession| {
+            let ends = control(server, &client).unwrap();
+            peer_of_server(&ends.server).unwrap().resumed
+        };
+        assert!(!resumed(&acceptor.session()));
+        for round in 0..4 {
+            let server = acceptor.session();
+            assert!(resumed(&server), "{version:?} {round}");
+            // Without new tickets: rustls would show those to the next control connection.
+            assert!(resumes(&server, &client, false), "{version:?} {round}");
+        }
+        let reloaded = acceptor.reload().unwrap();
+        assert!(!resumed(&reloaded.session()), "{version:?}: other files");
+    }
+}
+
+#[test]
+fn a_data_connection_does_not_resume_what_its_control_connection_resumed_over_tls_1_3() {
+    let (world, options) = one();
+    let acceptor = Acceptor::load(&options).unwrap();
+    let client = client(&world.path("ca.pem"), "ftp.example.com", TlsVersion::V1_3);
+    let client = Connector::load(&client).unwrap().session();
+    let earlier = acceptor.session();
+    control(&earlier, &client).unwrap();
+    let later = acceptor.session();
+    let keys = |server: &super::ServerSession| -> Vec<Vec<u8>> {
+        let sessions = server.sessions.as_ref().unwrap().lock().unwrap();
+        sessions.kept.iter().map(|kept| kept.key.clone()).collect()
+    };
+    let ends = control(&later, &client).unwrap();
+    assert!(peer_of_server(&ends.server).unwrap().resumed);
+    let (before, after) = (keys(&earlier), keys(&later));
+    assert_eq!((before.len(), after.len()), (2, 2));
+    assert!(before.iter().all(|key| !after.contains(key)));
+}
+
+#[test]
+fn a_client_that_resumes_is_still_who_it_was() {
+    let (world, mut options) = one();
+    let identity = world.issue("someone", &["someone"], |parameters| {
+        parameters
+            .distinguished_name
+            .push(rcgen::DnType::CommonName, "someone");
+    });
+    options.clients = ClientCertificates::Required(world.path("ca.pem"));
+    let acceptor = Acceptor::load(&options).unwrap();
+    for version in VERSIONS {
+        let mut client = client(&world.path("ca.pem"), "ftp.example.com", version);
+        client.identity = Some(identity.clone());
+        let client = Connector::load(&client).unwrap().session();
+        for resumed in [false, true] {
+            let ends = control(&acceptor.session(), &client).unwrap();
+            let peer = peer_of_server(&ends.server).unwrap();
+            assert_eq!(peer.resumed, resumed);
+            assert_eq!(peer.subject.as_deref(), Some("CN=someone"));
+        }
+    }
+}
+
+#[test]
 fn reuse_that_is_off_leaves_nothing_to_resume() {
     let (world, mut options) = one();
     options.session_reuse = SessionReuse::Off;
@@ -170,22 +237,27 @@ fn reuse_that_is_off_leaves_nothing_to_resume() {
         assert!(!server.requires_reuse());
         assert!(!resumes(&server, &client, true));
         assert!(!resumes(&server, &client, true));
+        let ends = control(&acceptor.session(), &client).unwrap();
+        assert!(!peer_of_server(&ends.server).unwrap().resumed);
     }
 }
 
 #[test]
 fn downloads_bring_tickets_and_uploads_bring_none() {
-    let (world, options) = one();
-    let server = Acceptor::load(&options).unwrap().session();
-    let options = client(&world.path("ca.pem"), "ftp.example.com", TlsVersion::V1_3);
-    let client = Connector::load(&options).unwrap().session();
-    let count = |config: &Arc<rustls::ServerConfig>| {
-        let ends = shake(&client.config(), client.server_name(), config).unwrap();
-        ends.client.tls13_tickets_received()
-    };
-    assert_eq!(count(&server.control()), 8);
-    assert_eq!(count(&server.data(true)), 8);
-    assert_eq!(count(&server.data(false)), 0);
+    for (reuse, tickets) in [(SessionReuse::Allowed, 2), (SessionReuse::Required, 8)] {
+        let (world, mut options) = one();
+        options.session_reuse = reuse;
+        let server = Acceptor::load(&options).unwrap().session();
+        let options = client(&world.path("ca.pem"), "ftp.example.com", TlsVersion::V1_3);
+        let client = Connector::load(&options).unwrap().session();
+        let count = |config: &Arc<rustls::ServerConfig>| {
+            let ends = shake(&client.config(), client.server_name(), config).unwrap();
+            ends.client.tls13_tickets_received()
+        };
+        assert_eq!(count(&server.control()), tickets);
+        assert_eq!(count(&server.data(true)), tickets);
+        assert_eq!(count(&server.data(false)), 0);
+    }
 }
 
 /// What the client is shown when it asks for `name`: the first of the certificate's names.
