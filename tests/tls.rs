@@ -19,8 +19,10 @@ use std::fs;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use authority::Authority;
+use ftpwarden::sys::socket::send_urgent;
 use rcgen::CertificateParams;
 use rustls::pki_types::ServerName;
 use rustls::{
@@ -30,6 +32,9 @@ use support::{Bench, Control, GREETING, is_reset, passive_address, pattern, rese
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
+
+/// Longer than it takes until a session is quiet.
+const QUIET: Duration = Duration::from_millis(1500);
 
 /// Versions that both must be tried with.
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&rustls::version::TLS12, &rustls::version::TLS13];
@@ -351,6 +356,58 @@ async fn a_client_that_comes_again_resumes_and_its_data_connections_resume_what_
         assert_eq!(received, b"abc");
         server.say("226 Done.").await;
         again.control.hear("226 Done.").await;
+    }
+}
+
+/// What a client's TLS makes of a line, and of its end behind that if `closes`.
+fn record(client: &mut Client, line: &[u8], closes: bool) -> Vec<u8> {
+    let (_, tls) = client.control.stream.get_mut();
+    io::Write::write_all(&mut tls.writer(), line).unwrap();
+    if closes {
+        tls.send_close_notify();
+    }
+    let mut wire = Vec::new();
+    while tls.wants_write() {
+        tls.write_tls(&mut wire).unwrap();
+    }
+    wire
+}
+
+#[tokio::test]
+async fn a_record_is_heard_whose_last_byte_is_urgent() {
+    let authority = Authority::new();
+    let (_bench, mut client, mut server) = logged_in(&authority, "", &VERSIONS).await;
+    // The first time at once, then behind one that was found while the session was quiet, at last
+    // when it has long been so.
+    for quiet in [false, false, true] {
+        let mut record = record(&mut client, b"NOOP\r\n", false);
+        let socket = client.control.stream.get_ref().0;
+        if quiet {
+            let silence = tokio::time::timeout(QUIET, socket.peek(&mut [0])).await;
+            assert!(silence.is_err(), "nobody has said anything");
+        }
+        // All of it has come before the gateway looks, and a read stops before the urgent byte.
+        let last = record.pop().unwrap();
+        assert_eq!(socket.try_write(&record).unwrap(), record.len());
+        send_urgent(socket, last).unwrap();
+        server.hear("NOOP").await;
+        server.say("200 Here.").await;
+        client.control.hear("200 Here.").await;
+    }
+}
+
+#[tokio::test]
+async fn an_end_that_comes_with_a_command_is_heard_without_that_of_the_connection() {
+    for version in VERSIONS {
+        let authority = Authority::new();
+        let (_bench, mut client, mut server) = logged_in(&authority, "", &[version]).await;
+        let wire = record(&mut client, b"NOOP\r\n", true);
+        let socket = client.control.stream.get_ref().0;
+        assert_eq!(socket.try_write(&wire).unwrap(), wire.len());
+        server.hear("NOOP").await;
+        server.say("200 Here.").await;
+        client.control.hear("200 Here.").await;
+        server.hear_end().await;
     }
 }
 

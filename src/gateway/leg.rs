@@ -464,11 +464,15 @@ impl ControlLeg {
             }
             Security::Failed | Security::Turning(_) => return Read::Nothing,
             Security::Tls(channel) => {
-                let result = channel.read(|raw| receive(stream, raw), buffer);
-                if result.is_ok() && self.urgent != Urgent::Never {
-                    self.urgent = Urgent::Hidden;
-                }
-                result
+                let urgent = &mut self.urgent;
+                let read = |raw: &mut [u8]| {
+                    let result = receive(stream, raw);
+                    if *urgent != Urgent::Never && result.is_ok() {
+                        *urgent = Urgent::Hidden;
+                    }
+                    result
+                };
+                channel.read(read, buffer)
             }
         };
         self.left_over = match &self.security {
@@ -516,7 +520,11 @@ impl ControlLeg {
                 }
             };
             match self.take(result) {
-                Read::Bytes(bytes) => filled = filled.saturating_add(bytes),
+                Read::Bytes(bytes) => {
+                    // The runtime has yet to tell of them, and what comes next may be told with them.
+                    self.left_over = true;
+                    filled = filled.saturating_add(bytes);
+                }
                 Read::Ended(end) => return (filled, Some(end)),
                 Read::Nothing => break,
             }

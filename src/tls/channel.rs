@@ -33,6 +33,8 @@ pub struct Channel {
     connection: Connection,
     /// Bytes of plaintext that were received and not yet read.
     unread: usize,
+    /// The peer has announced its end.
+    closed: bool,
     /// The first byte was looked at.
     begun: bool,
     /// What befell the connection behind bytes that [`Channel::fill`] gave.
@@ -82,6 +84,7 @@ impl Channel {
         Self {
             connection,
             unread: 0,
+            closed: false,
             begun: false,
             failure: None,
         }
@@ -145,12 +148,13 @@ impl Channel {
             .process_new_packets()
             .map_err(Failure::Tls)?;
         self.unread = state.plaintext_bytes_to_read();
+        self.closed = state.peer_has_closed();
         Ok(bytes)
     }
 
-    /// Whether plaintext can be read without the socket.
+    /// Whether plaintext, or its end, can be read without the socket.
     pub const fn has_unread(&self) -> bool {
-        self.unread > 0
+        self.unread > 0 || self.closed
     }
 
     /// Whether ciphertext waits for the socket.

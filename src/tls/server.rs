@@ -11,7 +11,6 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use rustls::ServerConfig;
-use rustls::pki_types::UnixTime;
 use rustls::server::{
     ClientHello, NoServerSessionStorage, ResolvesServerCert, StoresServerSessions,
     WebPkiClientVerifier,
@@ -23,7 +22,7 @@ pub use super::load::{CertificateInfo, LoadFault};
 use super::options::{ClientCertificates, ServerOptions, SessionReuse};
 use super::reload::Snapshot;
 use super::{ALPN_FTP, load, protocol_versions, provider};
-use recent::Recent;
+use recent::{Recent, Session};
 
 /// The name that some clients give to data connections in ALPN.
 const ALPN_FTP_DATA: &[u8] = b"ftp-data";
@@ -153,6 +152,7 @@ impl Acceptor {
                 recent: Some(Shared {
                     sessions: Arc::clone(&self.recent),
                     clock: Arc::clone(&self.base.time_provider),
+                    given: Mutex::default(),
                 }),
             });
             return ServerSession {
@@ -320,31 +320,47 @@ struct Store {
     recent: Option<Shared>,
 }
 
-/// The sessions that control connections share.
+/// The sessions that control connections share, as one of these sees them.
 #[derive(Debug)]
 struct Shared {
     /// They.
     sessions: Arc<Recent>,
     /// rustls' clock.
     clock: Arc<dyn TimeProvider>,
+    /// What rustls was given to resume.
+    given: Mutex<Given>,
+}
+
+/// What rustls was given to resume, which it may refuse.
+#[derive(Debug, Default)]
+struct Given {
+    /// When the oldest of them began, in seconds since 1970-01-01 UTC.
+    began: Option<u64>,
+    /// Those that data connections may resume as well.
+    adopted: Vec<Vec<u8>>,
 }
 
 impl Shared {
-    /// Lets others resume a session; not where nobody knows what time it is.
-    fn put(&self, key: &[u8], value: &[u8]) {
-        if let Some(now) = self.now() {
-            self.sessions.put(key, value, now);
+    /// Lets others resume a session, as long as what it was begun with; not where nobody knows
+    /// what time it is.
+    fn put(&self, key: &[u8], value: Vec<u8>) {
+        if let Some(now) = self.clock.current_time() {
+            let began = self.lock().began.unwrap_or(u64::MAX).min(now.as_secs());
+            self.sessions.put(key, Session { value, began });
         }
     }
 
     /// The session of `key`.
     fn get(&self, key: &[u8]) -> Option<Vec<u8>> {
-        self.sessions.get(key, self.now()?)
+        let session = self.sessions.get(key, self.clock.current_time()?)?;
+        let mut given = self.lock();
+        given.began = Some(given.began.unwrap_or(u64::MAX).min(session.began));
+        Some(session.value)
     }
 
-    /// What time it is.
-    fn now(&self) -> Option<UnixTime> {
-        self.clock.current_time()
+    /// What was given, for a moment.
+    fn lock(&self) -> MutexGuard<'_, Given> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -358,14 +374,26 @@ impl Store {
 
 impl StoresServerSessions for Store {
     fn put(&self, key: Vec<u8>, value: Vec<u8>) -> bool {
-        if let Some(recent) = &self.recent {
-            recent.put(&key, &value);
-        }
-        self.lock().put(Kept {
+        let kept = Kept {
             key,
             value,
             of_control: self.recent.is_some(),
-        })
+        };
+        let Some(recent) = &self.recent else {
+            return self.lock().put(kept);
+        };
+        // A connection that has resumed over TLS 1.2 puts nothing: rustls refused what was adopted.
+        let refused = std::mem::take(&mut recent.lock().adopted);
+        let (key, value) = (kept.key.clone(), kept.value.clone());
+        let is_kept = {
+            let mut sessions = self.lock();
+            sessions.kept.retain(|kept| !refused.contains(&kept.key));
+            sessions.put(kept)
+        };
+        if is_kept {
+            recent.put(&key, value);
+        }
+        is_kept
     }
 
     /// A control connection that resumes over TLS 1.2 goes on with the session as it was, under
@@ -375,12 +403,13 @@ impl StoresServerSessions for Store {
             return self.lock().get(key);
         };
         let value = recent.get(key)?;
-        self.lock().put(Kept {
+        let is_kept = self.lock().put(Kept {
             key: key.to_vec(),
             value: value.clone(),
             of_control: true,
         });
-        Some(value)
+        recent.lock().adopted.push(key.to_vec());
+        is_kept.then_some(value)
     }
 
     /// Does not take: over TLS 1.3 clients such as Python's and lftp resume one ticket with

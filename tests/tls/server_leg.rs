@@ -1,6 +1,7 @@
 //! The server's leg: TLS as the client has it, from the first byte, with a certificate of the
 //! gateway's own, and with the version that the server has.
 
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -229,6 +230,34 @@ async fn a_server_with_implicit_tls_says_nothing_in_clear() {
         for _ in 0..2 {
             download(&mut client, &mut server, &config).await;
         }
+    }
+}
+
+#[tokio::test]
+async fn a_servers_end_that_comes_with_a_reply_is_heard_without_that_of_the_connection() {
+    for version in VERSIONS {
+        let authority = Authority::new();
+        let bench = implicit(&authority, &format!(", {}", only(version))).await;
+        let config = Arc::new(authority.server("localhost", &[version]));
+        let mut client = Control::dial(bench.address()).await;
+        let mut server = accept(&config, bench.accept().await.stream).await;
+        server.say(GREETING).await;
+        client.hear(GREETING).await;
+        protect(&mut server).await;
+        log_in(&mut client, &mut server).await;
+        client.say("NOOP").await;
+        server.hear("NOOP").await;
+        let (socket, tls) = server.stream.get_mut();
+        io::Write::write_all(&mut tls.writer(), b"200 Here.\r\n").unwrap();
+        tls.send_close_notify();
+        let mut wire = Vec::new();
+        while tls.wants_write() {
+            tls.write_tls(&mut wire).unwrap();
+        }
+        assert_eq!(socket.try_write(&wire).unwrap(), wire.len());
+        client.hear("200 Here.").await;
+        client.hear_code("421 ").await;
+        client.hear_end().await;
     }
 }
 

@@ -260,6 +260,8 @@ impl Driver {
                 let is_news = self.legs.of(leg).is_news();
                 let mut buffer = [0; READ_BYTES];
                 match self.legs.of_mut(leg).read(&mut buffer) {
+                    // The rest of a record may hide behind urgent data.
+                    Read::Nothing if self.legs.of(leg).may_hide_bytes() => self.put_off_quiet(),
                     Read::Nothing => {}
                     Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes), is_news),
                     Read::Ended(end) => self.leg_ended(leg, end, context),

@@ -40,11 +40,13 @@ struct Entries {
 }
 
 /// One session.
-struct Session {
+#[derive(Clone)]
+pub(super) struct Session {
     /// rustls' secrets.
-    value: Vec<u8>,
-    /// When it began, in seconds since 1970-01-01 UTC.
-    began: u64,
+    pub(super) value: Vec<u8>,
+    /// When the client was last looked at, with its certificate: a session that began by resuming
+    /// another has that of the other. In seconds since 1970-01-01 UTC.
+    pub(super) began: u64,
 }
 
 impl Session {
@@ -57,32 +59,30 @@ impl Session {
 
 impl Recent {
     /// Keeps a session; the oldest make room for it.
-    pub(super) fn put(&self, key: &[u8], value: &[u8], now: UnixTime) {
-        let bytes = key.len().saturating_add(value.len());
+    pub(super) fn put(&self, key: &[u8], session: Session) {
+        let bytes = key.len().saturating_add(session.value.len());
         let mut entries = self.lock();
         if bytes > BYTES_MAX || entries.sessions.contains_key(key) {
             return;
         }
         while entries.order.len() >= COUNT_MAX || entries.bytes.saturating_add(bytes) > BYTES_MAX {
-            entries.drop_oldest();
+            if !entries.drop_oldest() {
+                entries.bytes = 0;
+            }
         }
         entries.bytes = entries.bytes.saturating_add(bytes);
         entries.order.push_back(key.to_vec());
-        let session = Session {
-            value: value.to_vec(),
-            began: now.as_secs(),
-        };
         entries.sessions.insert(key.to_vec(), session);
     }
 
     /// The session of `key`, which stays.
-    pub(super) fn get(&self, key: &[u8], now: UnixTime) -> Option<Vec<u8>> {
+    pub(super) fn get(&self, key: &[u8], now: UnixTime) -> Option<Session> {
         let mut entries = self.lock();
         while entries.is_oldest_past(now) {
             entries.drop_oldest();
         }
         let session = entries.sessions.get(key)?;
-        session.is_good(now).then(|| session.value.clone())
+        session.is_good(now).then(|| session.clone())
     }
 
     /// The sessions, for a moment.
@@ -99,14 +99,16 @@ impl Entries {
         oldest.is_some_and(|session| !session.is_good(now))
     }
 
-    /// Forgets the oldest.
-    fn drop_oldest(&mut self) {
-        if let Some(key) = self.order.pop_front()
-            && let Some(session) = self.sessions.remove(&key)
-        {
+    /// Forgets the oldest; whether there was one.
+    fn drop_oldest(&mut self) -> bool {
+        let Some(key) = self.order.pop_front() else {
+            return false;
+        };
+        if let Some(session) = self.sessions.remove(&key) {
             let bytes = key.len().saturating_add(session.value.len());
             self.bytes = self.bytes.saturating_sub(bytes);
         }
+        true
     }
 }
 

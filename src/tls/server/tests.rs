@@ -1,7 +1,10 @@
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::time_provider::TimeProvider;
 
 use super::{
     Acceptor, Kept, LoadFault, SESSION_BYTES, SESSIONS_BYTES, SESSIONS_MAX, Sessions,
@@ -194,6 +197,66 @@ fn a_data_connection_does_not_resume_what_its_control_connection_resumed_over_tl
     let (before, after) = (keys(&earlier), keys(&later));
     assert_eq!((before.len(), after.len()), (2, 2));
     assert!(before.iter().all(|key| !after.contains(key)));
+}
+
+/// A clock that a test sets.
+#[derive(Debug, Default)]
+struct Clock(AtomicU64);
+
+impl TimeProvider for Clock {
+    fn current_time(&self) -> Option<UnixTime> {
+        let seconds = 1_800_000_000 + self.0.load(Ordering::Relaxed);
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
+    }
+}
+
+#[test]
+fn who_resumes_again_and_again_is_looked_at_after_ten_minutes_all_the_same() {
+    let (world, options) = one();
+    for version in VERSIONS {
+        let mut acceptor = Acceptor::load(&options).unwrap();
+        let clock = Arc::new(Clock::default());
+        acceptor.base.time_provider = Arc::<Clock>::clone(&clock);
+        let client = client(&world.path("ca.pem"), "ftp.example.com", version);
+        let client = Connector::load(&client).unwrap().session();
+        let resumed = [0, 300, 540, 599, 660, 700].map(|seconds| {
+            clock.0.store(seconds, Ordering::Relaxed);
+            let ends = control(&acceptor.session(), &client).unwrap();
+            peer_of_server(&ends.server).unwrap().resumed
+        });
+        let expected = [false, true, true, true, false, true];
+        assert_eq!(resumed, expected, "{version:?}");
+    }
+}
+
+#[test]
+fn a_data_connection_does_not_resume_what_was_refused_to_its_control_connection() {
+    let (_world, options) = one();
+    let acceptor = Acceptor::load(&options).unwrap();
+    let (earlier, later) = (acceptor.session(), acceptor.session());
+    let put = |server: &super::ServerSession, key: &[u8]| {
+        let store = &server.control().session_storage;
+        assert!(store.put(key.to_vec(), b"secret".to_vec()));
+    };
+    put(&earlier, b"earlier");
+    let storage = |server: &super::ServerSession| Arc::clone(&server.data(true).session_storage);
+    assert_eq!(storage(&later).get(b"earlier"), None);
+    assert!(later.control().session_storage.get(b"earlier").is_some());
+    assert!(storage(&later).get(b"earlier").is_some(), "it was resumed");
+    // Only a full handshake puts something over TLS 1.2.
+    put(&later, b"later");
+    assert_eq!(storage(&later).get(b"earlier"), None);
+    assert!(storage(&later).get(b"later").is_some());
+}
+
+#[test]
+fn what_is_too_long_for_a_session_is_not_kept_for_others() {
+    let (_world, options) = one();
+    let acceptor = Acceptor::load(&options).unwrap();
+    let long = vec![0; SESSION_BYTES];
+    let store = |server: &super::ServerSession| Arc::clone(&server.control().session_storage);
+    assert!(!store(&acceptor.session()).put(b"key".to_vec(), long));
+    assert_eq!(store(&acceptor.session()).get(b"key"), None);
 }
 
 #[test]
