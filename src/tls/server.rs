@@ -28,7 +28,7 @@ use recent::{Recent, Session};
 const ALPN_FTP_DATA: &[u8] = b"ftp-data";
 
 /// How many tickets a client gets over TLS 1.3 with the control connection, and with a data
-/// connection that downloads. Each costs as much as a tenth of a handshake.
+/// connection that downloads. Six of them cost a tenth of a login.
 const TICKETS: usize = 2;
 
 /// The same where data connections must resume: clients that spend one with each connection, and

@@ -215,18 +215,27 @@ async fn implicit(authority: &Authority, keys: &str) -> Bench {
     Bench::start("", &upstream, "").await
 }
 
+/// A client in clear that has logged in at a server which begins with TLS.
+async fn logged_in(
+    authority: &Authority,
+    version: &'static SupportedProtocolVersion,
+) -> (Bench, Arc<ServerConfig>, Control, Behind) {
+    let bench = implicit(authority, &format!(", {}", only(version))).await;
+    let config = Arc::new(authority.server("localhost", &[version]));
+    let mut client = Control::dial(bench.address()).await;
+    let mut server = accept(&config, bench.accept().await.stream).await;
+    server.say(GREETING).await;
+    client.hear(GREETING).await;
+    protect(&mut server).await;
+    log_in(&mut client, &mut server).await;
+    (bench, config, client, server)
+}
+
 #[tokio::test]
 async fn a_server_with_implicit_tls_says_nothing_in_clear() {
     for version in VERSIONS {
         let authority = Authority::new();
-        let bench = implicit(&authority, &format!(", {}", only(version))).await;
-        let config = Arc::new(authority.server("localhost", &[version]));
-        let mut client = Control::dial(bench.address()).await;
-        let mut server = accept(&config, bench.accept().await.stream).await;
-        server.say(GREETING).await;
-        client.hear(GREETING).await;
-        protect(&mut server).await;
-        log_in(&mut client, &mut server).await;
+        let (_bench, config, mut client, mut server) = logged_in(&authority, version).await;
         for _ in 0..2 {
             download(&mut client, &mut server, &config).await;
         }
@@ -237,14 +246,7 @@ async fn a_server_with_implicit_tls_says_nothing_in_clear() {
 async fn a_servers_end_that_comes_with_a_reply_is_heard_without_that_of_the_connection() {
     for version in VERSIONS {
         let authority = Authority::new();
-        let bench = implicit(&authority, &format!(", {}", only(version))).await;
-        let config = Arc::new(authority.server("localhost", &[version]));
-        let mut client = Control::dial(bench.address()).await;
-        let mut server = accept(&config, bench.accept().await.stream).await;
-        server.say(GREETING).await;
-        client.hear(GREETING).await;
-        protect(&mut server).await;
-        log_in(&mut client, &mut server).await;
+        let (_bench, _, mut client, mut server) = logged_in(&authority, version).await;
         client.say("NOOP").await;
         server.hear("NOOP").await;
         let (socket, tls) = server.stream.get_mut();

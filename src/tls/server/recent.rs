@@ -33,7 +33,7 @@ impl std::fmt::Debug for Recent {
 struct Entries {
     /// By session identifier or ticket.
     sessions: HashMap<Vec<u8>, Session>,
-    /// Their keys, the oldest first.
+    /// Their keys as they came. One that began by resuming stands behind younger ones.
     order: VecDeque<Vec<u8>>,
     /// How many bytes keys and values have.
     bytes: usize,
@@ -58,7 +58,7 @@ impl Session {
 }
 
 impl Recent {
-    /// Keeps a session; the oldest make room for it.
+    /// Keeps a session; those that came first make room for it.
     pub(super) fn put(&self, key: &[u8], session: Session) {
         let bytes = key.len().saturating_add(session.value.len());
         let mut entries = self.lock();
@@ -66,7 +66,7 @@ impl Recent {
             return;
         }
         while entries.order.len() >= COUNT_MAX || entries.bytes.saturating_add(bytes) > BYTES_MAX {
-            if !entries.drop_oldest() {
+            if !entries.drop_first() {
                 entries.bytes = 0;
             }
         }
@@ -78,8 +78,8 @@ impl Recent {
     /// The session of `key`, which stays.
     pub(super) fn get(&self, key: &[u8], now: UnixTime) -> Option<Session> {
         let mut entries = self.lock();
-        while entries.is_oldest_past(now) {
-            entries.drop_oldest();
+        while entries.is_first_past(now) {
+            entries.drop_first();
         }
         let session = entries.sessions.get(key)?;
         session.is_good(now).then(|| session.clone())
@@ -93,14 +93,14 @@ impl Recent {
 }
 
 impl Entries {
-    /// Whether the oldest can be resumed no more.
-    fn is_oldest_past(&self, now: UnixTime) -> bool {
-        let oldest = self.order.front().and_then(|key| self.sessions.get(key));
-        oldest.is_some_and(|session| !session.is_good(now))
+    /// Whether the one that came first can be resumed no more.
+    fn is_first_past(&self, now: UnixTime) -> bool {
+        let first = self.order.front().and_then(|key| self.sessions.get(key));
+        first.is_some_and(|session| !session.is_good(now))
     }
 
-    /// Forgets the oldest; whether there was one.
-    fn drop_oldest(&mut self) -> bool {
+    /// Forgets the one that came first; whether there was one.
+    fn drop_first(&mut self) -> bool {
         let Some(key) = self.order.pop_front() else {
             return false;
         };
