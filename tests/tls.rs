@@ -26,7 +26,8 @@ use ftpwarden::sys::socket::send_urgent;
 use rcgen::CertificateParams;
 use rustls::pki_types::ServerName;
 use rustls::{
-    ClientConfig, HandshakeKind, ProtocolVersion, ServerConfig, SupportedProtocolVersion,
+    ClientConfig, ConnectionCommon, HandshakeKind, ProtocolVersion, ServerConfig,
+    SupportedProtocolVersion,
 };
 use support::{Bench, Control, GREETING, is_reset, passive_address, pattern, reset, within};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -359,9 +360,8 @@ async fn a_client_that_comes_again_resumes_and_its_data_connections_resume_what_
     }
 }
 
-/// What a client's TLS makes of a line, and of its end behind that if `closes`.
-fn record(client: &mut Client, line: &[u8], closes: bool) -> Vec<u8> {
-    let (_, tls) = client.control.stream.get_mut();
+/// What TLS makes of a line, and of its end behind that if `closes`.
+fn record<Side>(tls: &mut ConnectionCommon<Side>, line: &[u8], closes: bool) -> Vec<u8> {
     io::Write::write_all(&mut tls.writer(), line).unwrap();
     if closes {
         tls.send_close_notify();
@@ -380,8 +380,8 @@ async fn a_record_is_heard_whose_last_byte_is_urgent() {
     // The first time at once, then behind one that was found while the session was quiet, at last
     // when it has long been so.
     for quiet in [false, false, true] {
-        let mut record = record(&mut client, b"NOOP\r\n", false);
-        let socket = client.control.stream.get_ref().0;
+        let (socket, tls) = client.control.stream.get_mut();
+        let mut record = record(tls, b"NOOP\r\n", false);
         if quiet {
             let silence = tokio::time::timeout(QUIET, socket.peek(&mut [0])).await;
             assert!(silence.is_err(), "nobody has said anything");
@@ -401,13 +401,31 @@ async fn an_end_that_comes_with_a_command_is_heard_without_that_of_the_connectio
     for version in VERSIONS {
         let authority = Authority::new();
         let (_bench, mut client, mut server) = logged_in(&authority, "", &[version]).await;
-        let wire = record(&mut client, b"NOOP\r\n", true);
-        let socket = client.control.stream.get_ref().0;
+        let (socket, tls) = client.control.stream.get_mut();
+        let wire = record(tls, b"NOOP\r\n", true);
         assert_eq!(socket.try_write(&wire).unwrap(), wire.len());
         server.hear("NOOP").await;
         server.say("200 Here.").await;
         client.control.hear("200 Here.").await;
         server.hear_end().await;
+    }
+}
+
+#[tokio::test]
+async fn what_the_server_said_before_a_command_under_tls_is_no_reply_to_it() {
+    let authority = Authority::new();
+    let (_bench, mut client, mut server) = logged_in(&authority, "", &VERSIONS).await;
+    // Either leg is looked at first some time.
+    for _ in 0..8 {
+        let (socket, tls) = client.control.stream.get_mut();
+        let record = record(tls, b"NOOP\r\n", false);
+        // The gateway runs on this thread: it finds both.
+        let stray = b"250 Nobody asked.\r\n";
+        assert_eq!(server.stream.try_write(stray).unwrap(), stray.len());
+        assert_eq!(socket.try_write(&record).unwrap(), record.len());
+        server.hear("NOOP").await;
+        server.say("200 Here.").await;
+        client.control.hear("200 Here.").await;
     }
 }
 

@@ -12,7 +12,7 @@ use tokio_rustls::TlsAcceptor;
 
 use super::{
     Authority, Behind, Bench, Control, GREETING, Secure, VERSIONS, handshake, passive_address,
-    protect, secured_server, within,
+    protect, record, secured_server, within,
 };
 use crate::support::{exchange, passive_pair};
 
@@ -111,6 +111,29 @@ async fn protect_control(server: &mut Behind) {
     server.say("200 PBSZ=0").await;
     server.hear("PROT C").await;
     server.say("200 Clear.").await;
+}
+
+#[tokio::test]
+async fn what_a_server_under_tls_said_before_a_command_is_no_reply_to_it() {
+    let authority = Authority::new();
+    authority.issue("localhost", |_| ());
+    let upstream = authority.upstream("mode = \"explicit\"");
+    let bench = Bench::start("", &upstream, "").await;
+    let config = Arc::new(authority.server("localhost", &VERSIONS));
+    let (mut client, mut server) = secured_server(&bench, &config).await.unwrap();
+    protect(&mut server).await;
+    log_in(&mut client, &mut server).await;
+    // Either leg is looked at first some time.
+    for _ in 0..8 {
+        // The gateway runs on this thread: it finds both.
+        let (socket, tls) = server.stream.get_mut();
+        let stray = record(tls, b"250 Nobody asked.\r\n", false);
+        assert_eq!(socket.try_write(&stray).unwrap(), stray.len());
+        assert_eq!(client.stream.try_write(b"NOOP\r\n").unwrap(), 6);
+        server.hear("NOOP").await;
+        server.say("200 Here.").await;
+        client.hear("200 Here.").await;
+    }
 }
 
 #[tokio::test]
@@ -250,12 +273,7 @@ async fn a_servers_end_that_comes_with_a_reply_is_heard_without_that_of_the_conn
         client.say("NOOP").await;
         server.hear("NOOP").await;
         let (socket, tls) = server.stream.get_mut();
-        io::Write::write_all(&mut tls.writer(), b"200 Here.\r\n").unwrap();
-        tls.send_close_notify();
-        let mut wire = Vec::new();
-        while tls.wants_write() {
-            tls.write_tls(&mut wire).unwrap();
-        }
+        let wire = record(tls, b"200 Here.\r\n", true);
         assert_eq!(socket.try_write(&wire).unwrap(), wire.len());
         client.hear("200 Here.").await;
         client.hear_code("421 ").await;
