@@ -7,10 +7,12 @@ mod deaf;
 mod support;
 
 use std::fs;
+use std::future::{Future, poll_fn};
 use std::io::{self, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use deaf::deafen;
@@ -479,6 +481,31 @@ async fn an_upload_is_broken_when_the_control_connection_ended_first() {
 }
 
 #[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "the gateway stands still")]
+async fn an_upload_is_broken_too_when_the_end_that_came_first_is_found_by_chance() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+    exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+    data.write_all(b"a part of it").await.unwrap();
+    within(peer.read_exact(&mut [0; 12])).await.unwrap();
+    // The whole runtime stands still until the session is quiet and looks once more at what the client
+    // may have sent. This task is woken with it, and before: then the end comes of which the runtime has
+    // not told.
+    let mut nap = std::pin::pin!(tokio::time::sleep(Duration::from_millis(200)));
+    let begun = poll_fn(|context| Poll::Ready(nap.as_mut().poll(context).is_pending()));
+    assert!(begun.await);
+    std::thread::sleep(Duration::from_millis(1300));
+    nap.await;
+    client.stream.shutdown().await.unwrap();
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    drop(data);
+    assert!(is_reset(peer).await, "the upload looks complete");
+}
+
+#[tokio::test]
 async fn a_gateway_that_dies_completes_no_transfer() {
     let bench = Bench::plain().await;
     let (mut client, mut server) = bench.logged_in().await;
@@ -708,6 +735,24 @@ async fn a_reload_bounds_live_sessions_anew() {
     bench.reload("", "", "[limits]\nidle_timeout = \"1ms\"");
     idle.hear_code("421 ").await;
     idle.hear_end().await;
+}
+
+#[tokio::test]
+async fn ports_that_a_reload_has_replaced_are_not_taken_for_those_in_force() {
+    let bench = Bench::start("passive_ports = \"21300-21399\"", "", "").await;
+    let total = |count| format!("ftpwarden_passive_ports{{listener=\"main\"}} {count}");
+    let in_use = |count| format!("ftpwarden_passive_ports_in_use{{listener=\"main\"}} {count}");
+    let (mut client, mut server) = bench.logged_in().await;
+    let (_, _listener) = passive(&mut client, &mut server).await;
+    assert!(bench.counts(&total(100)) && bench.counts(&in_use(1)));
+    bench.reload("passive_ports = \"21400-21409\"", "", "");
+    assert!(bench.counts(&total(10)) && bench.counts(&in_use(0)));
+    // The session has the ports that it began with.
+    let (_, _listener) = passive(&mut client, &mut server).await;
+    assert!(bench.counts(&total(10)) && bench.counts(&in_use(0)));
+    let (mut other, mut its_server) = bench.logged_in().await;
+    let (_, _listener) = passive(&mut other, &mut its_server).await;
+    assert!(bench.counts(&total(10)) && bench.counts(&in_use(1)));
 }
 
 #[tokio::test]

@@ -24,8 +24,8 @@ const SESSIONS: usize = 40;
 /// What `SECURITY.md` states of a session at its worst.
 const WORST_BYTES: usize = 1 << 20;
 
-/// What it states of one that is idle.
-const IDLE_BYTES: usize = 32 << 10;
+/// What it states of one that is idle, in clear.
+const IDLE_BYTES: usize = 5 << 10;
 
 /// How long a peer takes nothing that will take nothing any more.
 const STUCK: Duration = Duration::from_millis(500);
@@ -77,6 +77,7 @@ async fn a_session_stays_below_its_stated_memory() {
         idle.push(bench.logged_in().await);
     }
     let held = ALLOCATED.allocated().saturating_sub(before) / SESSIONS;
+    println!("an idle session holds {held} bytes");
     assert!(held <= IDLE_BYTES, "an idle session holds {held} bytes");
 
     let mut sessions = Vec::with_capacity(SESSIONS);

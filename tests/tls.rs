@@ -29,7 +29,9 @@ use rustls::{
     ClientConfig, ConnectionCommon, HandshakeKind, ProtocolVersion, ServerConfig,
     SupportedProtocolVersion,
 };
-use support::{Bench, Control, GREETING, is_reset, passive_address, pattern, reset, within};
+use support::{
+    Bench, Control, GREETING, is_reset, passive_address, pattern, read_all, reset, within,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::{TlsAcceptor, TlsConnector, client, server};
@@ -224,6 +226,25 @@ async fn a_client_under_tls_uploads_to_a_server_in_clear() {
         assert!(received == bytes, "{} bytes", received.len());
         server.say("226 Done.").await;
         client.control.hear("226 Done.").await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_complete_whose_client_ends_its_control_connection_right_behind_it() {
+    // More than two sockets hold: the end of the control connection passes a part of it.
+    for length in [10, 3_000_000] {
+        let authority = Authority::new();
+        let (_bench, mut client, mut server) = logged_in(&authority, "", &VERSIONS).await;
+        let (data, mut peer) = client.begin(&mut server, "STOR a").await;
+        let mut data = handshake(&client.config, data).await.unwrap();
+        let sent = pattern(length);
+        let write = async {
+            data.write_all(&sent).await.unwrap();
+            data.shutdown().await.unwrap();
+            client.control.stream.shutdown().await.unwrap();
+        };
+        let (received, ()) = tokio::join!(within(read_all(&mut peer)), write);
+        assert!(received == sent, "the bytes are not those that were sent");
     }
 }
 

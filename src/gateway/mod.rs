@@ -275,7 +275,7 @@ impl Gateway {
             .orders
             .borrow()
             .plan
-            .announce(&gateway.shared.telemetry);
+            .announce(None, &gateway.shared.telemetry);
         gateway.admit(&mut gateway.doors(), entrances);
         Ok(gateway)
     }
@@ -328,7 +328,7 @@ impl Gateway {
             orders.plan = Arc::clone(&plan);
             true
         });
-        plan.announce(telemetry);
+        plan.announce(Some(&orders.plan), telemetry);
         if orders.stage == Stage::Running {
             self.admit(&mut doors, entrances);
         }

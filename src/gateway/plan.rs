@@ -182,9 +182,16 @@ impl Plan {
         Ok(plan)
     }
 
-    /// The plan is in force: says how many ports there are, and when certificates expire.
-    pub(super) fn announce(&self, telemetry: &Telemetry) {
-        for route in self.routes.values() {
+    /// The plan is in force, instead of `former` if there was one: says how many ports there are, and
+    /// when certificates expire.
+    pub(super) fn announce(&self, former: Option<&Self>, telemetry: &Telemetry) {
+        for (name, route) in &self.routes {
+            let before = former.and_then(|plan| plan.routes.get(name));
+            if let Some(before) = before
+                && !Arc::ptr_eq(&before.passive, &route.passive)
+            {
+                before.passive.retire();
+            }
             route.passive.announce();
             let certificates = route
                 .acceptor

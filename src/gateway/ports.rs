@@ -43,6 +43,8 @@ struct Used {
     taken: Vec<bool>,
     /// How many.
     count: usize,
+    /// The gauge is told: it has one value, and that is of the ports in force.
+    in_force: bool,
 }
 
 impl Used {
@@ -84,6 +86,7 @@ impl Ports {
             used: Mutex::new(Used {
                 taken: vec![false; length],
                 count: 0,
+                in_force: false,
             }),
             gauge,
         }
@@ -94,10 +97,23 @@ impl Ports {
         self.range.as_ref()
     }
 
-    /// Tells the gauge how things stand.
+    /// They are in force: tells the gauge how things stand, from now on with each change.
     pub(super) fn announce(&self) {
-        let used = self.lock();
-        (self.gauge)(used.taken.len(), used.count);
+        let mut used = self.lock();
+        used.in_force = true;
+        self.tell(&used);
+    }
+
+    /// Others are in force: what is still held of these is told no more.
+    pub(super) fn retire(&self) {
+        self.lock().in_force = false;
+    }
+
+    /// Tells the gauge how things stand.
+    fn tell(&self, used: &Used) {
+        if used.in_force {
+            (self.gauge)(used.taken.len(), used.count);
+        }
     }
 
     /// Listens on a port of `local`, whose own port does not matter; says where.
@@ -164,7 +180,7 @@ impl Ports {
             *taken = true;
         }
         used.count = used.count.saturating_add(1);
-        (self.gauge)(used.taken.len(), used.count);
+        self.tell(&used);
         drop(used);
         Ok(Reservation {
             ports: Arc::clone(self),
@@ -179,7 +195,7 @@ impl Ports {
             *taken = false;
         }
         used.count = used.count.saturating_sub(1);
-        (self.gauge)(used.taken.len(), used.count);
+        self.tell(&used);
     }
 
     /// Locks; a thread that panicked with the lock leaves nothing half done here.
@@ -324,10 +340,10 @@ mod tests {
         let first = ports.listen(LOCAL.parse().unwrap()).unwrap();
         let second = ports.listen(LOCAL.parse().unwrap()).unwrap();
         drop(first);
+        ports.retire();
         drop(second);
-        assert_eq!(
-            *seen.lock().unwrap(),
-            [(3, 0), (3, 1), (3, 2), (3, 1), (3, 0)]
-        );
+        assert_eq!(*seen.lock().unwrap(), [(3, 0), (3, 1), (3, 2), (3, 1)]);
+        ports.announce();
+        assert_eq!(seen.lock().unwrap().pop(), Some((3, 0)));
     }
 }

@@ -5,6 +5,7 @@ use std::task::{Context, Poll, ready};
 
 use super::pool::{Buffer, Pool};
 use super::{Ending, Step};
+use crate::sys::socket::receive_now;
 use crate::tls::stream::Stream;
 
 /// A buffer and what of it is still to be written.
@@ -53,16 +54,24 @@ impl Copy {
         self.end.saturating_sub(self.start)
     }
 
-    /// Reads if nothing is held, then writes once.
+    /// Reads if nothing is held, then writes once. `is_late`: what the kernel has is read, whatever the
+    /// runtime knows of it.
     pub(super) fn poll_step(
         &mut self,
         source: &Stream,
         sink: &Stream,
+        is_late: bool,
         context: &mut Context<'_>,
     ) -> Poll<Step> {
         while self.held() == 0 {
             if !self.ended {
-                match ready!(source.poll_read(context, self.buffer.room(self.most))) {
+                let room = self.buffer.room(self.most);
+                let read = if is_late {
+                    source.poll_read_now(receive_now, context, room)
+                } else {
+                    source.poll_read(context, room)
+                };
+                match ready!(read) {
                     Ok(0) => self.ended = true,
                     Ok(bytes) => (self.start, self.end) = (0, bytes),
                     Err(_) => return Poll::Ready(Step::Over(Ending::SourceBroke)),

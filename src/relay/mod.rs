@@ -19,7 +19,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -146,15 +146,25 @@ impl Relay {
 
     /// Moves what can be moved; ready when it is over. Not to be polled after that.
     pub fn poll(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        self.poll_steps(false, context)
+    }
+
+    /// The same, with all that the kernel has at this moment, whatever the runtime knows of it: room
+    /// that was made in a socket may have been filled at once.
+    pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        self.poll_steps(true, context)
+    }
+
+    /// Some steps.
+    fn poll_steps(&mut self, is_late: bool, context: &mut Context<'_>) -> Poll<Ending> {
         let enough = self.moved.saturating_add(BURST_BYTES);
         for _ in 0..BURST {
             if let Some(throttle) = &mut self.throttle
                 && throttle.poll(context).is_pending()
             {
-                ready!(self.sink_failure.poll(context));
-                return Poll::Ready(Ending::SinkBroke);
+                return self.poll_sink(context);
             }
-            match self.poll_step(context) {
+            match self.poll_step(is_late, context) {
                 Poll::Ready(Step::Moved(bytes)) => {
                     self.count(bytes);
                     if self.moved >= enough {
@@ -165,20 +175,26 @@ impl Relay {
                 Poll::Ready(Step::Unspliceable) => {
                     self.engine = Engine::Copy(Copy::large(&self.pool));
                 }
-                Poll::Pending => {
-                    ready!(self.sink_failure.poll(context));
-                    return Poll::Ready(Ending::SinkBroke);
-                }
+                Poll::Pending => return self.poll_sink(context),
             }
         }
         give_way(context);
         Poll::Pending
     }
 
+    /// While nothing can be moved: gives the sink what TLS still holds for it, for which nobody else
+    /// may come, and is ready when it has broken.
+    fn poll_sink(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
+        if let Poll::Ready(Err(_)) = self.sink.poll_flush(context) {
+            return Poll::Ready(Ending::SinkBroke);
+        }
+        self.sink_failure.poll(context).map(|()| Ending::SinkBroke)
+    }
+
     /// One step of whichever engine runs.
-    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+    fn poll_step(&mut self, is_late: bool, context: &mut Context<'_>) -> Poll<Step> {
         match &mut self.engine {
-            Engine::Copy(copy) => copy.poll_step(&self.source, &self.sink, context),
+            Engine::Copy(copy) => copy.poll_step(&self.source, &self.sink, is_late, context),
             Engine::Splice(splice) => {
                 splice.poll_step(self.source.socket(), self.sink.socket(), context)
             }

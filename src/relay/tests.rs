@@ -3,12 +3,17 @@
 use std::future::poll_fn;
 use std::io::Write as _;
 use std::thread;
+use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
+use tokio::time::timeout;
 
 use super::*;
 use crate::sys::socket;
+use crate::tls::channel::Channel;
+use crate::tls::tests::{VERSIONS, World, client, meet, server};
 
 /// Two ends of a connection over loopback.
 async fn pair() -> (TcpStream, TcpStream) {
@@ -214,6 +219,63 @@ async fn a_sink_that_reads_nothing_stops_the_source() {
         }
     }
     assert!(written > bench.relay.moved());
+}
+
+#[tokio::test]
+async fn what_tls_holds_goes_out_while_the_source_is_silent() {
+    let world = World::new();
+    let identity = world.issue("ftp", &["ftp.example.com"], |_| {});
+    let options = client(&world.path("ca.pem"), "ftp.example.com", VERSIONS[1]);
+    let ends = meet(&server(&[identity]), &options).unwrap();
+    let (mut writer, source) = pair().await;
+    let (sink, reader) = pair().await;
+    // So that it is soon full.
+    SockRef::from(&sink).set_send_buffer_size(4096).unwrap();
+    SockRef::from(&reader).set_recv_buffer_size(4096).unwrap();
+    let mut relay = Relay::new(
+        Stream::clear(Arc::new(source)),
+        Stream::secured(Arc::new(sink), Channel::new(ends.server), false),
+        Arc::default(),
+        Arc::default(),
+    );
+    // Each piece is read whole, and the first that the kernel does not take whole stays in TLS.
+    let piece = pattern(60_000);
+    let mut sent = Vec::new();
+    while !relay.sink.has_unsent() {
+        writer.write_all(&piece).await.unwrap();
+        sent.extend_from_slice(&piece);
+        poll_fn(|context| {
+            assert!(relay.poll(context).is_pending());
+            if relay.moved() == u64::try_from(sent.len()).unwrap() {
+                Poll::Ready(())
+            } else {
+                Poll::Pending
+            }
+        })
+        .await;
+    }
+    assert_eq!(relay.engine.held(), 0);
+    let reader = Stream::secured(Arc::new(reader), Channel::new(ends.client), false);
+    let mut received = vec![0; sent.len()];
+    let mut length = 0;
+    let read = async {
+        while length < sent.len() {
+            let room = &mut received[length..];
+            length += poll_fn(|context| reader.poll_read(context, room))
+                .await
+                .unwrap();
+        }
+    };
+    let relay = poll_fn(|context| relay.poll(context));
+    let both = async {
+        tokio::select! {
+            ending = relay => panic!("{ending:?}"),
+            () = read => {}
+        }
+    };
+    let in_time = timeout(Duration::from_secs(10), both).await;
+    assert!(in_time.is_ok(), "the tail stays where it is");
+    assert!(sent == received, "the bytes are not those that were sent");
 }
 
 #[tokio::test]

@@ -1,16 +1,39 @@
 //! One TLS channel over a non-blocking socket: its handshake, its bytes, its end.
 //!
-//! Sans-io: whoever calls gives what reads and writes the socket. Holds at most 64 KiB that the
-//! socket has not taken. An end without `close_notify` is an error (`UnexpectedEof`), so that a cut
+//! Sans-io: whoever calls gives what reads and writes the socket. Holds at most records of 64 KiB that
+//! the socket has not taken. An end without `close_notify` is an error (`UnexpectedEof`), so that a cut
 //! never looks like an end (RFC 8446 §6.1).
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::ops::RangeInclusive;
 
-use rustls::{Connection, Error};
+use rustls::{Connection, Error, SupportedCipherSuite};
 
 /// How many bytes of plaintext wait for the socket at most.
 const UNSENT_BYTES: usize = 64 * 1024;
+
+/// What records may be longer than their plaintext, altogether.
+const ROOM_BYTES: usize = 4 * 1024;
+
+/// How many bytes one record holds (RFC 8446 §5.1).
+const RECORD_BYTES: usize = 16 * 1024;
+
+/// How many records a connection begins with that are small: over a slow line their bytes are there
+/// before 16 KiB have come, without which nothing of a large record can be read.
+const SMALL_RECORDS: usize = 8;
+
+/// How many bytes such a record holds, so that it fits in a segment.
+const SMALL_RECORD_BYTES: usize = 1_300;
+
+/// How many records the handshake, alerts and the end may take of what a key is good for.
+const OTHER_RECORDS: u64 = 64;
+
+/// How often the socket is read for one [`Channel::read`] that finds no plaintext.
+const READS: usize = 16;
+
+/// How often it is read for one [`Channel::fill`]: each time there are 4 KiB or more to be had, and
+/// in records of ordinary size that is more than its buffer holds.
+const FILL_READS: usize = 128;
 
 /// What a TLS record begins with whose type is none: plaintext was sent.
 const CONTENT_TYPES: RangeInclusive<u8> = 20..=24;
@@ -37,6 +60,10 @@ pub struct Channel {
     closed: bool,
     /// The first byte was looked at.
     begun: bool,
+    /// How many small records are still to be sent.
+    small_records: usize,
+    /// How many records the key that is written with is still good for; None until that is known.
+    records_left: Option<u64>,
     /// What befell the connection behind bytes that [`Channel::fill`] gave.
     failure: Option<io::Error>,
 }
@@ -80,12 +107,14 @@ impl Channel {
     /// A channel whose handshake is still to come.
     pub fn new(connection: impl Into<Connection>) -> Self {
         let mut connection = connection.into();
-        connection.set_buffer_limit(Some(UNSENT_BYTES));
+        connection.set_buffer_limit(Some(UNSENT_BYTES.saturating_add(ROOM_BYTES)));
         Self {
             connection,
             unread: 0,
             closed: false,
             begun: false,
+            small_records: SMALL_RECORDS,
+            records_left: None,
             failure: None,
         }
     }
@@ -165,10 +194,22 @@ impl Channel {
     /// Reads plaintext: 0 at the end that the peer announced.
     ///
     /// # Errors
-    /// `WouldBlock` where there is nothing yet, `UnexpectedEof` where the connection ended
-    /// without `close_notify`, `InvalidData` where what came is no TLS, and as of `read`.
+    /// `WouldBlock` where there is nothing yet, `Interrupted` where much has come that was no
+    /// plaintext (records may be empty) and there may be more, `UnexpectedEof` where the connection
+    /// ended without `close_notify`, `InvalidData` where what came is no TLS, and as of `read`.
     pub fn read(
         &mut self,
+        read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+        buffer: &mut [u8],
+    ) -> io::Result<usize> {
+        let mut reads = READS;
+        self.read_within(&mut reads, read, buffer)
+    }
+
+    /// The same, reading the socket not more than `reads` times, which are taken from that.
+    fn read_within(
+        &mut self,
+        reads: &mut usize,
         mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
         buffer: &mut [u8],
     ) -> io::Result<usize> {
@@ -181,6 +222,7 @@ impl Channel {
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(error) => return Err(error),
             }
+            *reads = reads.checked_sub(1).ok_or(ErrorKind::Interrupted)?;
             match self.receive(&mut read) {
                 Ok(_) => {}
                 Err(Failure::Io(error)) => return Err(error),
@@ -207,8 +249,9 @@ impl Channel {
             return Err(failure);
         }
         let mut filled = 0_usize;
+        let mut reads = FILL_READS;
         while let Some(room @ [_, ..]) = buffer.get_mut(filled..) {
-            match self.read(&mut read, room) {
+            match self.read_within(&mut reads, &mut read, room) {
                 Ok(0) => break,
                 Ok(bytes) => filled = filled.saturating_add(bytes),
                 Err(error) if filled == 0 => return Err(error),
@@ -227,7 +270,8 @@ impl Channel {
     /// Takes plaintext to be sent, once what was taken before is out; returns how much.
     ///
     /// # Errors
-    /// `WouldBlock` where the socket takes nothing, and as of `write`.
+    /// `WouldBlock` where the socket takes nothing, `QuotaExceeded` where the key has protected as many
+    /// records as it may (TLS 1.2 has no other), and as of `write`.
     pub fn write(
         &mut self,
         write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -256,7 +300,7 @@ impl Channel {
         is_last: bool,
     ) -> io::Result<usize> {
         self.flush(&mut write)?;
-        let taken = self.connection.writer().write(bytes)?;
+        let taken = self.protect(bytes)?;
         if is_last && taken == bytes.len() {
             self.connection.send_close_notify();
         }
@@ -264,6 +308,42 @@ impl Channel {
             Err(error) if error.kind() != ErrorKind::WouldBlock => Err(error),
             Ok(()) | Err(_) => Ok(taken),
         }
+    }
+
+    /// Makes records of plaintext, the first ones small; returns how much of it.
+    ///
+    /// The library ends a connection by itself, in order, whose key is used up, and takes all further
+    /// plaintext for sent: that would be a cut that looks like an end.
+    fn protect(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut taken = 0_usize;
+        while taken < bytes.len().min(UNSENT_BYTES) {
+            let most = if self.small_records > 0 {
+                SMALL_RECORD_BYTES
+            } else {
+                UNSENT_BYTES
+            };
+            let until = taken
+                .saturating_add(most)
+                .min(bytes.len())
+                .min(UNSENT_BYTES);
+            let piece = bytes.get(taken..until).unwrap_or_default();
+            let records = u64::try_from(piece.len().div_ceil(RECORD_BYTES)).unwrap_or(u64::MAX);
+            let left = self
+                .records_left
+                .get_or_insert_with(|| records_of(&self.connection));
+            match left.checked_sub(records) {
+                Some(rest) => *left = rest,
+                None if taken > 0 => break,
+                None => return Err(ErrorKind::QuotaExceeded.into()),
+            }
+            self.small_records = self.small_records.saturating_sub(1);
+            let written = self.connection.writer().write(piece)?;
+            taken = taken.saturating_add(written);
+            if written < piece.len() {
+                break;
+            }
+        }
+        Ok(taken)
     }
 
     /// Sends all that waits for the socket.
@@ -288,6 +368,18 @@ impl Channel {
     pub fn close(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
         self.connection.send_close_notify();
         self.flush(write).ok();
+    }
+}
+
+/// How many records the key that a connection writes with is good for: in TLS 1.3 it is followed by
+/// others.
+fn records_of(connection: &Connection) -> u64 {
+    match connection.negotiated_cipher_suite() {
+        Some(SupportedCipherSuite::Tls12(suite)) => {
+            let limit = suite.common.confidentiality_limit;
+            limit.saturating_sub(OTHER_RECORDS)
+        }
+        Some(SupportedCipherSuite::Tls13(_)) | None => u64::MAX,
     }
 }
 

@@ -45,4 +45,4 @@ fn protocol_versions(versions: &[TlsVersion]) -> Vec<&'static SupportedProtocolV
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

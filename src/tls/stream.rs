@@ -98,29 +98,63 @@ impl Stream {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        self.poll_read_by(receive, context, buffer)
+    }
+
+    /// The same with what `receive_now` finds at this moment, whatever the runtime knows of it.
+    ///
+    /// # Errors
+    /// As of [`Stream::poll_read`].
+    pub fn poll_read_now(
+        &self,
+        receive_now: impl Fn(&TcpStream, &mut [u8]) -> io::Result<usize>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let read = |socket: &TcpStream, raw: &mut [u8]| match receive_now(socket, raw) {
+            // The runtime may have thought otherwise.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => receive(socket, raw),
+            read => read,
+        };
+        self.poll_read_by(read, context, buffer)
+    }
+
+    /// Reads; under TLS `read` reads the socket.
+    fn poll_read_by(
+        &self,
+        read: impl Fn(&TcpStream, &mut [u8]) -> io::Result<usize>,
+        context: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
         let mut channel = self.channel();
         loop {
-            let read = match &mut channel {
+            let bytes = match &mut channel {
+                // In clear the kernel is asked until it has nothing more.
                 None => {
                     ready!(self.socket.poll_read_ready(context))?;
                     self.socket.try_read(buffer)
                 }
                 Some(channel) => {
-                    let read = channel.fill(|raw| receive(&self.socket, raw), buffer);
+                    let bytes = channel.fill(|raw| read(&self.socket, raw), buffer);
                     // What it made of a key update or an alert; the next write takes the rest.
                     channel.flush(|raw| send(&self.socket, raw)).ok();
-                    read
+                    bytes
                 }
             };
-            match read {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+            match bytes {
+                // Also behind an interruption the runtime is asked: it makes who never stops give way.
+                Err(error)
+                    if matches!(
+                        error.kind(),
+                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
+                    ) =>
+                {
                     ready!(self.socket.poll_read_ready(context))?;
                 }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) if self.tolerant && error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));
                 }
-                read => return Poll::Ready(read),
+                bytes => return Poll::Ready(bytes),
             }
         }
     }

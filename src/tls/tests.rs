@@ -19,10 +19,10 @@ use super::server::{Acceptor, ServerSession};
 use crate::ftp::security::TlsVersion;
 
 /// The versions one by one.
-pub(super) const VERSIONS: [TlsVersion; 2] = TlsVersion::ALL;
+pub(crate) const VERSIONS: [TlsVersion; 2] = TlsVersion::ALL;
 
 /// A directory with an authority in it.
-pub(super) struct World {
+pub(crate) struct World {
     /// Where the files are.
     pub(super) directory: TempDir,
     /// Signs.
@@ -31,7 +31,7 @@ pub(super) struct World {
 
 impl World {
     /// An authority, its certificate in `ca.pem`.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = TempDir::new().unwrap();
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::new([]).unwrap();
@@ -48,13 +48,13 @@ impl World {
     }
 
     /// The path of a file.
-    pub(super) fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.directory.path().join(name)
     }
 
     /// Writes a certificate of the authority's and its key, changed by `change`; the files are
     /// called `file` with an ending.
-    pub(super) fn issue(
+    pub(crate) fn issue(
         &self,
         file: &str,
         names: &[&str],
@@ -107,7 +107,7 @@ fn params(names: &[&str]) -> CertificateParams {
 }
 
 /// A server with `identities`, both versions, nothing else.
-pub(super) fn server(identities: &[Identity]) -> ServerOptions {
+pub(crate) fn server(identities: &[Identity]) -> ServerOptions {
     ServerOptions {
         identities: identities.to_vec(),
         versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
@@ -117,7 +117,7 @@ pub(super) fn server(identities: &[Identity]) -> ServerOptions {
 }
 
 /// A client that trusts the authority in `authorities`, asks for `name` and speaks `version`.
-pub(super) fn client(authorities: &Path, name: &str, version: TlsVersion) -> ClientOptions {
+pub(crate) fn client(authorities: &Path, name: &str, version: TlsVersion) -> ClientOptions {
     ClientOptions {
         trust: Trust::File(authorities.to_path_buf()),
         server_name: name.into(),
@@ -128,16 +128,16 @@ pub(super) fn client(authorities: &Path, name: &str, version: TlsVersion) -> Cli
 }
 
 /// Both ends after a handshake.
-pub(super) struct Ends {
+pub(crate) struct Ends {
     /// The client's.
-    pub(super) client: ClientConnection,
+    pub(crate) client: ClientConnection,
     /// The server's.
-    pub(super) server: ServerConnection,
+    pub(crate) server: ServerConnection,
 }
 
 /// Which end failed first, and why.
 #[derive(Debug, PartialEq)]
-pub(super) enum Failed {
+pub(crate) enum Failed {
     /// The client, and what the server made of its alert.
     Client(Error),
     /// The server, and what the client made of its alert.
@@ -186,7 +186,7 @@ pub(super) fn shake(
 }
 
 /// The handshake of a control connection of new sessions.
-pub(super) fn meet(server: &ServerOptions, client: &ClientOptions) -> Result<Ends, Failed> {
+pub(crate) fn meet(server: &ServerOptions, client: &ClientOptions) -> Result<Ends, Failed> {
     let server = Acceptor::load(server).unwrap().session();
     let client = Connector::load(client).unwrap().session();
     control(&server, &client)

@@ -1,7 +1,6 @@
 //! The server's leg: TLS as the client has it, from the first byte, with a certificate of the
 //! gateway's own, and with the version that the server has.
 
-use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use tokio::io::Interest;
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
 use super::{Connecting, Driver, UNWRITTEN_BYTES};
 use crate::gateway::data::DataEvent;
@@ -67,7 +67,7 @@ impl Driver {
         }
         self.unhurried = 0;
         if self.poll_alarm(context).is_ready() {
-            self.expire();
+            self.expire(context);
             return Poll::Ready(());
         }
         if is_hurried {
@@ -141,33 +141,8 @@ impl Driver {
 
     /// A deadline of the session's or of a connection's end, which has come when it is ready.
     fn poll_alarm(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        loop {
-            let Some(next) = self.next_deadline() else {
-                self.alarm = None;
-                return Poll::Pending;
-            };
-            if next <= self.clock.instant() {
-                return Poll::Ready(());
-            }
-            let alarm = match &mut self.alarm {
-                // Deadlines move away with every command: one alarm too early costs less than a new
-                // one for each. One that is to come wakes the task, which stays the same.
-                Some(alarm) if alarm.deadline() <= next => {
-                    if self.clock.instant() < alarm.deadline() {
-                        return Poll::Pending;
-                    }
-                    alarm
-                }
-                Some(alarm) => {
-                    alarm.as_mut().reset(next);
-                    alarm
-                }
-                None => self.alarm.insert(Box::pin(sleep_until(next))),
-            };
-            ready!(alarm.as_mut().poll(context));
-            self.alarm = None;
-            self.clock.tick();
-        }
+        let next = self.next_deadline();
+        self.alarm.poll(next, &mut self.clock, context)
     }
 
     /// How long a peer may take nothing of what it is told.
@@ -192,13 +167,13 @@ impl Driver {
     }
 
     /// Does what is due.
-    fn expire(&mut self) {
+    fn expire(&mut self, context: &mut Context<'_>) {
         let now = self.clock.now();
         let instant = self.clock.instant();
         self.fading.retain(|fading| fading.until > instant);
         if self.quiet_at.is_some_and(|at| at <= instant) {
             self.quiet_at = None;
-            self.use_quiet();
+            self.use_quiet(context);
         }
         for leg in [Leg::Client, Leg::Server] {
             let stall_limit = self.stall_limit();
@@ -226,13 +201,15 @@ impl Driver {
     }
 
     /// It is quiet: there is time for what an active session can do without, keepalive above all.
-    fn use_quiet(&mut self) {
+    fn use_quiet(&mut self, context: &mut Context<'_>) {
         let keepalive = self.plan.settings.limits.keepalive;
         self.legs.server.follow_keepalive(keepalive);
         self.data.client.follow_keepalive(keepalive);
         self.data.server.follow_keepalive(keepalive);
-        if self.legs.client.may_hide_bytes() {
-            self.read_client_now();
+        if self.legs.client.may_hide_bytes()
+            && let Some(end) = self.read_client_now()
+        {
+            self.leg_ended(Leg::Client, end, context);
         }
         if self.legs.client.may_hide_bytes() && self.legs.client.is_open() {
             // It may not be read yet.
@@ -387,7 +364,7 @@ impl Driver {
         // control connection has passed them.
         for _ in 0..LATE_BURSTS {
             let moved = running.relay.moved();
-            if let Poll::Ready(ending) = running.relay.poll(context) {
+            if let Poll::Ready(ending) = running.relay.poll_late(context) {
                 self.relay_over(ending);
                 return true;
             }
@@ -415,23 +392,25 @@ impl Driver {
         if is_upload && ending == Ending::Source {
             // What the client said before that on its control connection, ABOR above all, comes
             // first (RFC 959 §4.1.3), and the end of the control connection after.
-            self.read_client_now();
+            let end = self.read_client_now();
+            // It may have been read before: it is told once.
+            self.client_end = self.client_end.or(end);
         }
         Poll::Ready(())
     }
 
-    /// Reads what the client has sent by now, whatever the runtime knows of it.
-    fn read_client_now(&mut self) {
+    /// Reads what the client has sent by now, whatever the runtime knows of it; returns its end, if
+    /// that has come.
+    fn read_client_now(&mut self) -> Option<End> {
         if !self.may_read(Leg::Client) || !self.legs.client.is_open() {
-            return;
+            return None;
         }
         let mut buffer = [0; READ_BYTES];
         let (bytes, end) = self.legs.client.read_now(&mut buffer);
-        // The end may have been read before: it is told once.
-        self.client_end = self.client_end.or(end);
         if bytes > 0 {
             self.receive(Leg::Client, buffer.get(..bytes), false);
         }
+        end
     }
 
     /// A data connection.

@@ -1,6 +1,14 @@
-use crate::tls::tests::{VERSIONS, World, client, meet, server};
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::{CipherSuiteCommon, ServerConfig, Tls12CipherSuite};
 
 use super::*;
+use crate::ftp::security::TlsVersion;
+use crate::tls::client::Connector;
+use crate::tls::tests::{VERSIONS, World, client, meet, server, shake};
 
 /// For each version a file of 64 KiB as our channel has put it on the wire, and the peer's channel.
 fn sent(mut look: impl FnMut(&[u8], Vec<u8>, Channel)) {
@@ -77,6 +85,133 @@ fn what_befalls_a_connection_behind_bytes_is_told_behind_them() {
         let cut = theirs.fill(&mut read, &mut buffer).unwrap_err();
         assert_eq!(cut.kind(), ErrorKind::UnexpectedEof);
     });
+}
+
+#[test]
+fn a_record_that_comes_in_bits_does_not_keep_who_reads_it() {
+    sent(|file, wire, mut theirs| {
+        let mut source = &wire[..];
+        let (mut bits, mut pauses) = (0, 0);
+        let mut bit = |raw: &mut [u8]| {
+            bits += 1;
+            source.read(&mut raw[..1])
+        };
+        let mut buffer = [0; 4096];
+        let first = loop {
+            match theirs.read(&mut bit, &mut buffer) {
+                Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
+                Ok(bytes) => break bytes,
+            }
+            pauses += 1;
+        };
+        assert!(first > 0 && buffer[..first] == file[..first]);
+        assert_eq!(pauses, (bits - 1) / READS);
+    });
+}
+
+#[test]
+fn a_buffer_that_fills_by_the_byte_is_given_half_full() {
+    sent(|file, wire, mut theirs| {
+        let mut source = &wire[..];
+        let mut bits = 0;
+        let mut bit = |raw: &mut [u8]| {
+            bits += 1;
+            source.read(&mut raw[..100])
+        };
+        let mut buffer = vec![0; file.len()];
+        let filled = theirs.fill(&mut bit, &mut buffer).unwrap();
+        assert!(filled < file.len() && buffer[..filled] == file[..filled]);
+        assert_eq!(bits, FILL_READS);
+    });
+}
+
+#[test]
+fn the_first_records_are_small() {
+    sent(|file, wire, mut theirs| {
+        let mut source = &wire[..SMALL_RECORD_BYTES + 100];
+        let mut buffer = vec![0; file.len()];
+        let bytes = theirs.read(|raw| source.read(raw), &mut buffer).unwrap();
+        assert_eq!(bytes, SMALL_RECORD_BYTES);
+        let (mut rest, mut records) = (&wire[..], 0);
+        while let [_, _, _, high, low, ..] = rest {
+            rest = &rest[5 + usize::from(u16::from_be_bytes([*high, *low]))..];
+            records += 1;
+        }
+        let large = file.len() - SMALL_RECORDS * SMALL_RECORD_BYTES;
+        assert_eq!(records, SMALL_RECORDS + large.div_ceil(RECORD_BYTES));
+    });
+}
+
+/// Both ends of a TLS 1.2 connection whose server's key is good for so many records.
+fn limited(records: u64) -> (Channel, Channel) {
+    let world = World::new();
+    let identity = world.issue("ftp", &["ftp.example.com"], |_| {});
+    let mut provider = CryptoProvider::clone(&crate::tls::provider());
+    provider.cipher_suites.retain_mut(|suite| match suite {
+        SupportedCipherSuite::Tls12(known) if known.common.confidentiality_limit < u64::MAX => {
+            let common = CipherSuiteCommon {
+                confidentiality_limit: records,
+                ..known.common
+            };
+            let worn = Tls12CipherSuite { common, ..**known };
+            *suite = SupportedCipherSuite::Tls12(Box::leak(Box::new(worn)));
+            true
+        }
+        _ => false,
+    });
+    let chain = CertificateDer::pem_file_iter(&identity.certificate).unwrap();
+    let server = ServerConfig::builder_with_provider(Arc::new(provider))
+        .with_protocol_versions(&[&rustls::version::TLS12])
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(
+            chain.map(Result::unwrap).collect(),
+            PrivateKeyDer::from_pem_file(&identity.key).unwrap(),
+        )
+        .unwrap();
+    let options = client(&world.path("ca.pem"), "ftp.example.com", TlsVersion::V1_2);
+    let client = Connector::load(&options).unwrap().session();
+    let ends = shake(&client.config(), client.server_name(), &Arc::new(server)).unwrap();
+    (Channel::new(ends.server), Channel::new(ends.client))
+}
+
+#[test]
+fn a_key_that_is_used_up_is_no_end() {
+    const LIMIT: u64 = OTHER_RECORDS + 100;
+    let (mut ours, mut theirs) = limited(LIMIT);
+    let mut wire = Vec::new();
+    let mut write = |pieces: &[IoSlice<'_>]| {
+        for piece in pieces {
+            wire.extend_from_slice(piece);
+        }
+        Ok(pieces.iter().map(|piece| piece.len()).sum())
+    };
+    let file = vec![b'f'; UNSENT_BYTES];
+    let mut taken = 0;
+    let mut writes = (0..LIMIT).map(|_| ours.write(&mut write, &file));
+    let error = writes.find_map(|written| match written {
+        Ok(bytes) => {
+            taken += bytes;
+            None
+        }
+        Err(error) => Some(error),
+    });
+    assert_eq!(error.unwrap().kind(), ErrorKind::QuotaExceeded);
+    // All of the key was of use, but for what was left for its end.
+    assert!(taken > (100 - SMALL_RECORDS - 4) * RECORD_BYTES, "{taken}");
+    let mut source = &wire[..];
+    let mut read = |raw: &mut [u8]| match source.read(raw) {
+        Ok(0) => Err(ErrorKind::WouldBlock.into()),
+        bytes => bytes,
+    };
+    let mut buffer = vec![0; taken + 1];
+    let mut received = 0;
+    while received < taken {
+        received += theirs.fill(&mut read, &mut buffer).unwrap();
+    }
+    let nothing = theirs.fill(&mut read, &mut buffer).unwrap_err();
+    assert_eq!(nothing.kind(), ErrorKind::WouldBlock, "an end");
+    assert_eq!(received, taken);
 }
 
 #[test]
