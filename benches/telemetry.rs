@@ -21,6 +21,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use case::{command, recorder, session, telemetry};
 use divan::{Bencher, black_box};
 use ftpwarden::session::{Fact, Origin};
+use ftpwarden::telemetry::SessionRecorder;
 
 fn main() {
     divan::main();
@@ -69,16 +70,40 @@ fn scrape_of_ten_listeners(bencher: Bencher<'_, '_>) {
         .with_inputs(|| {
             for recorder in &mut recorders {
                 for _ in 0..1000 {
-                    recorder.note(&command());
-                    recorder.note(&Fact::ServerReply { code: 226 });
-                    recorder.note(&Fact::Reply {
-                        code: 226,
-                        origin: Origin::Server,
-                    });
+                    work(recorder);
                 }
             }
         })
         .bench_local_values(|()| black_box(telemetry.render()));
+}
+
+/// The same while all of them go on working on another thread.
+#[divan::bench]
+fn scrape_of_ten_listeners_that_work(bencher: Bencher<'_, '_>) {
+    let telemetry = telemetry(None, 10);
+    let mut recorders: Vec<_> = (0..10).map(|number| session(&telemetry, number)).collect();
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                for recorder in &mut recorders {
+                    work(recorder);
+                }
+            }
+        });
+        bencher.bench_local(|| black_box(telemetry.render()));
+        done.store(true, Ordering::Relaxed);
+    });
+}
+
+/// A command and its reply.
+fn work(recorder: &mut SessionRecorder) {
+    recorder.note(&command());
+    recorder.note(&Fact::ServerReply { code: 226 });
+    recorder.note(&Fact::Reply {
+        code: 226,
+        origin: Origin::Server,
+    });
 }
 
 /// A reply of a server.

@@ -1,4 +1,4 @@
-//! A policy with many rules for somebody else, and a question for it.
+//! A policy with many rules before the one that decides, and a question for it.
 
 use std::fmt::Write;
 use std::sync::{Arc, OnceLock};
@@ -8,28 +8,41 @@ use ftpwarden::config;
 use ftpwarden::ftp::command::Command;
 use ftpwarden::policy::{Channels, Dialect, Judge, Query};
 
-/// How many rules are for other users.
+/// How many rules come before the one that decides.
 pub(crate) const COUNTS: [usize; 3] = [10, 1_000, 10_000];
 
-/// A judge whose policy has `count` rules for other users before the one that decides; made once.
-pub(crate) fn judge(count: usize) -> &'static Judge {
-    static JUDGES: [OnceLock<Judge>; COUNTS.len()] = [const { OnceLock::new() }; COUNTS.len()];
+/// What those rules are about. All of them name the verb.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Others {
+    /// Another user each: nobody looks at their paths.
+    Users,
+    /// The same user, and another path each: every glob is tried.
+    Paths,
+}
+
+/// A judge whose policy has `count` such rules before the one that decides; made once.
+pub(crate) fn judge(others: Others, count: usize) -> &'static Judge {
+    type Judges = [OnceLock<Judge>; COUNTS.len()];
+    static JUDGES: [Judges; 2] = [const { [const { OnceLock::new() }; COUNTS.len()] }; 2];
     let index = COUNTS.iter().position(|each| *each == count).unwrap();
-    JUDGES[index].get_or_init(|| compile(count))
+    JUDGES[others as usize][index].get_or_init(|| compile(others, count))
 }
 
 /// Compiles such a judge.
-fn compile(count: usize) -> Judge {
+fn compile(others: Others, count: usize) -> Judge {
     let mut source = String::from(
         "[listeners.main]\nbind = \"127.0.0.1:2121\"\nupstream = \"legacy\"\npolicy = \"case\"\n\
          [upstreams.legacy]\naddress = \"127.0.0.1:21\"\n\
          [policies.case]\nallow = [\"@session\"]\nrules = [\n",
     );
     for number in 0..count {
+        let (user, path) = match others {
+            Others::Users => (format!("u{number}"), format!("/in/u{number}/*")),
+            Others::Paths => ("acme".to_owned(), format!("/in/*/*-{number}.edi")),
+        };
         writeln!(
             source,
-            "{{ commands = \"STOR\", users = \"u{number}\", paths = \"/in/u{number}/*\", \
-             action = \"allow\" }},"
+            "{{ commands = \"STOR\", users = \"{user}\", paths = \"{path}\", action = \"allow\" }},"
         )
         .unwrap();
     }

@@ -79,11 +79,17 @@ fn role(arguments: &[String]) -> io::Result<()> {
 
 /// Starts everybody, measures, prints.
 fn run(options: &Options) -> io::Result<()> {
-    let mut options_scale = options.scale;
+    let mut scale = options.scale;
     if let Some(limit) = raise_descriptors()? {
         // A proxy has two descriptors for a session.
         let most = usize::try_from(limit.saturating_sub(500) / 2).unwrap_or(usize::MAX);
-        options_scale.idle = options_scale.idle.min(most);
+        if scale.idle > most {
+            println!(
+                "there are descriptors for {most} idle sessions, not {}",
+                scale.idle
+            );
+            scale.idle = most;
+        }
     }
     let folder = tempfile::tempdir()?;
     // ProFTPD looks at its files as somebody else.
@@ -119,7 +125,7 @@ fn run(options: &Options) -> io::Result<()> {
                     subjects.len() - at
                 };
                 let subject = &subjects[(turn + round) % subjects.len()];
-                match row.measure(subject, &world, options_scale) {
+                match row.measure(subject, &world, scale) {
                     Ok(Some(sample)) => results.add(row, subject.kind, sample),
                     Ok(None) => {}
                     Err(error) => failed(subject.kind, row.name, &error)?,

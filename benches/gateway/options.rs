@@ -13,8 +13,8 @@ cargo bench --bench gateway -- [OPTION]...
 
   --row NAME       only this row; may be repeated
   --subject NAME   only this subject; may be repeated
-  --rounds N       how often each is measured (5)
-  --idle N         how many sessions the idle rows hold (5000)
+  --rounds N       how often each is measured (5); idle sessions three times at most, under TLS once
+  --idle N         how many sessions the idle rows hold (5000), as far as there are descriptors
   --burst N        how many clients come at once in the burst row (2000)
   --former FILE    another build of the gateway, measured beside this one
   --log LEVEL      the gateway's log: info has lines for each session (warn: as the peers, none)

@@ -75,11 +75,11 @@ fn legend() -> String {
 
 /// Draws one row below `y` and returns where it ends.
 fn draw_row(body: &mut String, results: &Results, row: &Row, mut y: f64) -> f64 {
-    let relay = results.median(row, Kind::Relay, 0).unwrap_or(1.0);
+    let relay = results.counts(row, Kind::Relay, 0).unwrap_or(1.0);
     let figure = row.figures[0];
     let begin = y;
     for (kind, _, colour) in SERIES {
-        let Some(value) = results.median(row, kind, 0) else {
+        let Some(value) = results.counts(row, kind, 0) else {
             continue;
         };
         let ratio = value / relay;

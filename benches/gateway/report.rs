@@ -19,15 +19,14 @@ impl Results {
         samples.or_default().push(sample);
     }
 
-    /// The median of a figure over all rounds.
-    pub(crate) fn median(&self, row: &Row, kind: Kind, figure: usize) -> Option<f64> {
+    /// What counts of a figure over all rounds.
+    pub(crate) fn counts(&self, row: &Row, kind: Kind, figure: usize) -> Option<f64> {
         let samples = self.samples.get(&(row.name, kind.name()))?;
-        let mut values: Vec<f64> = samples
+        let rounds = samples
             .iter()
             .filter_map(|sample| *sample.get(figure)?)
             .collect();
-        values.sort_by(f64::total_cmp);
-        values.get(values.len() / 2).copied()
+        row.figures.get(figure)?.of(rounds)
     }
 
     /// The rows that have samples.
@@ -80,7 +79,7 @@ impl Results {
             .iter()
             .enumerate()
             .map(|(at, figure)| {
-                self.median(row, kind, at).map_or_else(
+                self.counts(row, kind, at).map_or_else(
                     || "–".to_owned(),
                     |value| format!("{value:.*}", figure.digits),
                 )
@@ -94,8 +93,8 @@ impl Results {
 
     /// The first figure of the gateway's over that of `kind`.
     pub(crate) fn ratio(&self, row: &Row, kind: Kind) -> Option<f64> {
-        let own = self.median(row, Kind::Ftpwarden, 0)?;
-        Some(own / self.median(row, kind, 0)?)
+        let own = self.counts(row, Kind::Ftpwarden, 0)?;
+        Some(own / self.counts(row, kind, 0)?)
     }
 
     /// A target, the value that it is about, and whether it is met.
@@ -133,12 +132,12 @@ impl Results {
     /// The value that a target bounds.
     fn value(&self, row: &Row, target: &Target) -> Option<f64> {
         let floor = match target.beyond {
-            Some(kind) => self.median(row, kind, target.figure)?,
+            Some(kind) => self.counts(row, kind, target.figure)?,
             None => 0.0,
         };
-        let own = self.median(row, Kind::Ftpwarden, target.figure)? - floor;
+        let own = self.counts(row, Kind::Ftpwarden, target.figure)? - floor;
         match target.against {
-            Some(kind) => Some(own / (self.median(row, kind, target.figure)? - floor)),
+            Some(kind) => Some(own / (self.counts(row, kind, target.figure)? - floor)),
             None => Some(own),
         }
     }

@@ -19,6 +19,18 @@ pub(crate) struct Figure {
     what: What,
 }
 
+impl Figure {
+    /// What counts of all rounds: the median, or the worst where one is too many.
+    pub(crate) fn of(self, mut rounds: Vec<f64>) -> Option<f64> {
+        rounds.sort_by(f64::total_cmp);
+        let at = match self.what {
+            What::Lost => rounds.len().checked_sub(1)?,
+            _ => rounds.len() / 2,
+        };
+        rounds.get(at).copied()
+    }
+}
+
 /// What a figure is.
 #[derive(Clone, Copy, Debug)]
 enum What {
@@ -34,7 +46,7 @@ enum What {
     Latency,
     /// How much slower a command is while all the sessions are held.
     Slowdown,
-    /// Clients that got nothing.
+    /// Clients that got nothing; the worst round counts.
     Lost,
 }
 

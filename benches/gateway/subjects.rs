@@ -282,7 +282,7 @@ impl Site<'_> {
         let (host, base, stub) = (self.host, self.world.base, ports::STUB);
         let data = ports::data(base);
         let text = format!(
-            "global\n  maxconn 9000\n  maxpipes 256\n\
+            "global\n  maxconn 9500\n  maxpipes 256\n\
              defaults\n  mode tcp\n  option splice-request\n  option splice-response\n  timeout connect 10s\n  \
              timeout client 1h\n  timeout server 1h\n\
              listen control\n  bind {host}:{base}\n  server stub {stub}\n\

@@ -266,15 +266,13 @@ struct Reach {
 impl Reach {
     /// How far `parts` reach at `components`.
     fn of(parts: &[Part], components: &[&str], kind: Kind, fill: Fill<'_>) -> Self {
-        let mut positions = vec![false; parts.len().saturating_add(1)];
-        if let Some(first) = positions.first_mut() {
-            *first = true;
-        }
+        let mut positions = Positions::default();
+        positions.mark(0);
         skip_spans(parts, &mut positions);
         for component in components {
-            let mut next = vec![false; positions.len()];
+            let mut next = Positions::default();
             for (index, part) in parts.iter().enumerate() {
-                if positions.get(index) != Some(&true) {
+                if !positions.has(index) {
                     continue;
                 }
                 let reached = match part {
@@ -284,22 +282,19 @@ impl Reach {
                     }
                     Part::One(_) => continue,
                 };
-                if let Some(position) = next.get_mut(reached) {
-                    *position = true;
-                }
+                next.mark(reached);
             }
             skip_spans(parts, &mut next);
             positions = next;
         }
         let fixed = parts.iter().take_while(|part| part.is_fixed()).count();
         let mut reach = Self {
-            here: positions.last() == Some(&true),
+            here: positions.has(parts.len()),
             below: Extent::Nothing,
-            leads_below: components.len() <= fixed
-                && positions.get(components.len()) == Some(&true),
+            leads_below: components.len() <= fixed && positions.has(components.len()),
         };
         for (index, part) in parts.iter().enumerate() {
-            if positions.get(index) != Some(&true) {
+            if !positions.has(index) {
                 continue;
             }
             let then = parts.get(index.saturating_add(1)..).unwrap_or_default();
@@ -340,14 +335,34 @@ impl Reach {
 }
 
 /// Marks what lies behind each marked `**`, which may be nothing at all.
-fn skip_spans(parts: &[Part], positions: &mut [bool]) {
+fn skip_spans(parts: &[Part], positions: &mut Positions) {
     for (index, part) in parts.iter().enumerate() {
-        if *part == Part::Span
-            && positions.get(index) == Some(&true)
-            && let Some(next) = positions.get_mut(index.saturating_add(1))
-        {
-            *next = true;
+        if *part == Part::Span && positions.has(index) {
+            positions.mark(index.saturating_add(1));
         }
+    }
+}
+
+/// Positions in a pattern: before each of its parts, and behind the last.
+#[derive(Clone, Copy, Debug, Default)]
+struct Positions(u128);
+
+impl Positions {
+    /// The bit of one; none for a position that no pattern has.
+    fn bit(position: usize) -> u128 {
+        const { assert!(PARTS_MAX < 128, "a bit for each") };
+        let shift = u32::try_from(position).unwrap_or(u32::MAX);
+        1_u128.checked_shl(shift).unwrap_or_default()
+    }
+
+    /// Whether it is marked.
+    fn has(self, position: usize) -> bool {
+        self.0 & Self::bit(position) != 0
+    }
+
+    /// Marks it.
+    fn mark(&mut self, position: usize) {
+        self.0 |= Self::bit(position);
     }
 }
 
