@@ -79,6 +79,28 @@ async fn a_client_has_no_more_sessions_than_it_may() {
 }
 
 #[tokio::test]
+async fn what_a_server_said_behind_a_long_reply_is_no_reply_to_the_next_command() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    // As long as what is read at a time, and twice that.
+    for length in [2048, 4096] {
+        let head = b"214-Help.\r\n ";
+        let tail = b"\r\n214 Done.\r\n";
+        let filler = vec![b'x'; length - head.len() - tail.len()];
+        let reply = [&head[..], &filler, tail].concat();
+        client.send(b"HELP\r\nNOOP\r\n").await;
+        server.hear("HELP").await;
+        server
+            .send(&[&reply[..], b"250 Nobody asked.\r\n"].concat())
+            .await;
+        assert_eq!(client.through(b"214 Done.\r\n").await, reply);
+        server.hear("NOOP").await;
+        server.say("200 Here.").await;
+        client.hear("200 Here.").await;
+    }
+}
+
+#[tokio::test]
 async fn a_server_that_has_answered_quit_ends_first() {
     let bench = Bench::plain().await;
     let (mut client, mut server) = bench.logged_in().await;

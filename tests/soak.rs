@@ -76,8 +76,9 @@ const KEPT_PIPES: usize = 64;
 /// Threads that render metrics are kept for seconds: two, where somebody else asks as well.
 const KEPT_THREADS: usize = 1;
 
-/// KiB that the process may grow, beside a tenth.
-const GROWTH_KIB: u64 = 8 << 10;
+/// KiB that the process may grow, beside a tenth: by what it held at least in the first third of the
+/// time and in the last. What it holds at one moment goes up and down with what the allocator keeps.
+const GROWTH_KIB: u64 = 6 << 10;
 
 /// How long what has ended may take to be gone.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -246,6 +247,8 @@ struct Soak {
     /// Wild sessions so far: the first ones go through all that can be wrong.
     dealt: Arc<AtomicUsize>,
     began: Instant,
+    /// RSS and PSS in KiB, as they were seen since the process was warm.
+    held: Vec<[u64; 2]>,
     _calm: Process,
     _folder: tempfile::TempDir,
 }
@@ -321,6 +324,7 @@ impl Soak {
             clients: number("SOAK_CLIENTS").unwrap_or(CLIENTS),
             dealt: Arc::default(),
             began: now(),
+            held: Vec::new(),
             _calm: calm,
             _folder: folder,
         }
@@ -368,7 +372,7 @@ impl Soak {
     }
 
     /// Says every now and then how things stand, for a time or until something is wrong.
-    fn watch(&self, time: Duration) {
+    fn watch(&mut self, time: Duration) {
         let every = if time > Duration::from_mins(2) { 60 } else { 5 };
         let (_nobody, pause) = channel::<()>();
         let began = now();
@@ -384,7 +388,7 @@ impl Soak {
     }
 
     /// Says how things stand.
-    fn say(&self) {
+    fn say(&mut self) {
         let (sessions, transfers, bytes) = self.ledger.totals();
         let held = Footprint::of(self.gateway.pid());
         println!(
@@ -397,6 +401,23 @@ impl Soak {
             held.descriptors(),
             held.threads
         );
+        self.held.push([held.rss, held.pss]);
+    }
+
+    /// Finds fault with a process that has grown since it was `warm`.
+    fn expect_no_growth(&mut self, warm: &Footprint, end: &Footprint) {
+        self.held.insert(0, [warm.rss, warm.pss]);
+        self.held.push([end.rss, end.pss]);
+        let third = self.held.len().div_ceil(3);
+        let (first, last) = (&self.held[..third], &self.held[self.held.len() - third..]);
+        for (index, what) in ["RSS", "PSS"].into_iter().enumerate() {
+            let least = |seen: &[[u64; 2]]| seen.iter().map(|held| held[index]).min().unwrap();
+            let (before, after) = (least(first), least(last));
+            if after > before + before / 10 + GROWTH_KIB {
+                self.ledger
+                    .fault(format!("{what} grew from {before} to {after} KiB"));
+            }
+        }
     }
 
     /// Asks the endpoints once a second until it is told to end.
@@ -571,6 +592,7 @@ fn mixed_load_with_faults_leaves_nothing_behind() {
     let start = soak.at_rest(None);
     soak.load(Duration::from_secs(warming));
     let warm = soak.at_rest(Some(&start));
+    soak.held.clear();
     soak.load(Duration::from_secs(seconds - warming));
     let end = soak.at_rest(Some(&start));
     soak.say();
@@ -580,12 +602,7 @@ fn mixed_load_with_faults_leaves_nothing_behind() {
     for left in end.left(&start, KEPT_PIPES, KEPT_THREADS) {
         soak.ledger.fault(left);
     }
-    for (what, warm, end) in [("RSS", warm.rss, end.rss), ("PSS", warm.pss, end.pss)] {
-        if end > warm + warm / 10 + GROWTH_KIB {
-            soak.ledger
-                .fault(format!("{what} grew from {warm} to {end} KiB"));
-        }
-    }
+    soak.expect_no_growth(&warm, &end);
     println!("{}", Table([&start, &warm, &end]));
     for (name, tally) in soak.ledger.tallies() {
         println!("{name:<10} {tally:?}");

@@ -136,6 +136,25 @@ async fn what_a_server_under_tls_said_before_a_command_is_no_reply_to_it() {
 }
 
 #[tokio::test]
+async fn what_a_server_under_tls_said_behind_a_reply_is_no_reply_to_the_next_command() {
+    for version in VERSIONS {
+        let authority = Authority::new();
+        let (_bench, _, mut client, mut server) = logged_in(&authority, version).await;
+        client.send(b"NOOP\r\nNOOP\r\n").await;
+        server.hear("NOOP").await;
+        // Two records, which come together.
+        let (socket, tls) = server.stream.get_mut();
+        let mut wire = record(tls, b"200 One.\r\n", false);
+        wire.extend(record(tls, b"250 Nobody asked.\r\n", false));
+        assert_eq!(socket.try_write(&wire).unwrap(), wire.len());
+        client.hear("200 One.").await;
+        server.hear("NOOP").await;
+        server.say("200 Two.").await;
+        client.hear("200 Two.").await;
+    }
+}
+
+#[tokio::test]
 async fn with_match_a_client_in_clear_has_a_server_in_clear() {
     let authority = Authority::new();
     let bench = matching(&authority).await;

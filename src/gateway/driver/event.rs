@@ -240,6 +240,12 @@ impl Driver {
                     // The rest of a record may hide behind urgent data.
                     Read::Nothing if self.legs.of(leg).may_hide_bytes() => self.put_off_quiet(),
                     Read::Nothing => {}
+                    Read::Bytes(bytes)
+                        if leg == Leg::Server && self.legs.server.may_have_come() =>
+                    {
+                        let first = buffer.get(..bytes).unwrap_or_default();
+                        self.hear_server_out(first, context);
+                    }
                     Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes), is_news),
                     Read::Ended(end) => self.leg_ended(leg, end, context),
                 }
@@ -338,6 +344,25 @@ impl Driver {
             if bytes < READ_BYTES {
                 break;
             }
+        }
+    }
+
+    /// Hears what the server has said by now behind its `first` bytes together with them: what nobody has
+    /// asked for is no reply to a command that waits for the one before it (law L2).
+    fn hear_server_out(&mut self, first: &[u8], context: &mut Context<'_>) {
+        let mut heard = first.to_vec();
+        let mut buffer = [0; READ_BYTES];
+        let end = loop {
+            let (bytes, end) = self.legs.server.read_now(&mut buffer);
+            heard.extend_from_slice(buffer.get(..bytes).unwrap_or_default());
+            if bytes < READ_BYTES || heard.len() >= UNWRITTEN_BYTES {
+                break end;
+            }
+        };
+        self.receive(Leg::Server, Some(&heard), false);
+        if let Some(end) = end {
+            self.draw();
+            self.leg_ended(Leg::Server, end, context);
         }
     }
 
