@@ -409,10 +409,10 @@ impl Soak {
         self.held.insert(0, [warm.rss, warm.pss]);
         self.held.push([end.rss, end.pss]);
         let third = self.held.len().div_ceil(3);
-        let (first, last) = (&self.held[..third], &self.held[self.held.len() - third..]);
+        let (early, late) = (&self.held[..third], &self.held[self.held.len() - third..]);
         for (index, what) in ["RSS", "PSS"].into_iter().enumerate() {
             let least = |seen: &[[u64; 2]]| seen.iter().map(|held| held[index]).min().unwrap();
-            let (before, after) = (least(first), least(last));
+            let (before, after) = (least(early), least(late));
             if after > before + before / 10 + GROWTH_KIB {
                 self.ledger
                     .fault(format!("{what} grew from {before} to {after} KiB"));
