@@ -134,6 +134,8 @@ pub(super) struct ControlLeg {
     broken: bool,
     /// Its end was read.
     read_ended: bool,
+    /// That is still to be told.
+    untold: Option<End>,
     /// A read may have left bytes, and the runtime has not told of any since.
     left_over: bool,
     /// Since when the peer has taken nothing of the queue.
@@ -163,6 +165,7 @@ impl ControlLeg {
             queue: VecDeque::new(),
             broken: false,
             read_ended: false,
+            untold: None,
             left_over: false,
             stalled: None,
             discarded: 0,
@@ -427,7 +430,11 @@ impl ControlLeg {
             return Poll::Ready(LegEvent::Progress);
         }
         if self.read_ended {
-            return Poll::Pending;
+            let is_due = may_read && self.stage == Stage::Open;
+            return match self.untold.take_if(|_| is_due) {
+                Some(end) => Poll::Ready(LegEvent::Ended(end)),
+                None => Poll::Pending,
+            };
         }
         match self.stage {
             Stage::Open if !self.speaks() => Poll::Pending,
@@ -530,6 +537,11 @@ impl ControlLeg {
             }
         }
         (filled, None)
+    }
+
+    /// An end that was read before its time: it is told once the leg may be read.
+    pub(super) const fn put_off(&mut self, end: End) {
+        self.untold = Some(end);
     }
 
     /// What a read came to.

@@ -243,8 +243,7 @@ impl Driver {
                     Read::Bytes(bytes)
                         if leg == Leg::Server && self.legs.server.may_have_come() =>
                     {
-                        let first = buffer.get(..bytes).unwrap_or_default();
-                        self.hear_server_out(first, context);
+                        self.hear_server_out(buffer.get(..bytes).unwrap_or_default());
                     }
                     Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes), is_news),
                     Read::Ended(end) => self.leg_ended(leg, end, context),
@@ -349,21 +348,21 @@ impl Driver {
 
     /// Hears what the server has said by now behind its `first` bytes together with them: what nobody has
     /// asked for is no reply to a command that waits for the one before it (law L2).
-    fn hear_server_out(&mut self, first: &[u8], context: &mut Context<'_>) {
+    fn hear_server_out(&mut self, first: &[u8]) {
         let mut heard = first.to_vec();
         let mut buffer = [0; READ_BYTES];
-        let end = loop {
+        loop {
             let (bytes, end) = self.legs.server.read_now(&mut buffer);
             heard.extend_from_slice(buffer.get(..bytes).unwrap_or_default());
-            if bytes < READ_BYTES || heard.len() >= UNWRITTEN_BYTES {
-                break end;
+            if let Some(end) = end {
+                // A refusal that is held back is not cut short by it.
+                self.legs.server.put_off(end);
             }
-        };
-        self.receive(Leg::Server, Some(&heard), false);
-        if let Some(end) = end {
-            self.draw();
-            self.leg_ended(Leg::Server, end, context);
+            if bytes < READ_BYTES || heard.len() >= UNWRITTEN_BYTES {
+                break;
+            }
         }
+        self.receive(Leg::Server, Some(&heard), false);
     }
 
     /// A control connection has ended. The client's is told after the end of an upload whose
