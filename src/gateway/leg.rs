@@ -58,6 +58,8 @@ pub(super) enum LegEvent {
 /// What a read came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Read {
+    /// Nothing yet, of much that has come; there may be more.
+    Again,
     /// So many bytes.
     Bytes(usize),
     /// The end; told once.
@@ -533,7 +535,7 @@ impl ControlLeg {
                     filled = filled.saturating_add(bytes);
                 }
                 Read::Ended(end) => return (filled, Some(end)),
-                Read::Nothing => break,
+                Read::Again | Read::Nothing => break,
             }
         }
         (filled, None)
@@ -552,14 +554,8 @@ impl ControlLeg {
                 Read::Ended(if self.broken { End::Reset } else { End::Fin })
             }
             Ok(bytes) => Read::Bytes(bytes),
-            Err(error)
-                if matches!(
-                    error.kind(),
-                    io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                ) =>
-            {
-                Read::Nothing
-            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Read::Nothing,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => Read::Again,
             // Clients rarely announce the end of their control connection: nothing is lost by it.
             Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => {
                 self.read_ended = true;
@@ -579,7 +575,7 @@ impl ControlLeg {
         let Some(stream) = &self.stream else { return };
         let result = stream.try_read(&mut buffer);
         match self.take(result) {
-            Read::Nothing => return,
+            Read::Again | Read::Nothing => return,
             Read::Ended(_) => {}
             Read::Bytes(bytes) => {
                 self.discarded = self.discarded.saturating_add(bytes);

@@ -142,14 +142,13 @@ impl Stream {
                 }
             };
             match bytes {
-                // Also behind an interruption the runtime is asked: it makes who never stops give way.
-                Err(error)
-                    if matches!(
-                        error.kind(),
-                        io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted
-                    ) =>
-                {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.socket.poll_read_ready(context))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                    // Much has come and nothing of it is plaintext: others have their turn.
+                    context.waker().wake_by_ref();
+                    return Poll::Pending;
                 }
                 Err(error) if self.tolerant && error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));

@@ -14,7 +14,7 @@ use crate::gateway::data::DataEvent;
 use crate::gateway::leg::{LegEvent, Read, later};
 use crate::gateway::listener::canonical;
 use crate::gateway::{Orders, Stage};
-use crate::relay::Ending;
+use crate::relay::{Ending, give_way};
 use crate::session::event::{ConnectFailure, EndReason};
 use crate::session::{Direction, End, Leg, Secured, TlsOffer, Told};
 use crate::settings::Settings;
@@ -237,6 +237,10 @@ impl Driver {
                 let is_news = self.legs.of(leg).is_news();
                 let mut buffer = [0; READ_BYTES];
                 match self.legs.of_mut(leg).read(&mut buffer) {
+                    Read::Again => {
+                        give_way(context);
+                        return Poll::Pending;
+                    }
                     // The rest of a record may hide behind urgent data.
                     Read::Nothing if self.legs.of(leg).may_hide_bytes() => self.put_off_quiet(),
                     Read::Nothing => {}

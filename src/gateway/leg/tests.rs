@@ -46,7 +46,7 @@ async fn read_to_end(leg: &mut ControlLeg) -> (Vec<u8>, End) {
             LegEvent::Readable => match leg.read(&mut buffer) {
                 Read::Bytes(read) => bytes.extend_from_slice(&buffer[..read]),
                 Read::Ended(end) => return (bytes, end),
-                Read::Nothing => {}
+                Read::Again | Read::Nothing => {}
             },
         }
     }
