@@ -28,6 +28,10 @@ use crate::upstream::{Dialled, Fault};
 /// session that waits holds none.
 const READ_BYTES: usize = 2 * 1024;
 
+/// How much of what the server has said is heard together: a reply that ends within has what was said
+/// behind it.
+const HEARD_BYTES: usize = 4 * READ_BYTES;
+
 /// How often the server is read before the client's bytes are fed: more than its socket holds
 /// unless it never stops talking.
 const READS_BEFORE_CLIENT: usize = 512;
@@ -362,7 +366,7 @@ impl Driver {
                 // A refusal that is held back is not cut short by it.
                 self.legs.server.put_off(end);
             }
-            if bytes < READ_BYTES || heard.len() >= UNWRITTEN_BYTES {
+            if bytes < READ_BYTES || heard.len() >= HEARD_BYTES {
                 break;
             }
         }
