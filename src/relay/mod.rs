@@ -149,8 +149,8 @@ impl Relay {
         self.poll_steps(false, context)
     }
 
-    /// The same, with all that the kernel has at this moment, whatever the runtime knows of it: room
-    /// that was made in a socket may have been filled at once.
+    /// The same; under TLS with all that the kernel has at this moment, whatever the runtime knows of it:
+    /// room that was made in a socket may have been filled at once.
     pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         self.poll_steps(true, context)
     }

@@ -31,7 +31,7 @@ const OTHER_RECORDS: u64 = 64;
 /// How often the socket is read for one [`Channel::read`] that finds no plaintext.
 const READS: usize = 16;
 
-/// How often it is read for one [`Channel::fill`]: each time there are 4 KiB or more to be had, and
+/// How often it is read for one [`Channel::fill`]: mostly there are 4 KiB to be had, and
 /// in records of ordinary size that is more than its buffer holds.
 const FILL_READS: usize = 128;
 
