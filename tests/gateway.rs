@@ -489,14 +489,20 @@ async fn an_upload_is_complete_when_its_data_ended_before_the_control_connection
     }
 }
 
-#[tokio::test]
-async fn an_upload_is_broken_when_the_control_connection_ended_first() {
-    let bench = Bench::plain().await;
+/// An upload of which a part has come to the server: client, server and their data connections.
+async fn half_an_upload(bench: &Bench) -> (Control, Control, TcpStream, TcpStream) {
     let (mut client, mut server) = bench.logged_in().await;
     let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
     exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
     data.write_all(b"a part of it").await.unwrap();
     within(peer.read_exact(&mut [0; 12])).await.unwrap();
+    (client, server, data, peer)
+}
+
+#[tokio::test]
+async fn an_upload_is_broken_when_the_control_connection_ended_first() {
+    let bench = Bench::plain().await;
+    let (client, _server, data, peer) = half_an_upload(&bench).await;
     drop(client);
     assert!(is_reset(peer).await);
     drop(data);
@@ -506,11 +512,7 @@ async fn an_upload_is_broken_when_the_control_connection_ended_first() {
 #[expect(clippy::disallowed_methods, reason = "the gateway stands still")]
 async fn an_upload_is_broken_too_when_the_end_that_came_first_is_found_by_chance() {
     let bench = Bench::plain().await;
-    let (mut client, mut server) = bench.logged_in().await;
-    let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
-    exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
-    data.write_all(b"a part of it").await.unwrap();
-    within(peer.read_exact(&mut [0; 12])).await.unwrap();
+    let (mut client, _server, data, peer) = half_an_upload(&bench).await;
     // The whole runtime stands still until the session is quiet and looks once more at what the client
     // may have sent. This task is woken with it, and before: then the end comes of which the runtime has
     // not told.

@@ -23,11 +23,11 @@ impl Alarm {
         clock: &mut Clock,
         context: &mut Context<'_>,
     ) -> Poll<()> {
+        let Some(next) = next else {
+            self.0 = None;
+            return Poll::Pending;
+        };
         loop {
-            let Some(next) = next else {
-                self.0 = None;
-                return Poll::Pending;
-            };
             if next <= clock.instant() {
                 return Poll::Ready(());
             }
