@@ -19,9 +19,10 @@ use deaf::deafen;
 use ftpwarden::gateway::{LaneThreads, StartError};
 use ftpwarden::sys::socket;
 use ftpwarden::upstream::connect;
+use socket2::SockRef;
 use support::{
-    Bench, Control, GREETING, active_port, exchange, extended_passive, is_reset, login, passive,
-    passive_address, passive_pair, pattern, read_all, reset, settings, within,
+    Bench, Control, GREETING, active_port, exchange, extended_passive, help, is_reset, login,
+    passive, passive_address, passive_pair, pattern, read_all, reset, settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -82,12 +83,10 @@ async fn a_client_has_no_more_sessions_than_it_may() {
 async fn what_a_server_said_behind_a_long_reply_is_no_reply_to_the_next_command() {
     let bench = Bench::plain().await;
     let (mut client, mut server) = bench.logged_in().await;
-    // As long as what is read at a time, and twice that.
-    for length in [2048, 4096] {
-        let head = b"214-Help.\r\n ";
-        let tail = b"\r\n214 Done.\r\n";
-        let filler = vec![b'x'; length - head.len() - tail.len()];
-        let reply = [&head[..], &filler, tail].concat();
+    // As long as what is read at a time, and as what is heard together, with a line to the end of each
+    // read or without.
+    for length in [2048, 4096, 8192, 16384] {
+        let reply = help(length);
         client.send(b"HELP\r\nNOOP\r\n").await;
         server.hear("HELP").await;
         server
@@ -97,6 +96,30 @@ async fn what_a_server_said_behind_a_long_reply_is_no_reply_to_the_next_command(
         server.hear("NOOP").await;
         server.say("200 Here.").await;
         client.hear("200 Here.").await;
+    }
+}
+
+#[tokio::test]
+async fn what_a_server_said_behind_a_long_reply_is_no_reply_when_a_command_comes_with_it() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for length in [2048, 4096, 8192, 16384] {
+        let reply = help(length);
+        client.send(b"NOOP\r\nNOOP\r\n").await;
+        server.hear("NOOP").await;
+        // The leg that was looked at last has its turn behind the other one.
+        server.say("214-Wait.").await;
+        client.hear("214-Wait.").await;
+        // The gateway runs on this thread: it finds both.
+        let said = [&reply[..], b"250 Nobody asked.\r\n"].concat();
+        assert_eq!(server.stream.try_write(&said).unwrap(), said.len());
+        assert_eq!(client.stream.try_write(b"NOOP\r\n").unwrap(), 6);
+        assert_eq!(client.through(b"214 Done.\r\n").await, reply);
+        for _ in 0..2 {
+            server.hear("NOOP").await;
+            server.say("200 Here.").await;
+            client.hear("200 Here.").await;
+        }
     }
 }
 
@@ -508,25 +531,64 @@ async fn an_upload_is_broken_when_the_control_connection_ended_first() {
     drop(data);
 }
 
-#[tokio::test]
+/// Stands still, and the whole runtime with it, until a session that has just become quiet is to look
+/// once more at what its client may have sent. The task that calls is woken with it, and before: what comes
+/// then is found by chance, as the runtime has not told of it.
 #[expect(clippy::disallowed_methods, reason = "the gateway stands still")]
-async fn an_upload_is_broken_too_when_the_end_that_came_first_is_found_by_chance() {
-    let bench = Bench::plain().await;
-    let (mut client, _server, data, peer) = half_an_upload(&bench).await;
-    // The whole runtime stands still until the session is quiet and looks once more at what the client
-    // may have sent. This task is woken with it, and before: then the end comes of which the runtime has
-    // not told.
+async fn stand_still() {
     let mut nap = std::pin::pin!(tokio::time::sleep(Duration::from_millis(200)));
     let begun = poll_fn(|context| Poll::Ready(nap.as_mut().poll(context).is_pending()));
     assert!(begun.await);
     std::thread::sleep(Duration::from_millis(1300));
     nap.await;
+}
+
+#[tokio::test]
+async fn an_upload_is_broken_too_when_the_end_that_came_first_is_found_by_chance() {
+    let bench = Bench::plain().await;
+    let (mut client, _server, data, peer) = half_an_upload(&bench).await;
+    stand_still().await;
     client.stream.shutdown().await.unwrap();
     for _ in 0..100 {
         tokio::task::yield_now().await;
     }
     drop(data);
     assert!(is_reset(peer).await, "the upload looks complete");
+}
+
+#[tokio::test]
+async fn an_upload_is_complete_too_when_all_of_it_is_found_by_chance() {
+    // What has come before was copied, or was so much that the rest is spliced; the rest is small, or as
+    // much as two sockets hold, and then its end is still with the client.
+    for (before, rest) in [(12, 12), (12, 3 << 20), (600_000, 12), (600_000, 3 << 20)] {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let (mut data, mut peer) = passive_pair(&mut client, &mut server).await;
+        SockRef::from(&data).set_send_buffer_size(rest).unwrap();
+        exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+        let mut sent = pattern(before + rest);
+        let mut received = vec![0; before];
+        let read = within(peer.read_exact(&mut received));
+        let (_, written) = tokio::join!(read, data.write_all(&sent[..before]));
+        written.unwrap();
+        stand_still().await;
+        let mut length = before;
+        while let Ok(bytes @ 1..) = data.try_write(&sent[length..]) {
+            length += bytes;
+        }
+        assert!(length > before);
+        sent.truncate(length);
+        data.shutdown().await.unwrap();
+        client.stream.shutdown().await.unwrap();
+        received.extend(read_all(&mut peer).await);
+        assert!(
+            received == sent,
+            "{before} bytes and what came behind them are cut"
+        );
+        drop(peer);
+        server.say("226 Stored.").await;
+        client.hear("226 Stored.").await;
+    }
 }
 
 #[tokio::test]
@@ -777,6 +839,37 @@ async fn ports_that_a_reload_has_replaced_are_not_taken_for_those_in_force() {
     let (mut other, mut its_server) = bench.logged_in().await;
     let (_, _listener) = passive(&mut other, &mut its_server).await;
     assert!(bench.counts(&total(10)) && bench.counts(&in_use(1)));
+}
+
+#[tokio::test]
+async fn ports_of_a_listener_that_was_gone_for_a_while_are_known_again() {
+    let second = |ports: &str| {
+        format!(
+            "[listeners.second]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+             passive_ports = \"{ports}\""
+        )
+    };
+    let bench = Bench::start("", "", &second("21500-21599")).await;
+    let in_use = |count| format!("ftpwarden_passive_ports_in_use{{listener=\"second\"}} {count}");
+    let addresses = bench.gateway.local_addrs();
+    let (_, address) = addresses
+        .iter()
+        .find(|(name, _)| &**name == "second")
+        .unwrap();
+    let client = Control::dial(*address).await;
+    let (mut client, mut server) = bench.greet(client).await;
+    login(&mut client, &mut server).await;
+    let (_, _listener) = passive(&mut client, &mut server).await;
+    assert!(bench.counts(&in_use(1)));
+    bench.reload("", "", "");
+    assert!(bench.counts(&in_use(1)));
+    bench.reload("", "", &second("21500-21599"));
+    assert!(bench.counts(&in_use(1)), "the same ports are in use");
+    bench.reload("", "", "");
+    bench.reload("", "", &second("21600-21609"));
+    assert!(bench.counts(&in_use(0)));
+    let (_, _listener) = passive(&mut client, &mut server).await;
+    assert!(bench.counts(&in_use(0)), "they are others");
 }
 
 #[tokio::test]

@@ -10,6 +10,8 @@
 mod authority;
 #[path = "tls/certificates.rs"]
 mod certificates;
+#[path = "tls/empty_records.rs"]
+mod empty_records;
 #[path = "tls/server_leg.rs"]
 mod server_leg;
 #[expect(dead_code, reason = "each suite uses a part of it")]

@@ -496,9 +496,10 @@ impl ControlLeg {
         !self.left_over
     }
 
-    /// Whether there may be bytes to read, for all that the runtime knows.
+    /// Whether there may be bytes to read, or an end, for all that the runtime knows.
     pub(super) fn may_have_come(&self) -> bool {
-        self.channel().is_some_and(Channel::has_unread)
+        self.untold.is_some()
+            || self.channel().is_some_and(Channel::has_unread)
             || self
                 .stream
                 .as_ref()
@@ -513,6 +514,9 @@ impl ControlLeg {
     /// Reads what the kernel has at this moment, whatever the runtime knows of it: how many bytes,
     /// and the end if it has come. A single read would stop before urgent data.
     pub(super) fn read_now(&mut self, buffer: &mut [u8]) -> (usize, Option<End>) {
+        if let Some(end) = self.untold.take() {
+            return (0, Some(end));
+        }
         let mut filled = 0_usize;
         if self.may_hide_bytes() {
             self.urgent = Urgent::Possible;

@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use super::StartError;
 use super::bandwidth::Bandwidth;
@@ -139,6 +139,9 @@ pub(super) struct Plan {
     pub(super) policies: Arc<PolicySet>,
     /// By the listener's name.
     routes: BTreeMap<Arc<str>, Arc<Route>>,
+    /// The ports of data connections from clients by the listener's name, also of one that is gone
+    /// while a session of its may still use them.
+    passive: BTreeMap<Arc<str>, Weak<Ports>>,
     /// Which listener a socket serves.
     pub(super) doors: BTreeMap<DoorKey, Arc<str>>,
 }
@@ -157,13 +160,17 @@ impl Plan {
     ) -> Result<Self, StartError> {
         let mut plan = Self {
             routes: BTreeMap::new(),
+            passive: former.map_or_else(BTreeMap::new, |former| former.passive.clone()),
             doors: BTreeMap::new(),
             settings,
             policies,
         };
+        plan.passive.retain(|_, ports| ports.strong_count() > 0);
         let settings = Arc::clone(&plan.settings);
         for (name, listener) in &settings.listeners {
             let route = plan.route(listener, former, telemetry)?;
+            let passive = Arc::downgrade(&route.passive);
+            plan.passive.insert(Arc::clone(name), passive);
             plan.routes.insert(Arc::clone(name), Arc::new(route));
             for (index, address) in listener.bind.iter().enumerate() {
                 let key = match address.port() {
@@ -186,11 +193,11 @@ impl Plan {
     /// when certificates expire.
     pub(super) fn announce(&self, former: Option<&Self>, telemetry: &Telemetry) {
         for (name, route) in &self.routes {
-            let before = former.and_then(|plan| plan.routes.get(name));
+            let before = former.and_then(|plan| plan.passive.get(name)?.upgrade());
             if let Some(before) = before
-                && !Arc::ptr_eq(&before.passive, &route.passive)
+                && !Arc::ptr_eq(&before, &route.passive)
             {
-                before.passive.retire();
+                before.retire();
             }
             route.passive.announce();
             let certificates = route
@@ -256,11 +263,24 @@ impl Plan {
             judge,
             bench,
             bandwidth: bandwidth(listener, former),
-            passive: passive_ports(listener, former, telemetry),
+            passive: self.passive_ports(listener, telemetry),
             active: self.active_ports(upstream, former),
             listener: Arc::clone(listener),
             upstream: Arc::clone(upstream),
         })
+    }
+
+    /// The ports on which a listener's data connections are listened for.
+    fn passive_ports(&self, listener: &Listener, telemetry: &Arc<Telemetry>) -> Arc<Ports> {
+        let range = &listener.passive_ports;
+        let held = self.passive.get(&listener.name).and_then(Weak::upgrade);
+        held.filter(|ports| ports.range() == range.as_ref())
+            .unwrap_or_else(|| {
+                let telemetry = Arc::clone(telemetry);
+                let name = Arc::clone(&listener.name);
+                let gauge = move |total, in_use| telemetry.passive_ports(&name, total, in_use);
+                Arc::new(Ports::new(range.clone(), Box::new(gauge)))
+            })
     }
 
     /// The ports on which an upstream's data connections are listened for: one set for all
@@ -330,22 +350,4 @@ fn bandwidth(listener: &Listener, former: Option<&Plan>) -> Arc<Bandwidth> {
         .map(|route| &route.bandwidth)
         .filter(|bandwidth| bandwidth.is_of(listener))
         .map_or_else(|| Arc::new(Bandwidth::new(listener)), Arc::clone)
-}
-
-/// The ports on which a listener's data connections are listened for.
-fn passive_ports(
-    listener: &Listener,
-    former: Option<&Plan>,
-    telemetry: &Arc<Telemetry>,
-) -> Arc<Ports> {
-    let range = &listener.passive_ports;
-    if let Some(route) = former.and_then(|plan| plan.routes.get(&listener.name))
-        && route.passive.range() == range.as_ref()
-    {
-        return Arc::clone(&route.passive);
-    }
-    let telemetry = Arc::clone(telemetry);
-    let name = Arc::clone(&listener.name);
-    let gauge = move |total, in_use| telemetry.passive_ports(&name, total, in_use);
-    Arc::new(Ports::new(range.clone(), Box::new(gauge)))
 }

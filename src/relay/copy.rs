@@ -1,10 +1,11 @@
 //! Read into a buffer, write it out, again.
 
+use std::io;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::pool::{Buffer, Pool};
-use super::{Ending, Step};
+use super::{Ending, Step, give_way};
 use crate::sys::socket::receive_now;
 use crate::tls::stream::Stream;
 
@@ -74,6 +75,10 @@ impl Copy {
                 match ready!(read) {
                     Ok(0) => self.ended = true,
                     Ok(bytes) => (self.start, self.end) = (0, bytes),
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {
+                        give_way(context);
+                        return Poll::Pending;
+                    }
                     Err(_) => return Poll::Ready(Step::Over(Ending::SourceBroke)),
                 }
             }

@@ -149,8 +149,8 @@ impl Relay {
         self.poll_steps(false, context)
     }
 
-    /// The same; under TLS with all that the kernel has at this moment, whatever the runtime knows of it:
-    /// room that was made in a socket may have been filled at once.
+    /// The same with all that the kernel has at this moment, whatever the runtime knows of it: room that
+    /// was made in a socket may have been filled at once.
     pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         self.poll_steps(true, context)
     }
@@ -196,7 +196,7 @@ impl Relay {
         match &mut self.engine {
             Engine::Copy(copy) => copy.poll_step(&self.source, &self.sink, is_late, context),
             Engine::Splice(splice) => {
-                splice.poll_step(self.source.socket(), self.sink.socket(), context)
+                splice.poll_step(self.source.socket(), self.sink.socket(), is_late, context)
             }
         }
     }

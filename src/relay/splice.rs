@@ -27,18 +27,25 @@ impl Splice {
         self.lease.held()
     }
 
-    /// Fills the pipe if it is empty, then empties it once.
+    /// Fills the pipe if it is empty, then empties it once. `is_late`: what the kernel has is taken,
+    /// whatever the runtime knows of it.
     pub(super) fn poll_step(
         &mut self,
         source: &TcpStream,
         sink: &TcpStream,
+        mut is_late: bool,
         context: &mut Context<'_>,
     ) -> Poll<Step> {
         while self.held() == 0 {
-            if ready!(source.poll_read_ready(context)).is_err() {
-                return Poll::Ready(Step::Over(Ending::SourceBroke));
-            }
-            match source.try_io(Interest::READABLE, || self.lease.fill(source)) {
+            let filled = if std::mem::take(&mut is_late) {
+                self.lease.fill(source)
+            } else {
+                if ready!(source.poll_read_ready(context)).is_err() {
+                    return Poll::Ready(Step::Over(Ending::SourceBroke));
+                }
+                source.try_io(Interest::READABLE, || self.lease.fill(source))
+            };
+            match filled {
                 Ok(0) => return Poll::Ready(Step::Over(Ending::Source)),
                 Ok(_) => {}
                 Err(error) if is_transient(&error) => {}

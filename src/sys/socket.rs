@@ -8,6 +8,7 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 #[cfg(target_os = "linux")]
 use rustix::net::SocketFlags;
 use rustix::net::{RecvFlags, SendFlags};
@@ -123,6 +124,18 @@ pub fn send_last(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
 pub fn receive_now(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     let (bytes, _) = rustix::net::recv(socket, buffer, RecvFlags::DONTWAIT)?;
     Ok(bytes)
+}
+
+/// Whether the peer of a connection has sent its end by now, be there bytes before it or not, and
+/// whatever the runtime knows of it.
+pub fn has_peer_ended(socket: &impl AsFd) -> bool {
+    #[cfg(target_os = "linux")]
+    let end = PollFlags::RDHUP;
+    #[cfg(not(target_os = "linux"))]
+    let end = PollFlags::HUP;
+    let mut asked = [PollFd::new(socket, end)];
+    let answered = poll(&mut asked, Some(&Timespec::default()));
+    answered.is_ok() && asked.iter().any(|asked| asked.revents().contains(end))
 }
 
 /// From now on closing the socket resets the connection: also when the process dies.
@@ -319,6 +332,17 @@ mod tests {
         assert!(socket.out_of_band_inline().unwrap());
         assert_eq!(socket.tcp_keepalive_time().unwrap().as_secs(), 60);
         assert_eq!(socket.tcp_keepalive_interval().unwrap().as_secs(), 15);
+    }
+
+    #[test]
+    fn an_end_is_seen_behind_bytes_that_nobody_has_read() {
+        let (mut ours, theirs) = pair();
+        assert!(!has_peer_ended(&theirs));
+        ours.write_all(b"all").unwrap();
+        assert!(!has_peer_ended(&theirs));
+        shut_down(&ours).unwrap();
+        assert!(has_peer_ended(&theirs));
+        assert!(!has_peer_ended(&ours));
     }
 
     #[test]

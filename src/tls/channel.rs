@@ -31,8 +31,8 @@ const OTHER_RECORDS: u64 = 64;
 /// How often the socket is read for one [`Channel::read`] that finds no plaintext.
 const READS: usize = 16;
 
-/// How often it is read for one [`Channel::fill`]: mostly there are 4 KiB to be had, and
-/// in records of ordinary size that is more than its buffer holds.
+/// How often it is read for one [`Channel::fill`] once that has found some: mostly there are 4 KiB to be
+/// had, and in records of ordinary size that is more than its buffer holds.
 const FILL_READS: usize = 128;
 
 /// What a TLS record begins with whose type is none: plaintext was sent.
@@ -194,9 +194,9 @@ impl Channel {
     /// Reads plaintext: 0 at the end that the peer announced.
     ///
     /// # Errors
-    /// `WouldBlock` where there is nothing yet, `Interrupted` where much has come that was no
-    /// plaintext (records may be empty) and there may be more, `UnexpectedEof` where the connection
-    /// ended without `close_notify`, `InvalidData` where what came is no TLS, and as of `read`.
+    /// `WouldBlock` where there is nothing yet, `Interrupted` where much has come that was no plaintext
+    /// and there may be more, `UnexpectedEof` where the connection ended without `close_notify`,
+    /// `InvalidData` where what came is no TLS, and as of `read`.
     pub fn read(
         &mut self,
         read: impl FnMut(&mut [u8]) -> io::Result<usize>,
@@ -249,11 +249,16 @@ impl Channel {
             return Err(failure);
         }
         let mut filled = 0_usize;
-        let mut reads = FILL_READS;
+        let mut reads = READS;
         while let Some(room @ [_, ..]) = buffer.get_mut(filled..) {
             match self.read_within(&mut reads, &mut read, room) {
                 Ok(0) => break,
-                Ok(bytes) => filled = filled.saturating_add(bytes),
+                Ok(bytes) => {
+                    if filled == 0 {
+                        reads = FILL_READS;
+                    }
+                    filled = filled.saturating_add(bytes);
+                }
                 Err(error) if filled == 0 => return Err(error),
                 Err(error) => {
                     let passes = [ErrorKind::WouldBlock, ErrorKind::Interrupted];

@@ -92,7 +92,8 @@ impl Stream {
     /// Reads: 0 at an end in order.
     ///
     /// # Errors
-    /// As of a read; `UnexpectedEof` where TLS ended without `close_notify`.
+    /// As of a read; `UnexpectedEof` where TLS ended without `close_notify`, `Interrupted` where much
+    /// has come that was no plaintext and there may be more: others are to have their turn.
     pub fn poll_read(
         &self,
         context: &mut Context<'_>,
@@ -111,6 +112,12 @@ impl Stream {
         context: &mut Context<'_>,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
+        if self.is_clear() {
+            match receive_now(&self.socket, buffer) {
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                read => return Poll::Ready(read),
+            }
+        }
         let read = |socket: &TcpStream, raw: &mut [u8]| match receive_now(socket, raw) {
             // The runtime may have thought otherwise.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => receive(socket, raw),
@@ -144,11 +151,6 @@ impl Stream {
             match bytes {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                     ready!(self.socket.poll_read_ready(context))?;
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {
-                    // Much has come and nothing of it is plaintext: others have their turn.
-                    context.waker().wake_by_ref();
-                    return Poll::Pending;
                 }
                 Err(error) if self.tolerant && error.kind() == io::ErrorKind::UnexpectedEof => {
                     return Poll::Ready(Ok(0));

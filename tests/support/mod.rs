@@ -45,6 +45,13 @@ pub(crate) fn pattern(length: usize) -> Vec<u8> {
         .collect()
 }
 
+/// A server's reply to HELP of so many bytes.
+pub(crate) fn help(bytes: usize) -> Vec<u8> {
+    let (head, tail) = (&b"214-Help.\r\n "[..], b"\r\n214 Done.\r\n");
+    let filler = vec![b'x'; bytes - head.len() - tail.len()];
+    [head, &filler, tail].concat()
+}
+
 /// Reads a configuration that must be right.
 pub(crate) fn settings(text: &str) -> Loaded {
     config::parse(text, "test.toml").unwrap_or_else(|error| panic!("{error}"))

@@ -13,7 +13,7 @@ use super::{
     Authority, Behind, Bench, Control, GREETING, Secure, VERSIONS, handshake, passive_address,
     protect, record, secured_server, within,
 };
-use crate::support::{exchange, passive_pair};
+use crate::support::{exchange, help, passive_pair};
 
 /// The value of `versions` that has this one alone.
 fn only(version: &SupportedProtocolVersion) -> &'static str {
@@ -140,14 +140,15 @@ async fn what_a_server_under_tls_said_behind_a_reply_is_no_reply_to_the_next_com
     for version in VERSIONS {
         let authority = Authority::new();
         let (_bench, _, mut client, mut server) = logged_in(&authority, version).await;
-        client.send(b"NOOP\r\nNOOP\r\n").await;
-        server.hear("NOOP").await;
-        // Two records, which come together.
+        client.send(b"HELP\r\nNOOP\r\n").await;
+        server.hear("HELP").await;
+        // Two records, which come together, and the first is as much as is read at a time.
+        let reply = help(2048);
         let (socket, tls) = server.stream.get_mut();
-        let mut wire = record(tls, b"200 One.\r\n", false);
+        let mut wire = record(tls, &reply, false);
         wire.extend(record(tls, b"250 Nobody asked.\r\n", false));
         assert_eq!(socket.try_write(&wire).unwrap(), wire.len());
-        client.hear("200 One.").await;
+        assert_eq!(client.through(b"214 Done.\r\n").await, reply);
         server.hear("NOOP").await;
         server.say("200 Two.").await;
         client.hear("200 Two.").await;

@@ -1,12 +1,9 @@
 //! Whatever happens next, found and fed to the session.
 
-use std::future::Future;
-use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use tokio::io::Interest;
 use tokio::time::Instant;
 
 use super::{Connecting, Driver, UNWRITTEN_BYTES};
@@ -31,6 +28,10 @@ const READ_BYTES: usize = 2 * 1024;
 /// How much of what the server has said is heard together: a reply that ends within has what was said
 /// behind it.
 const HEARD_BYTES: usize = 4 * READ_BYTES;
+
+/// How many bytes more are heard, one by one, where that ends with a line, until the next line has
+/// begun: a reply that ends there has that behind it.
+const BEGINNING_BYTES: usize = 16;
 
 /// How often the server is read before the client's bytes are fed: more than its socket holds
 /// unless it never stops talking.
@@ -251,7 +252,9 @@ impl Driver {
                     Read::Bytes(bytes)
                         if leg == Leg::Server && self.legs.server.may_have_come() =>
                     {
-                        self.hear_server_out(buffer.get(..bytes).unwrap_or_default());
+                        let first = buffer.get(..bytes).unwrap_or_default();
+                        let heard = self.hear_server_out(first);
+                        self.receive(leg, Some(&heard), is_news);
                     }
                     Read::Bytes(bytes) => self.receive(leg, buffer.get(..bytes), is_news),
                     Read::Ended(end) => self.leg_ended(leg, end, context),
@@ -340,8 +343,13 @@ impl Driver {
             let (bytes, end) = self.legs.server.read_now(&mut buffer);
             let now = self.clock.now();
             if bytes > 0 {
-                let heard = buffer.get(..bytes).unwrap_or_default();
-                self.session.receive(Leg::Server, heard, now);
+                let first = buffer.get(..bytes).unwrap_or_default();
+                if bytes < READ_BYTES {
+                    self.session.receive(Leg::Server, first, now);
+                } else {
+                    let heard = self.hear_server_out(first);
+                    self.session.receive(Leg::Server, &heard, now);
+                }
                 self.draw();
             }
             if let Some(end) = end {
@@ -354,23 +362,29 @@ impl Driver {
         }
     }
 
-    /// Hears what the server has said by now behind its `first` bytes together with them: what nobody has
+    /// The `first` bytes of the server together with what it has said by now behind them: what nobody has
     /// asked for is no reply to a command that waits for the one before it (law L2).
-    fn hear_server_out(&mut self, first: &[u8]) {
+    fn hear_server_out(&mut self, first: &[u8]) -> Vec<u8> {
         let mut heard = first.to_vec();
         let mut buffer = [0; READ_BYTES];
         loop {
-            let (bytes, end) = self.legs.server.read_now(&mut buffer);
+            let room = match heard.len() {
+                ..HEARD_BYTES => buffer.as_mut_slice(),
+                _ if !heard.ends_with(b"\n") => break,
+                _ => buffer.get_mut(..1).unwrap_or_default(),
+            };
+            let most = room.len();
+            let (bytes, end) = self.legs.server.read_now(room);
             heard.extend_from_slice(buffer.get(..bytes).unwrap_or_default());
             if let Some(end) = end {
                 // A refusal that is held back is not cut short by it.
                 self.legs.server.put_off(end);
             }
-            if bytes < READ_BYTES || heard.len() >= HEARD_BYTES {
+            if bytes < most || heard.len() >= HEARD_BYTES + BEGINNING_BYTES {
                 break;
             }
         }
-        self.receive(Leg::Server, Some(&heard), false);
+        heard
     }
 
     /// A control connection has ended. The client's is told after the end of an upload whose
@@ -404,13 +418,9 @@ impl Driver {
                 break;
             }
         }
-        let Some(stream) = self.data.client.stream() else {
-            return false;
-        };
-        match pin!(stream.socket().ready(Interest::READABLE)).poll(context) {
-            Poll::Ready(Ok(state)) => state.is_read_closed(),
-            Poll::Ready(Err(_)) | Poll::Pending => false,
-        }
+        // The runtime may not have told of it yet.
+        let stream = self.data.client.stream();
+        stream.is_some_and(|stream| socket::has_peer_ended(stream.socket()))
     }
 
     /// The relay.

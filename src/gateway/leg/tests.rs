@@ -308,3 +308,26 @@ async fn what_a_read_may_have_left_is_no_news() {
     assert_eq!(event(&mut leg).await, LegEvent::Readable);
     assert!(leg.is_news() && leg.may_have_come());
 }
+
+#[tokio::test]
+async fn an_end_that_was_put_off_is_told_once() {
+    for may_be_polled in [true, false] {
+        let (mut leg, peer) = opened().await;
+        drop(peer);
+        let mut buffer = [0; 8];
+        poll_fn(|context| leg.stream.as_ref().unwrap().poll_read_ready(context))
+            .await
+            .unwrap();
+        assert_eq!(leg.read_now(&mut buffer), (0, Some(End::Fin)));
+        leg.put_off(End::Fin);
+        assert!(leg.may_have_come());
+        if may_be_polled {
+            assert_eq!(event(&mut leg).await, LegEvent::Ended(End::Fin));
+        } else {
+            assert_eq!(leg.read_now(&mut buffer), (0, Some(End::Fin)));
+        }
+        assert_eq!(leg.read_now(&mut buffer), (0, None));
+        let polled = poll_fn(|context| Poll::Ready(leg.poll(true, clock::instant(), context)));
+        assert!(polled.await.is_pending());
+    }
+}
