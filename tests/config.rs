@@ -22,7 +22,7 @@ use ftpwarden::tls::options::{ClientCertificates, SessionReuse, Trust};
 use proptest::prelude::*;
 
 /// How many keys the schema has.
-const KEYS: usize = 95;
+const KEYS: usize = 96;
 
 /// The files below `directory` whose name ends in `extension`, sorted.
 fn files(directory: &str, extension: &str) -> Vec<PathBuf> {
@@ -571,6 +571,7 @@ fn tls_comes_out_as_it_was_written() {
     assert_eq!(first.certificate, Path::new("/etc/ftpwarden/cert.pem"));
     assert_eq!(first.key, Path::new("/etc/ftpwarden/key.pem"));
     assert_eq!(main.options.versions, [TlsVersion::V1_3]);
+    assert!(main.options.prefer_client_ciphers);
     assert_eq!(main.options.session_reuse, SessionReuse::Required);
     let ca = PathBuf::from("/etc/ftpwarden/clients-ca.pem");
     assert_eq!(main.options.clients, ClientCertificates::Optional(ca));
@@ -579,6 +580,7 @@ fn tls_comes_out_as_it_was_written() {
     assert_eq!(implicit.offer.offer, TlsOffer::Implicit);
     assert_eq!(implicit.offer.require, Require::Data);
     assert_eq!(implicit.options.versions, TlsVersion::ALL);
+    assert!(!implicit.options.prefer_client_ciphers);
     assert_eq!(implicit.options.session_reuse, SessionReuse::Allowed);
     assert_eq!(implicit.options.clients, ClientCertificates::Off);
     let legacy = upstream("legacy");

@@ -56,6 +56,7 @@ pub const LISTENER_TLS: Table = Table {
         "require",
         "session_reuse",
         "versions",
+        "prefer_client_ciphers",
         "client_certificates",
         "client_ca",
         "certificates",

@@ -109,6 +109,11 @@ pub(super) fn listener(
     let options = ServerOptions {
         identities: own.into_iter().chain(further).collect(),
         versions: versions(&section, problems),
+        prefer_client_ciphers: or_default(section.one(
+            "prefer_client_ciphers",
+            problems,
+            value::boolean,
+        )),
         session_reuse: or_default(section.one("session_reuse", problems, value::word(&REUSES))),
         clients: client_certificates(&section, places, problems),
     };

@@ -8,10 +8,10 @@ use std::os::fd::AsFd;
 use std::sync::OnceLock;
 use std::time::Duration;
 
+use nix::sys::socket::setsockopt;
+use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-#[cfg(target_os = "linux")]
-use rustix::net::SocketFlags;
-use rustix::net::{RecvFlags, SendFlags};
+use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// The first port that anybody may listen on.
@@ -26,9 +26,7 @@ const KEEPALIVE_RETRIES: u32 = 4;
 /// # Errors
 /// The address cannot be bound, or the process is out of descriptors.
 pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
-    let kind = Type::STREAM;
-    #[cfg(target_os = "linux")]
-    let kind = kind.nonblocking();
+    let kind = Type::STREAM.nonblocking();
     let socket = Socket::new(Domain::for_address(address), kind, Some(Protocol::TCP))?;
     // Connections of a former listener do not keep the port.
     socket.set_reuse_address(true)?;
@@ -37,8 +35,6 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
     }
     socket.bind(&address.into())?;
     socket.listen(backlog)?;
-    #[cfg(not(target_os = "linux"))]
-    socket.set_nonblocking(true)?;
     Ok(socket.into())
 }
 
@@ -47,20 +43,10 @@ pub fn listen(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
 /// # Errors
 /// As of an accept; `WouldBlock` where none waits.
 pub fn accept(listener: &impl AsFd) -> io::Result<(TcpStream, SocketAddr)> {
-    #[cfg(target_os = "linux")]
-    {
-        let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
-        let (accepted, peer) = rustix::net::acceptfrom_with(listener, flags)?;
-        let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
-        Ok((accepted.into(), peer.try_into()?))
-    }
-    #[cfg(not(target_os = "linux"))]
-    {
-        let (accepted, peer) = SockRef::from(listener).accept()?;
-        accepted.set_nonblocking(true)?;
-        let peer = peer.as_socket().ok_or(io::ErrorKind::ConnectionAborted)?;
-        Ok((accepted.into(), peer))
-    }
+    let flags = SocketFlags::CLOEXEC | SocketFlags::NONBLOCK;
+    let (accepted, peer) = rustix::net::acceptfrom_with(listener, flags)?;
+    let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
+    Ok((accepted.into(), peer.try_into()?))
 }
 
 /// Switches off Nagle's delay.
@@ -111,9 +97,7 @@ pub fn send_urgent(socket: &impl AsFd, byte: u8) -> io::Result<usize> {
 /// # Errors
 /// As of a write.
 pub fn send_last(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
-    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
-    #[cfg(target_os = "linux")]
-    let flags = flags | SendFlags::MORE;
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
     Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
@@ -129,13 +113,9 @@ pub fn receive_now(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
 /// Whether the peer of a connection has sent its end by now, be there bytes before it or not, and
 /// whatever the runtime knows of it.
 pub fn has_peer_ended(socket: &impl AsFd) -> bool {
-    #[cfg(target_os = "linux")]
-    let end = PollFlags::RDHUP;
-    #[cfg(not(target_os = "linux"))]
-    let end = PollFlags::HUP;
-    let mut asked = [PollFd::new(socket, end)];
+    let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
     let answered = poll(&mut asked, Some(&Timespec::default()));
-    answered.is_ok() && asked.iter().any(|asked| asked.revents().contains(end))
+    answered.is_ok_and(|ended| ended > 0)
 }
 
 /// From now on closing the socket resets the connection: also when the process dies.
@@ -152,14 +132,7 @@ pub fn arm_reset(socket: &impl AsFd) -> io::Result<()> {
 /// # Errors
 /// The kernel does not know that.
 pub fn bind_address_only(socket: &impl AsFd) -> io::Result<()> {
-    #[cfg(target_os = "linux")]
-    nix::sys::socket::setsockopt(
-        socket,
-        nix::sys::socket::sockopt::IpBindAddressNoPort,
-        &true,
-    )?;
-    #[cfg(not(target_os = "linux"))]
-    let _ = socket;
+    setsockopt(socket, IpBindAddressNoPort, &true)?;
     Ok(())
 }
 

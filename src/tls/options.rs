@@ -13,6 +13,9 @@ pub struct ServerOptions {
     pub identities: Vec<Identity>,
     /// Which versions are spoken; at least one.
     pub versions: Vec<TlsVersion>,
+    /// Whether the client's order of cipher suites counts, and not the gateway's, which has those with
+    /// AES-128 in front.
+    pub prefer_client_ciphers: bool,
     /// Whether a data connection must resume the session of its control connection.
     pub session_reuse: SessionReuse,
     /// Whether clients show a certificate.

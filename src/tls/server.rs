@@ -112,6 +112,7 @@ impl Acceptor {
         let mut base = builder.with_cert_resolver(Arc::new(resolver));
         base.session_storage = Arc::new(NoServerSessionStorage {});
         base.send_tls13_tickets = 0;
+        base.ignore_client_order = !options.prefer_client_ciphers;
         // A store that gives a session out more than once must never be met with early data,
         // which could be replayed then.
         base.max_early_data_size = 0;

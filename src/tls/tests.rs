@@ -111,6 +111,7 @@ pub(crate) fn server(identities: &[Identity]) -> ServerOptions {
     ServerOptions {
         identities: identities.to_vec(),
         versions: vec![TlsVersion::V1_2, TlsVersion::V1_3],
+        prefer_client_ciphers: false,
         session_reuse: SessionReuse::Allowed,
         clients: ClientCertificates::Off,
     }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::time_provider::TimeProvider;
+use rustls::{CipherSuite, ClientConfig, RootCertStore};
 
 use super::{
     Acceptor, Kept, LoadFault, SESSION_BYTES, SESSIONS_BYTES, SESSIONS_MAX, Sessions,
@@ -17,6 +18,7 @@ use crate::tls::options::{
     ClientCertificates, ClientOptions, Identity, ServerOptions, SessionReuse,
 };
 use crate::tls::peer::{peer_of_client, peer_of_server};
+use crate::tls::protocol_versions;
 use crate::tls::tests::{
     Failed, VERSIONS, World, client, control, meet, resumes, server, server_fault, shake,
 };
@@ -44,6 +46,41 @@ fn data_connections_resume_again_and_again() {
         control(&server, &client).unwrap();
         for round in 0..40 {
             assert!(resumes(&server, &client, true), "{version:?} {round}");
+        }
+    }
+}
+
+#[test]
+fn the_shorter_key_is_agreed_on_unless_the_client_is_to_choose() {
+    let (world, mut options) = one();
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut roots = RootCertStore::empty();
+    for authority in CertificateDer::pem_file_iter(world.path("ca.pem")).unwrap() {
+        roots.add(authority.unwrap()).unwrap();
+    }
+    let short = [
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS13_AES_128_GCM_SHA256,
+    ];
+    let long = [
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384,
+        CipherSuite::TLS13_AES_256_GCM_SHA384,
+    ];
+    for (prefer_client_ciphers, suites) in [(false, short), (true, long)] {
+        options.prefer_client_ciphers = prefer_client_ciphers;
+        let acceptor = Acceptor::load(&options).unwrap();
+        for (version, suite) in VERSIONS.iter().zip(suites) {
+            // One that has its longest key in front, as most do.
+            let client = ClientConfig::builder_with_provider(Arc::clone(&provider))
+                .with_protocol_versions(&protocol_versions(&[*version]))
+                .unwrap()
+                .with_root_certificates(roots.clone())
+                .with_no_client_auth();
+            let name = "ftp.example.com".try_into().unwrap();
+            let control = acceptor.session().control();
+            let ends = shake(&Arc::new(client), name, &control).unwrap();
+            let agreed = ends.server.negotiated_cipher_suite().unwrap().suite();
+            assert_eq!(agreed, suite);
         }
     }
 }
@@ -404,9 +441,9 @@ fn wildcards_stand_for_one_label() {
 }
 
 /// The client's configuration with other protocols in ALPN.
-fn offering(options: &ClientOptions, protocols: &[&[u8]]) -> Arc<rustls::ClientConfig> {
+fn offering(options: &ClientOptions, protocols: &[&[u8]]) -> Arc<ClientConfig> {
     let session = Connector::load(options).unwrap().session();
-    let mut config = rustls::ClientConfig::clone(&session.config());
+    let mut config = ClientConfig::clone(&session.config());
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
     Arc::new(config)
 }

@@ -41,6 +41,7 @@ fn with_tls(session_reuse: SessionReuse, certificates: &[&str]) -> Settings {
                 })
                 .collect(),
             versions: TlsVersion::ALL.to_vec(),
+            prefer_client_ciphers: false,
             session_reuse,
             clients: ClientCertificates::Off,
         },
