@@ -83,8 +83,7 @@ async fn a_client_has_no_more_sessions_than_it_may() {
 async fn what_a_server_said_behind_a_long_reply_is_no_reply_to_the_next_command() {
     let bench = Bench::plain().await;
     let (mut client, mut server) = bench.logged_in().await;
-    // As long as what is read at a time, and as what is heard together, with a line to the end of each
-    // read or without.
+    // As long as what is read at a time, as what is heard together, and twice that.
     for length in [2048, 4096, 8192, 16384] {
         let reply = help(length);
         client.send(b"HELP\r\nNOOP\r\n").await;

@@ -110,8 +110,8 @@ pub fn receive_now(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(bytes)
 }
 
-/// Whether the peer of a connection has sent its end by now, be there bytes before it or not, and
-/// whatever the runtime knows of it.
+/// Whether the peer of a connection has ended it by now, with a FIN or a reset, be there bytes before
+/// that or not, and whatever the runtime knows of it.
 pub fn has_peer_ended(socket: &impl AsFd) -> bool {
     let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
     let answered = poll(&mut asked, Some(&Timespec::default()));

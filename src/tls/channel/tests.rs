@@ -87,23 +87,29 @@ fn what_befalls_a_connection_behind_bytes_is_told_behind_them() {
     });
 }
 
+/// What `read` comes to once it has not given way to others, and how often it did.
+fn through_pauses(mut read: impl FnMut() -> io::Result<usize>) -> (usize, usize) {
+    let mut pauses = 0;
+    loop {
+        match read() {
+            Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
+            Ok(bytes) => return (bytes, pauses),
+        }
+        pauses += 1;
+    }
+}
+
 #[test]
 fn a_record_that_comes_in_bits_does_not_keep_who_reads_it() {
     sent(|file, wire, mut theirs| {
         let mut source = &wire[..];
-        let (mut bits, mut pauses) = (0, 0);
+        let mut bits = 0;
         let mut bit = |raw: &mut [u8]| {
             bits += 1;
             source.read(&mut raw[..1])
         };
         let mut buffer = [0; 4096];
-        let first = loop {
-            match theirs.read(&mut bit, &mut buffer) {
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
-                Ok(bytes) => break bytes,
-            }
-            pauses += 1;
-        };
+        let (first, pauses) = through_pauses(|| theirs.read(&mut bit, &mut buffer));
         assert!(first > 0 && buffer[..first] == file[..first]);
         assert_eq!(pauses, (bits - 1) / READS);
     });
@@ -130,19 +136,9 @@ fn a_buffer_that_fills_by_the_byte_is_given_half_full() {
 fn a_buffer_that_does_not_fill_at_all_keeps_nobody() {
     sent(|file, wire, mut theirs| {
         let mut source = &wire[..];
-        let (mut bits, mut pauses) = (0, 0);
-        let mut bit = |raw: &mut [u8]| {
-            bits += 1;
-            source.read(&mut raw[..1])
-        };
+        let mut bit = |raw: &mut [u8]| source.read(&mut raw[..1]);
         let mut buffer = vec![0; file.len()];
-        let first = loop {
-            match theirs.fill(&mut bit, &mut buffer) {
-                Err(error) => assert_eq!(error.kind(), ErrorKind::Interrupted),
-                Ok(bytes) => break bytes,
-            }
-            pauses += 1;
-        };
+        let (first, pauses) = through_pauses(|| theirs.fill(&mut bit, &mut buffer));
         assert_eq!(first, SMALL_RECORD_BYTES);
         assert!(buffer[..first] == file[..first]);
         assert!(pauses >= first / READS, "{pauses}");
