@@ -186,7 +186,7 @@ pub struct Audit {
     /// The file; None is standard output.
     pub path: Option<PathBuf>,
     /// SITE subcommands whose argument is a secret, in upper case, added to the built-in list.
-    pub secret: Vec<Arc<str>>,
+    pub secret: Arc<[Arc<str>]>,
     /// What happens when the writer cannot keep up.
     pub when_full: WhenFull,
 }

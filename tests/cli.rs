@@ -296,6 +296,82 @@ fn explain_says_what_decides_and_where() {
 }
 
 #[test]
+fn explain_names_the_rule_that_refuses_and_no_other() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.toml");
+    fs::write(
+        &path,
+        "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"read-only\" }\n\
+         upstreams.legacy = { address = \"10.0.0.5:21\", policy = \"no-secret\", path_bytes = 64 }\n\
+         [policies.no-secret]\ndefault = \"allow\"\nrules = [\n\
+         { name = \"secret\", commands = \"RETR\", paths = \"/secret/**\", action = \"deny\" },\n]\n",
+    )
+    .unwrap();
+    let explain = |command: &str| {
+        let output = run(&["explain", "--config", path.to_str().unwrap(), command]);
+        (output.status.code(), text(&output.stdout))
+    };
+    let (code, told) = explain("RETR /secret/a");
+    assert_eq!(code, Some(3));
+    assert!(
+        told.contains("rule: `secret` of policy `no-secret` at "),
+        "{told}"
+    );
+    let (code, told) = explain("STOR /a");
+    assert_eq!(code, Some(3));
+    assert!(told.contains("of policy `read-only`"), "{told}");
+    // Both policies let this pass.
+    let (code, told) = explain(&format!("RETR /{}", "a".repeat(64)));
+    assert_eq!(code, Some(3));
+    assert!(told.contains("rule: none, the gateway itself"), "{told}");
+}
+
+#[test]
+fn a_path_put_together_from_short_pieces_is_too_long() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.toml");
+    fs::write(
+        &path,
+        "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\" }\n\
+         upstreams.legacy = { address = \"10.0.0.5:21\", path_bytes = 16 }\n",
+    )
+    .unwrap();
+    let config = path.to_str().unwrap();
+    let explain = |commands: &[&str]| {
+        let output = run(&[&["explain", "--config", config], commands].concat());
+        let told = text(&output.stdout);
+        let words = told.lines().filter(|line| !line.starts_with(' '));
+        let fates: Vec<String> = words
+            .filter_map(|line| line.split_once(':').map(|(fate, _)| fate.to_owned()))
+            .collect();
+        fates
+    };
+    let pieces = [
+        "CWD /aaaaaaaaaa",
+        "CWD bbb",
+        "STOR c",
+        "STOR cc",
+        "STOR /aaaaaaaaaa/c",
+    ];
+    assert_eq!(
+        explain(&pieces),
+        ["allow", "allow", "deny", "deny", "allow"]
+    );
+    let pieces = [
+        "CWD /aaaa",
+        "CWD bbbb",
+        "CWD cccc",
+        "CDUP",
+        "STOR cccccc",
+        "STOR c",
+    ];
+    assert_eq!(
+        explain(&pieces),
+        ["allow", "allow", "allow", "allow", "deny", "allow"]
+    );
+}
+
+#[test]
 fn explain_says_which_condition_on_channels_fails() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("gateway.toml");

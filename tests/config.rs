@@ -530,7 +530,7 @@ fn values_come_out_as_they_were_written() {
     assert_eq!(upstream.connect_timeout, Duration::from_secs(90));
     let audit = loaded.settings.audit.as_ref().unwrap();
     assert_eq!(audit.path, None);
-    assert_eq!(audit.secret, ["PSWD".into()]);
+    assert_eq!(*audit.secret, ["PSWD".into()]);
     assert_eq!(audit.when_full, WhenFull::Refuse);
     let limits = &loaded.settings.session_limits;
     assert_eq!(limits.idle_timeout, Duration::from_mins(90));

@@ -37,7 +37,7 @@ pub(crate) fn made() -> Made {
         server_tls: ServerTls::default(),
         line_bytes: upstream.line_bytes,
         data_addresses: Vec::new(),
-        secret_words: Vec::new(),
+        secret_words: Arc::default(),
     };
     Made {
         profile: Arc::new(profile),

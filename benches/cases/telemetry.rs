@@ -109,7 +109,7 @@ pub(crate) fn telemetry(audit: Option<&str>, listeners: usize) -> Arc<Telemetry>
         },
         audit: audit.map(|path| Audit {
             path: Some(path.into()),
-            secret: Vec::new(),
+            secret: Arc::default(),
             when_full: WhenFull::Drop,
         }),
         process: Process::default(),

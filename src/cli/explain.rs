@@ -157,7 +157,7 @@ fn to_text(one: &Explanation, sources: &Sources, style: Style) -> String {
             .iter()
             .map(|(code, said)| format!("  reply: {code} {said}")),
     );
-    lines.push(match &one.decided {
+    lines.push(match one.decider() {
         Some(rule) => format!("  rule: {}", rule_to_text(rule, sources)),
         None => "  rule: none, the gateway itself".to_owned(),
     });

@@ -17,6 +17,7 @@ use crate::ftp::command::Command;
 use crate::ftp::security::{Level, TlsVersion};
 use crate::ftp::verb::Verb;
 use crate::gateway;
+use crate::policy::verdict::Action as RuleAction;
 use crate::policy::{Channels, Judge, Lack, Query, RuleInfo};
 use crate::session::{
     Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, RelayEnd, Secured, ServerTls,
@@ -91,6 +92,18 @@ pub struct Explanation {
     pub path: Option<String>,
     /// What the client's channels lacked, if a rule asks for that and it is refused for it.
     pub lack: Option<Lack>,
+}
+
+impl Explanation {
+    /// What decided: of a refusal the rule that refused, if it was one, and not the gateway itself.
+    pub fn decider(&self) -> Option<&RuleInfo> {
+        let mut rules = [&self.decided, &self.upstream].into_iter().flatten();
+        if self.fate.is_allowed() {
+            rules.next()
+        } else {
+            rules.find(|rule| rule.action != RuleAction::Allow)
+        }
+    }
 }
 
 /// What would happen in a whole session.

@@ -89,7 +89,6 @@ pub fn judge(
 
 /// What new sessions at `listener`, which is in front of `upstream`, are told.
 pub fn profile(settings: &Settings, listener: &Listener, upstream: &Upstream) -> Profile {
-    let audit = settings.audit.as_ref();
     Profile {
         greeting: listener.greeting.clone(),
         limits: Arc::clone(&settings.session_limits),
@@ -101,8 +100,14 @@ pub fn profile(settings: &Settings, listener: &Listener, upstream: &Upstream) ->
         server_tls: upstream.tls.as_ref().map_or(ServerTls::Off, |tls| tls.mode),
         line_bytes: upstream.line_bytes,
         data_addresses: upstream.data_addresses.clone(),
-        secret_words: audit.map_or_else(Vec::new, |audit| audit.secret.clone()),
+        secret_words: secret_words(settings),
     }
+}
+
+/// The SITE subcommands whose argument the operator called a secret.
+pub(super) fn secret_words(settings: &Settings) -> Arc<[Arc<str>]> {
+    let audit = settings.audit.as_ref();
+    audit.map_or_else(Arc::default, |audit| Arc::clone(&audit.secret))
 }
 
 /// From a listener to its upstream: what a new session is born with.

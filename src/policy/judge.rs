@@ -264,6 +264,11 @@ impl Judge {
         }
     }
 
+    /// The longest path, in its absolute form, that the server is sent.
+    pub const fn path_bytes(&self) -> usize {
+        self.dialect.path_bytes
+    }
+
     /// Whether the decision depends on the working directory (or the home directory), which is
     /// then to be asked of the server first if `query` does not have it. Never before login.
     pub fn needs_directory(&self, query: &Query<'_>) -> bool {
@@ -411,10 +416,7 @@ fn refusal(policy: &Policy, near: Option<Near>, scene: &Scene<'_>) -> Reply {
     let command = scene.query.command;
     let verb = command.judged();
     if matches!(verb, Some(Verb::User | Verb::Pass | Verb::Acct)) {
-        return Reply {
-            code: 530,
-            text: Text::Own("Login incorrect."),
-        };
+        return Reply::login_incorrect();
     }
     if let Some(Near::Security(lack @ (Lack::Certificate | Lack::Tls | Lack::Version))) = near {
         return unprotected(lack);

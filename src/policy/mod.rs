@@ -37,6 +37,7 @@ pub use chain::Policy;
 pub use compile::{PolicySet, RuleInfo, compile};
 pub use glob::UserGlob;
 pub use judge::{Channels, Dialect, Judge, Outlook, Query, System};
+pub use path::is_absolute;
 pub use security::Lack;
 pub use spec::{PolicySpec, Problem};
 pub use verdict::{Action, Judgement, Permit, Reply, RuleId, SetId, Verdict};

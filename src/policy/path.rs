@@ -243,9 +243,8 @@ impl<'a> Ground<'a> {
 
     /// Whether `argument`, in its absolute form, is too long.
     fn is_too_long(&self, argument: &[u8]) -> bool {
-        let absolute = matches!(argument.first(), Some(b'/' | b'\'' | b'\\'));
         let before = match self.directory {
-            Some(directory) if !absolute => {
+            Some(directory) if !is_absolute(argument) => {
                 let separator = usize::from(!directory.ends_with(b"/"));
                 directory.len().saturating_add(separator)
             }
@@ -269,6 +268,11 @@ impl<'a> Ground<'a> {
     const fn has_symlinks(&self) -> bool {
         self.dialect.symlinks
     }
+}
+
+/// Whether a path that a client wrote begins where no directory is put in front of it.
+pub fn is_absolute(argument: &[u8]) -> bool {
+    matches!(argument.first(), Some(b'/' | b'\'' | b'\\'))
 }
 
 /// A directory that a server stated, as a path.

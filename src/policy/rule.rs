@@ -262,15 +262,15 @@ impl Rule {
         let filename = if self.filename.is_empty() {
             Outcome::Holds
         } else {
-            self.filename_at(place, scene.is_folded())
+            self.filename_at(place, scene)
         };
         paths.min(filename)
     }
 
     /// `filename` at one place.
-    fn filename_at(&self, place: &Place, folded: bool) -> Outcome {
-        let name = match place {
-            Place::Exact(path) | Place::Moved(path) => path.filename(),
+    fn filename_at(&self, place: &Place, scene: &Scene<'_>) -> Outcome {
+        let path = match place {
+            Place::Exact(path) | Place::Moved(path) => path,
             // There is a name, and nobody can tell which.
             Place::Below(_)
             | Place::Children(_)
@@ -278,7 +278,8 @@ impl Rule {
             | Place::Tree(_)
             | Place::Unsure => return Outcome::Unsure,
         };
-        Outcome::certain(name.is_some_and(|name| {
+        let folded = scene.is_folded_at(path);
+        Outcome::certain(path.filename().is_some_and(|name| {
             self.filename.iter().any(|pattern| {
                 let regex = if folded {
                     &pattern.folded

@@ -10,7 +10,7 @@ use super::extract;
 use super::judge::{Dialect, Query, System};
 use super::names::Subject;
 use super::path::pattern::Fill;
-use super::path::{self, Ground, Path, Place};
+use super::path::{self, Ground, Kind, Path, Place};
 
 /// A query in the making.
 #[derive(Debug)]
@@ -109,5 +109,10 @@ impl<'a> Scene<'a> {
     /// Whether letter case does not count in names.
     pub(super) const fn is_folded(&self) -> bool {
         self.system.is_folded()
+    }
+
+    /// Whether letter case does not count in `path`. The Unix side of z/OS tells it apart.
+    pub(super) fn is_folded_at(&self, path: &Path) -> bool {
+        self.is_folded() && !(self.system == System::Mvs && path.kind() == Kind::Slash)
     }
 }

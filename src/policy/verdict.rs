@@ -101,6 +101,14 @@ impl Reply {
         }
     }
 
+    /// What a login is refused with, whatever of it was refused (RFC 2577 §7).
+    pub const fn login_incorrect() -> Self {
+        Self {
+            code: 530,
+            text: Text::Own("Login incorrect."),
+        }
+    }
+
     /// Reads `550 No.` or `550`, which is given the gateway's own words.
     ///
     /// # Errors

@@ -54,6 +54,8 @@ pub(super) struct DataPair {
     pub(super) client: DataLeg,
     /// The server's.
     pub(super) server: DataLeg,
+    /// Somebody who may have been the server has dialled what is listened on for it, and was reset.
+    pub(super) turned_away: bool,
     /// For which leg a listener was asked for that the shell has not told of yet.
     offering: Option<Leg>,
     /// The gateway's address that the client dialled.
@@ -70,6 +72,7 @@ impl DataPair {
         Self {
             client: DataLeg::NONE,
             server: DataLeg::NONE,
+            turned_away: false,
             offering: None,
             local,
             lacks_epsv: false,
@@ -239,6 +242,13 @@ impl Session {
         }
         self.data.server.endpoint = Endpoint::Failed;
         self.settle();
+    }
+
+    /// Somebody else dialled what is listened on for `leg` and was reset. It may have been the server
+    /// with another address, which has sent all of a file to where nobody read it.
+    pub(super) fn stranger_refused(&mut self, leg: Leg) {
+        self.data.turned_away |= leg == Leg::Server;
+        self.note_data(leg, DataOutcome::Stranger);
     }
 
     /// A data connection was reset before anything was relayed: the other side is shown the same.

@@ -9,6 +9,7 @@ use super::{Fact, LoginOutcome, Session};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::reply::{self, Code};
 use crate::ftp::verb::Verb;
+use crate::policy::is_absolute;
 
 /// Who the client is to the server.
 #[derive(Debug, Default)]
@@ -46,6 +47,9 @@ pub(super) struct RenameFrom {
 pub(super) struct Place {
     /// The working directory as the server stated it.
     pub(super) directory: Option<Bytes>,
+    /// How long it may be at most where the server has not stated it, by what the client has put
+    /// together since.
+    unstated_bytes: u32,
     /// The directory that it stated right after login.
     pub(super) home: Option<Bytes>,
     /// A directory was stated since login, or could not be.
@@ -75,13 +79,44 @@ impl Place {
             self.home.clone_from(&directory);
         }
         self.directory = directory;
+        // A server that does not tell is not asked again at each further path.
+        self.unstated_bytes = 0;
     }
 
     /// The working directory may be another one now.
     fn displace(&mut self) {
+        self.unstated_bytes = bytes(self.directory_bytes());
         self.directory = None;
         self.moved = true;
     }
+
+    /// The client has changed to `argument`.
+    fn change_to(&mut self, argument: &[u8]) {
+        let reached = self.reach(argument);
+        self.displace();
+        self.unstated_bytes = bytes(reached);
+    }
+
+    /// How long the working directory may be at most.
+    fn directory_bytes(&self) -> usize {
+        let unstated = usize::try_from(self.unstated_bytes).unwrap_or(usize::MAX);
+        self.directory.as_ref().map_or(unstated, Bytes::len)
+    }
+
+    /// How many bytes the path that a client writes as `argument` may have at most.
+    pub(super) fn reach(&self, argument: &[u8]) -> usize {
+        let before = if is_absolute(argument) {
+            0
+        } else {
+            self.directory_bytes().saturating_add(1)
+        };
+        before.saturating_add(argument.len())
+    }
+}
+
+/// A count of bytes, as far as it is kept.
+fn bytes(count: usize) -> u32 {
+    u32::try_from(count).unwrap_or(u32::MAX)
 }
 
 /// Whether `code` says that the client is logged in (RFC 959 §5.4, RFC 2228 §4).
@@ -128,9 +163,9 @@ impl Session {
                     })
                 });
             }
+            Verb::Cwd if done => self.place.change_to(command.argument_bytes()),
             // The directory that one is in may be the one that was renamed or removed.
-            Verb::Cwd
-            | Verb::Cdup
+            Verb::Cdup
             | Verb::Rmd
             | Verb::Rmda
             | Verb::Rnto

@@ -375,6 +375,8 @@ pub enum Told {
         /// What was agreed on.
         secured: Secured,
     },
+    /// These SITE subcommands have secret arguments, in upper case, beside the built-in ones.
+    SecretsChanged(Arc<[Arc<str>]>),
     /// Somebody else dialled the listener and was reset.
     StrangerRefused(Leg),
     /// The TLS handshake of a control connection failed.

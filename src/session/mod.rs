@@ -87,8 +87,9 @@ pub struct Profile {
     pub line_bytes: usize,
     /// Further addresses of the server's data connections.
     pub data_addresses: Vec<IpAddr>,
-    /// SITE subcommands whose argument is a secret, in upper case, beside the built-in ones.
-    pub secret_words: Vec<Arc<str>>,
+    /// SITE subcommands whose argument is a secret, in upper case, beside the built-in ones, until
+    /// [`Told::SecretsChanged`].
+    pub secret_words: Arc<[Arc<str>]>,
 }
 
 /// One session: two legs and what is known of them.
@@ -308,7 +309,9 @@ impl Session {
             Told::OfferReady { leg, address } => self.offer_ready(leg, address),
             Told::OfferStarved => self.offer_starved(),
             Told::RelayEnded { bytes, end } => self.relay_ended(bytes, end),
-            Told::StrangerRefused(leg) => self.note_data(leg, DataOutcome::Stranger),
+            // Sessions of a listener share their profile until then: such a reload is rare.
+            Told::SecretsChanged(words) => Arc::make_mut(&mut self.profile).secret_words = words,
+            Told::StrangerRefused(leg) => self.stranger_refused(leg),
         }
         self.go_on();
     }

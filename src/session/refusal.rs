@@ -12,8 +12,11 @@ use bytes::Bytes;
 use super::deadline::Timer;
 use super::state::{Head, Stage};
 use super::{Fact, LoginOutcome, Origin, Outcome, Session};
+use crate::ftp::command::{Command, Name};
 use crate::ftp::reply::{self, Code};
 use crate::ftp::verb::Verb;
+use crate::policy::Verdict;
+use crate::policy::verdict::Reply;
 
 /// A refusal that takes its time.
 #[derive(Debug)]
@@ -64,23 +67,36 @@ impl Session {
     }
 
     /// Policy refuses a login.
-    pub(super) fn refuse_login(&mut self, head: Box<Head>, code: u16, text: &str) {
+    pub(super) fn refuse_login(&mut self, head: Box<Head>, reply: &Reply) {
         self.note(Fact::Login {
             user: self.login.trying.clone().unwrap_or_default(),
             outcome: LoginOutcome::Denied,
         });
         let refusal = Refusal {
-            code,
-            lines: reply::render(code, text),
+            code: reply.code,
+            lines: reply::render(reply.code, &reply.text),
             origin: Origin::Gateway,
             began: self.now.elapsed,
         };
         self.delay(head, refusal);
     }
 
-    /// Policy has refused the name: the password is refused whatever it is.
+    /// Policy has refused the name: the password is refused whatever it is, with the words that the
+    /// name has earned.
     pub(super) fn refuse_password(&mut self, head: Box<Head>) {
-        self.refuse_login(head, 530, "Login incorrect.");
+        let user = Command {
+            name: Name::Known(Verb::User),
+            spelling: Bytes::from_static(b"USER"),
+            argument: self.login.trying.clone(),
+        };
+        let reply = match self.judge(&user).verdict {
+            Verdict::Deny(reply) => reply,
+            // A reload may have changed its mind since.
+            Verdict::Answer(_) | Verdict::Close(_) | Verdict::Forward(_) => {
+                Reply::login_incorrect()
+            }
+        };
+        self.refuse_login(head, &reply);
     }
 
     /// Lets a refusal take its time.

@@ -31,7 +31,7 @@ use super::{CloseReason, Fact, Outcome, OwnCommand, Session};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::ClientFault;
 use crate::ftp::verb::Verb;
-use crate::policy::verdict::RuleId;
+use crate::policy::verdict::{Reply, RuleId};
 use crate::policy::{Judgement, Permit, Query, Verdict};
 
 /// The reply to the bad command that is one too many.
@@ -288,7 +288,7 @@ impl Session {
             {
                 self.answer(head, 503, "Bad sequence of commands.", Outcome::Invalid);
             }
-            Verdict::Deny(reply) => self.refuse(head, reply.code, &reply.text),
+            Verdict::Deny(reply) => self.refuse(head, &reply),
             Verdict::Forward(permit) => self.forward(head, permit),
         }
     }
@@ -311,7 +311,9 @@ impl Session {
         // RFC 3659 §5.2: what follows REST is the transfer, so the question comes before it.
         let retrieval = (head.verb() == Some(Verb::Rest)).then(retrieval);
         let command = retrieval.as_ref().unwrap_or(&head.command);
-        self.judge.needs_directory(&self.query(command))
+        // Short pieces may have been put together to a path that an old server overruns on.
+        self.place.reach(command.argument_bytes()) > self.judge.path_bytes()
+            || self.judge.needs_directory(&self.query(command))
     }
 
     /// The hidden PWD was answered: what it states is the directory, and home if nothing has
@@ -324,7 +326,7 @@ impl Session {
     }
 
     /// Refuses a command in policy's name.
-    fn refuse(&mut self, head: Box<Head>, code: u16, text: &str) {
+    fn refuse(&mut self, head: Box<Head>, reply: &Reply) {
         self.unlearn(&head.command);
         if head.verb() == Some(Verb::User) {
             // Names cannot be probed: the refusal comes at PASS (RFC 2577 §7).
@@ -337,7 +339,7 @@ impl Session {
             if self.login.refused {
                 self.refuse_password(head);
             } else {
-                self.refuse_login(head, code, text);
+                self.refuse_login(head, reply);
             }
             return;
         }
@@ -349,7 +351,7 @@ impl Session {
                 return;
             }
         }
-        self.answer(head, code, text, Outcome::Denied);
+        self.answer(head, reply.code, &reply.text, Outcome::Denied);
     }
 
     /// Whether the command in work is QUIT.

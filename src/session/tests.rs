@@ -51,7 +51,7 @@ fn fresh() -> Session {
         server_tls: ServerTls::default(),
         line_bytes: 510,
         data_addresses: Vec::new(),
-        secret_words: Vec::new(),
+        secret_words: Arc::default(),
     };
     Session::new(
         Arc::new(profile),
@@ -117,6 +117,7 @@ fn everything() -> Vec<Told> {
         Told::OfferStarved,
         Told::JudgeChanged(judge()),
         Told::LimitsChanged(Arc::default()),
+        Told::SecretsChanged(Arc::default()),
     ];
     for leg in [Leg::Client, Leg::Server] {
         all.extend([

@@ -66,7 +66,7 @@ pub(crate) fn settings(audit: Option<&Path>) -> Settings {
         },
         audit: audit.map(|path| Audit {
             path: Some(path.to_owned()),
-            secret: Vec::new(),
+            secret: Arc::default(),
             when_full: WhenFull::Drop,
         }),
         process: Process::default(),

@@ -1,6 +1,7 @@
 //! `deploy/fail2ban` and `deploy/logrotate`: what others do with our logs.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -9,6 +10,56 @@ use crate::tools::{output, repository, said, succeed, text, tool};
 
 /// A login failure as the gateway logs it, in vsftpd's form.
 const FAILURE: &str = "Sun Nov 22 10:00:02 2026 [pid 123] [bob] FAIL LOGIN: Client";
+
+/// What the journal puts before a line, as fail2ban reads it and as `journalctl` prints it.
+const PREFIXES: [&str; 2] = [
+    "2026-11-22T10:00:02.123456 gate ftpwarden[77]: ",
+    "Nov 22 10:00:02 gate ftpwarden[77]: ",
+];
+
+/// The clients of the lines below.
+const CLIENTS: [&str; 2] = ["203.0.113.9", "2001:db8::9"];
+
+/// The address that a client would like to see banned.
+const VICTIM: &str = "198.51.100.7";
+
+/// A login failure in both formats of the log, the user's name escaped as the gateway does.
+fn failures(user: &str, client: &str) -> [String; 2] {
+    let text = FAILURE.replace("bob", user) + &format!(" \"{client}\"");
+    let object = json("warn", &text, "");
+    [text, object]
+}
+
+/// A ban in both formats of the log.
+fn bans(client: &str) -> [String; 2] {
+    let text = "2026-11-22T10:00:02.123Z WARN client banned";
+    let fields =
+        format!(r#","client":"{client}","listener":"main","failed_logins":11,"seconds":600.0"#);
+    [
+        format!("{text} client={client} listener=main failed_logins=11 seconds=600.0"),
+        json("warn", "client banned", &fields),
+    ]
+}
+
+/// An object of the log.
+fn json(level: &str, message: &str, fields: &str) -> String {
+    let message = quoted(message);
+    format!(r#"{{"ts":"2026-11-22T10:00:02.123Z","level":"{level}","message":{message}{fields}}}"#)
+}
+
+/// A text as JSON has it.
+fn quoted(text: &str) -> String {
+    serde_json::to_string(text).unwrap()
+}
+
+/// What a client may have said, in lines of both formats that say nothing of a failure or a ban.
+fn told(name: &str) -> [String; 2] {
+    let text = name.replace('"', r"\x22");
+    [
+        format!("2026-11-22T10:00:02.123Z WARN login user=\"{text}\""),
+        json("warn", "login", &format!(r#","user":{}"#, quoted(name))),
+    ]
+}
 
 /// A program of fail2ban with its configuration, ours added.
 fn fail2ban(program: &str, configuration: &Path) -> Command {
@@ -46,41 +97,82 @@ fn finds(filter: &str, line: &str, client: &str) -> bool {
 
 #[test]
 fn the_stock_vsftpd_filter_finds_our_login_failures() {
-    for client in ["203.0.113.9", "2001:db8::9"] {
+    for client in CLIENTS {
         assert!(finds("vsftpd", &format!("{FAILURE} \"{client}\""), client));
     }
 }
 
 #[test]
-fn our_filter_finds_login_failures_in_the_journal() {
-    for client in ["203.0.113.9", "2001:db8::9"] {
-        for prefix in ["2026-11-22T10:00:02.123456 gate", "Nov 22 10:00:02 gate"] {
-            let line = format!("{prefix} ftpwarden[77]: {FAILURE} \"{client}\"");
-            assert!(finds("ftpwarden", &line, client), "{line}");
+fn our_filter_finds_login_failures_in_the_journal_and_in_a_file() {
+    for client in CLIENTS {
+        for failure in failures("bob", client) {
+            for prefix in PREFIXES.into_iter().chain([""]) {
+                let line = format!("{prefix}{failure}");
+                assert!(finds("ftpwarden", &line, client), "{line}");
+            }
         }
     }
 }
 
 #[test]
 fn our_filter_finds_bans_in_the_journal() {
-    for client in ["203.0.113.9", "2001:db8::9"] {
-        let ban = format!("client banned client={client} listener=main failed_logins=11");
-        let line =
-            format!("Nov 22 10:00:02 gate ftpwarden[77]: 2026-11-22T10:00:02.123Z WARN {ban}");
-        assert!(finds("ftpwarden-ban", &line, client), "{line}");
-        let forged = line.replace("WARN client", "INFO login user=\"WARN client");
-        assert!(!finds("ftpwarden-ban", &forged, client), "{forged}");
+    for client in CLIENTS {
+        for ban in bans(client) {
+            for prefix in PREFIXES {
+                let line = format!("{prefix}{ban}");
+                assert!(finds("ftpwarden-ban", &line, client), "{line}");
+            }
+        }
     }
 }
 
 #[test]
-fn our_filter_believes_nothing_but_a_line_of_that_form() {
-    for line in [
-        format!("Nov 22 10:00:02 gate other[77]: {FAILURE} \"203.0.113.9\""),
-        format!("Nov 22 10:00:02 gate ftpwarden[77]: user=\"{FAILURE} \"203.0.113.9\""),
-        format!("Nov 22 10:00:02 gate ftpwarden[77]: {FAILURE} \"203.0.113.9\" and more"),
+fn our_filters_believe_nothing_but_a_line_of_that_form() {
+    let prefix = PREFIXES[1];
+    for (filter, lines) in [
+        ("ftpwarden", failures("bob", VICTIM)),
+        ("ftpwarden-ban", bans(VICTIM)),
     ] {
-        assert!(!finds("ftpwarden", &line, "203.0.113.9"), "{line}");
+        for line in lines {
+            for line in [
+                prefix.replace("ftpwarden", "other") + &line,
+                format!("{prefix}user=\"{line}"),
+                format!("{prefix}{line} and more"),
+                format!("{prefix}{},\"user\":\"x\"}}", line.trim_end_matches('}')),
+            ] {
+                assert!(!finds(filter, &line, VICTIM), "{line}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_crafted_user_name_plants_no_other_client() {
+    let [failure, object] = failures("x", VICTIM);
+    let half = format!("x FAIL LOGIN: Client \"{VICTIM}\"");
+    for name in [&half, &half.replace('x', r"\\"), &failure, &object] {
+        // The gateway writes the brackets of a name as numbers.
+        let user = name.replace('[', r"\x5b").replace(']', r"\x5d");
+        for client in CLIENTS {
+            for failure in failures(&user, client) {
+                for prefix in PREFIXES.into_iter().chain([""]) {
+                    let line = format!("{prefix}{failure}");
+                    assert!(finds("ftpwarden", &line, client), "{line}");
+                }
+            }
+        }
+    }
+    // In other lines the brackets stay, and the quotes do not.
+    for (filter, names) in [
+        ("ftpwarden", [failure, object]),
+        ("ftpwarden-ban", bans(VICTIM)),
+    ] {
+        for line in names.iter().flat_map(|name| told(name)) {
+            for prefix in PREFIXES.into_iter().chain([""]) {
+                let line = format!("{prefix}{line}");
+                assert!(!finds(filter, &line, VICTIM), "{line}");
+            }
+        }
     }
 }
 
@@ -110,11 +202,9 @@ fn fail2ban_loads_the_jails() {
     }
 }
 
-#[test]
-fn logrotate_moves_the_files_and_has_them_reopened() {
-    let folder = tempfile::tempdir().unwrap();
-    let at = |name: &str| folder.path().join(name);
-    fs::write(at("audit.jsonl"), "{}\n").unwrap();
+/// Has logrotate work on the files of a folder. What systemctl is asked is in its file `asked`.
+fn rotate(folder: &Path) {
+    let at = |name: &str| folder.join(name);
     fs::write(
         at("systemctl"),
         "#!/bin/sh\necho \"$@\" >>\"$(dirname \"$0\")/asked\"\n",
@@ -123,7 +213,7 @@ fn logrotate_moves_the_files_and_has_them_reopened() {
     fs::set_permissions(at("systemctl"), fs::Permissions::from_mode(0o755)).unwrap();
     // logrotate refuses a configuration that others could have written.
     let rules = text("deploy/logrotate/ftpwarden")
-        .replace("/var/log/ftpwarden", folder.path().to_str().unwrap())
+        .replace("/var/log/ftpwarden", folder.to_str().unwrap())
         .replace("systemctl", at("systemctl").to_str().unwrap());
     fs::write(at("rules"), rules).unwrap();
     fs::set_permissions(at("rules"), fs::Permissions::from_mode(0o644)).unwrap();
@@ -135,6 +225,15 @@ fn logrotate_moves_the_files_and_has_them_reopened() {
             .arg(at("state"))
             .arg(at("rules")),
     );
+}
+
+#[test]
+fn logrotate_moves_the_audit_file_and_has_it_reopened() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    fs::write(at("audit.jsonl"), "{}\n").unwrap();
+
+    rotate(folder.path());
 
     assert_eq!(fs::read_to_string(at("audit.jsonl.1")).unwrap(), "{}\n");
     assert!(
@@ -145,4 +244,25 @@ fn logrotate_moves_the_files_and_has_them_reopened() {
         fs::read_to_string(at("asked")).unwrap(),
         "kill --kill-whom=main --signal=USR1 ftpwarden.service\n"
     );
+}
+
+#[test]
+fn logrotate_copies_the_log_and_empties_it_under_whoever_appends_to_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let path = at("ftpwarden.log");
+    let mut log = File::options()
+        .create(true)
+        .append(true)
+        .open(&path)
+        .unwrap();
+    log.write_all(b"before\n").unwrap();
+
+    rotate(folder.path());
+
+    log.write_all(b"behind\n").unwrap();
+    assert_eq!(fs::read_to_string(path).unwrap(), "behind\n");
+    let copy = succeed(Command::new("zcat").arg(at("ftpwarden.log.1.gz")));
+    assert_eq!(copy, "before\n");
+    assert!(!at("asked").exists(), "no signal opens it anew");
 }

@@ -27,6 +27,8 @@ const METRICS: &[&str] = &[
     "ftpwarden_tls_certificate_expiry_timestamp_seconds",
     "ftpwarden_tls_handshakes_total",
     "ftpwarden_transfers_total",
+    "ftpwarden_upstream_connect_duration_seconds_count",
+    "ftpwarden_upstream_connects_total",
     "ftpwarden_upstream_up",
     "process_max_fds",
     "process_open_fds",
@@ -44,7 +46,7 @@ fn values<'a>(yaml: &'a str, key: &str) -> Vec<&'a str> {
 /// The names of all alerts; their number is asserted so that a change of layout cannot empty the tests below.
 fn alerts(rules: &str) -> Vec<&str> {
     let alerts = values(rules, "alert");
-    assert_eq!(alerts.len(), 16);
+    assert_eq!(alerts.len(), 17);
     alerts
 }
 

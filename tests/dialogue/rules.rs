@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use ftpwarden::config::diagnostic::Style;
 use ftpwarden::config::{self, Loaded};
+use ftpwarden::gateway;
 use ftpwarden::policy::{Dialect, Judge};
-use ftpwarden::session::{ClientTls, Profile, ServerTls};
+use ftpwarden::session::Profile;
 
 /// The lines of the tables that a test may say something in.
 #[derive(Clone, Debug, Default)]
@@ -65,24 +66,7 @@ pub(crate) fn load(source: &str) -> Result<Loaded, String> {
 pub(crate) fn of_session(loaded: &Loaded) -> (Profile, Judge) {
     let listener = &loaded.settings.listeners["main"];
     let upstream = &loaded.settings.upstreams["legacy"];
-    let profile = Profile {
-        greeting: listener.greeting.clone(),
-        limits: Arc::clone(&loaded.settings.session_limits),
-        data_mode: upstream.data_mode,
-        client_tls: listener
-            .tls
-            .as_ref()
-            .map_or_else(ClientTls::default, |tls| tls.offer),
-        server_tls: upstream.tls.as_ref().map_or(ServerTls::Off, |tls| tls.mode),
-        line_bytes: upstream.line_bytes,
-        data_addresses: upstream.data_addresses.clone(),
-        secret_words: loaded
-            .settings
-            .audit
-            .as_ref()
-            .map(|audit| audit.secret.clone())
-            .unwrap_or_default(),
-    };
+    let profile = gateway::profile(&loaded.settings, listener, upstream);
     (profile, judge(loaded))
 }
 

@@ -22,6 +22,33 @@ fn a_reload_changes_the_policy_of_live_sessions() {
 }
 
 #[test]
+fn a_reload_makes_an_argument_a_secret_of_live_sessions() {
+    let (server, _) = server::start();
+    let directory = tempfile::tempdir().unwrap();
+    let audit = directory.path().join("audit.jsonl");
+    let with = |rest: &str| format!("[audit]\npath = {audit:?}\n{rest}");
+    let gateway = Gateway::start(server, "", &with(""));
+    let mut client = Client::login(gateway.address);
+    client.expect("SITE NEWPASS opensesame", 502);
+    let more = configuration(server, "", &with("secret = [\"SITE NEWPASS\"]"));
+    fs::write(&gateway.file, more).unwrap();
+    gateway.signal("HUP");
+    gateway.line("the configuration was reloaded");
+    client.expect("SITE NEWPASS swordfish", 502);
+    let line = gateway.line("argument=***");
+    assert!(line.contains("command refused"), "{line}");
+    client.expect("QUIT", 221);
+    gateway.signal("TERM");
+    assert!(gateway.wait().success());
+    let told = fs::read_to_string(&audit).unwrap();
+    assert!(told.contains("opensesame"), "{told}");
+    assert!(
+        told.contains("***") && !told.contains("swordfish"),
+        "{told}"
+    );
+}
+
+#[test]
 fn a_bad_reload_changes_nothing_and_says_why() {
     let (server, _) = server::start();
     let gateway = Gateway::start(server, "", "");

@@ -10,6 +10,7 @@ use super::{Connecting, Driver, UNWRITTEN_BYTES};
 use crate::gateway::data::DataEvent;
 use crate::gateway::leg::{LegEvent, Read, later};
 use crate::gateway::listener::canonical;
+use crate::gateway::plan::secret_words;
 use crate::gateway::{Orders, Stage};
 use crate::relay::{Ending, give_way};
 use crate::session::event::{ConnectFailure, EndReason};
@@ -109,6 +110,10 @@ impl Driver {
                 self.told.push_back(Told::JudgeChanged(judge));
             }
             self.follow_limits(&plan.settings);
+            let secrets = secret_words(&plan.settings);
+            if secrets != secret_words(&self.plan.settings) {
+                self.told.push_back(Told::SecretsChanged(secrets));
+            }
             self.plan = plan;
         }
         self.follow(stage);

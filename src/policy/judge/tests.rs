@@ -276,6 +276,14 @@ fn a_path_that_is_too_long_is_refused_where_policy_would_let_it_pass() {
 }
 
 #[test]
+fn letter_case_counts_in_names_on_the_unix_side_of_mvs() {
+    let upper = policy("p").rule(allow(&["STOR"]).filename(&["[A-Z]+"]));
+    let mvs = Sitting::before(System::Mvs, &[upper]);
+    assert_eq!(mvs.codes(&["STOR /u/ABC", "STOR /u/abc"]), [0, 553]);
+    assert_eq!(mvs.codes(&["STOR 'PROD.abc'", "STOR 'PROD.ABC'"]), [0, 0]);
+}
+
+#[test]
 fn a_listing_has_a_bounded_number_of_wildcards() {
     let sitting = Sitting::under(&[policy("p").by_default()]);
     let stars = |verb: &str, count| format!("{verb} {}", "*a".repeat(count));

@@ -170,6 +170,7 @@ impl Session {
         match (leg, step) {
             (Leg::Server, Some(Step::OfferingServer(form))) => {
                 self.data.server.endpoint = Endpoint::Listening;
+                self.data.turned_away = false;
                 if let Some(setup) = self.setup() {
                     setup.offered = Some(address);
                 }

@@ -62,8 +62,10 @@ impl Session {
                 self.dial(Leg::Client);
             }
             (Endpoint::Listening, client) if transfer.server_never_came => match client {
-                // What the client sent went nowhere.
-                Endpoint::Connected if transfer.direction == Direction::Upload => {
+                // What the client sent went nowhere, or what the server may have sent.
+                Endpoint::Connected
+                    if transfer.direction == Direction::Upload || self.data.turned_away =>
+                {
                     transfer.cut = Some(Cut::NoConnection);
                     self.complete();
                 }

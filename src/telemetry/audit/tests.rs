@@ -1,4 +1,5 @@
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use metrics::Counter;
@@ -31,7 +32,7 @@ fn a_name_stays_in_its_quotes() {
     let path = directory.path().join("audit.jsonl");
     let settings = settings::Audit {
         path: Some(path.clone()),
-        secret: Vec::new(),
+        secret: Arc::default(),
         when_full: WhenFull::Drop,
     };
     let target = Audit::open(&settings).unwrap();

@@ -15,9 +15,9 @@ use crate::session::Origin;
 const CODES: std::ops::RangeInclusive<u16> = 100..=699;
 
 /// The codes that the gateway gives, so that the first refusal of each is a step from zero.
-pub(super) const GATEWAY_CODES: [u16; 31] = [
-    200, 211, 213, 214, 215, 220, 221, 225, 226, 227, 229, 230, 250, 257, 331, 350, 421, 425, 426,
-    450, 451, 500, 501, 502, 503, 504, 521, 522, 530, 550, 553,
+pub(super) const GATEWAY_CODES: [u16; 35] = [
+    200, 211, 213, 214, 215, 220, 221, 225, 226, 227, 229, 230, 234, 250, 257, 331, 350, 421, 425,
+    426, 450, 451, 500, 501, 502, 503, 504, 521, 522, 530, 533, 534, 536, 550, 553,
 ];
 
 /// The codes of RFC 959, 2228, 2389, 2428, 3659 and 4217.
