@@ -397,6 +397,27 @@ async fn a_flood_of_refused_commands_never_reaches_the_server() {
 }
 
 #[tokio::test]
+async fn a_client_that_never_stops_asking_starves_nobody() {
+    let bench = Bench::plain().await;
+    let (flood, _server) = bench.logged_in().await;
+    let (mut other, mut others) = bench.logged_in().await;
+    // The gateway has the same thread: it sees nothing of this before all of it is there.
+    let lines = b"SMNT x\r\n".repeat(16 * 1024);
+    let written = flood.stream.try_write(&lines).unwrap();
+    other.stream.try_write(b"NOOP\r\n").unwrap();
+    others.hear("NOOP").await;
+    others.say("200 Here.").await;
+    other.hear("200 Here.").await;
+    let asked = written / b"SMNT x\r\n".len();
+    let series = "ftpwarden_commands_total{listener=\"main\",command=\"SMNT\",outcome=\"denied\"} ";
+    let rendered = bench.telemetry.render();
+    let line = rendered.lines().find_map(|line| line.strip_prefix(series));
+    let answered: usize = line.unwrap().parse().unwrap();
+    assert!(asked > 4096, "{asked} commands are no flood");
+    assert!(answered < asked / 2, "{answered} of {asked} came first");
+}
+
+#[tokio::test]
 async fn a_server_that_never_stops_talking_starves_nobody() {
     // As far as it may.
     let limits = "[limits]\nviolations = 1000000";

@@ -703,19 +703,25 @@ fn write_secured(
     is_last: bool,
 ) -> io::Result<usize> {
     let mut write = |raw: &[IoSlice<'_>]| send(stream, raw);
-    // Replies that wait together leave in one record and one segment.
-    let together: usize = queue.iter().map(|piece| piece.bytes.len()).sum();
+    // Replies that wait together leave in one record and one segment, as many as a record holds.
+    let mut room = RECORD_BYTES;
+    let together = queue.iter().take_while(|piece| {
+        let left = room.checked_sub(piece.bytes.len());
+        room = left.unwrap_or_default();
+        left.is_some()
+    });
+    let count = together.count();
     let joined: Vec<u8>;
     let bytes: &[u8] = match queue.front() {
         None => return channel.flush(write).map(|()| 0),
-        Some(piece) if queue.len() == 1 || together > RECORD_BYTES => &piece.bytes,
+        Some(piece) if count <= 1 => &piece.bytes,
         Some(_) => {
-            let pieces: Vec<&[u8]> = queue.iter().map(|piece| piece.bytes.as_ref()).collect();
-            joined = pieces.concat();
+            let pieces = queue.iter().take(count).map(|piece| piece.bytes.as_ref());
+            joined = pieces.collect::<Vec<&[u8]>>().concat();
             &joined
         }
     };
-    if is_last && bytes.len() == together {
+    if is_last && count.max(1) == queue.len() {
         channel.write_last(&mut write, bytes)
     } else {
         channel.write(&mut write, bytes)

@@ -18,6 +18,8 @@ pub(super) struct Login {
     pub(super) trying: Option<Bytes>,
     /// That name was refused by policy: its PASS is refused as well.
     pub(super) refused: bool,
+    /// The server has asked for an account (332).
+    wants_account: bool,
     /// The name that got in.
     pub(super) user: Option<Bytes>,
     /// The server's greeting said that no login is needed.
@@ -47,9 +49,11 @@ pub(super) struct RenameFrom {
 pub(super) struct Place {
     /// The working directory as the server stated it.
     pub(super) directory: Option<Bytes>,
+    /// The server was asked for it, and did not state it.
+    untold: bool,
     /// How long it may be at most where the server has not stated it, by what the client has put
     /// together since.
-    unstated_bytes: u32,
+    unstated_bytes: u16,
     /// The directory that it stated right after login.
     pub(super) home: Option<Bytes>,
     /// A directory was stated since login, or could not be.
@@ -72,12 +76,24 @@ impl Place {
         !self.home_settled && !self.moved
     }
 
+    /// Whether a question would come between two commands that belong together, of which the server
+    /// would then forget the first, and was asked in vain before that.
+    pub(super) const fn must_not_ask(&self) -> bool {
+        self.untold && self.is_half_done()
+    }
+
+    /// Whether what the client says next belongs to what it said last.
+    pub(super) const fn is_half_done(&self) -> bool {
+        self.restart.is_some() || self.renaming.is_some()
+    }
+
     /// The server stated the working directory, or failed to.
     pub(super) fn state(&mut self, directory: Option<Bytes>) {
         if self.may_learn_home() {
             self.home_settled = true;
             self.home.clone_from(&directory);
         }
+        self.untold = directory.is_none();
         self.directory = directory;
         // A server that does not tell is not asked again at each further path.
         self.unstated_bytes = 0;
@@ -86,6 +102,7 @@ impl Place {
     /// The working directory may be another one now.
     fn displace(&mut self) {
         self.unstated_bytes = bytes(self.directory_bytes());
+        self.untold = false;
         self.directory = None;
         self.moved = true;
     }
@@ -99,7 +116,7 @@ impl Place {
 
     /// How long the working directory may be at most.
     fn directory_bytes(&self) -> usize {
-        let unstated = usize::try_from(self.unstated_bytes).unwrap_or(usize::MAX);
+        let unstated = usize::from(self.unstated_bytes);
         self.directory.as_ref().map_or(unstated, Bytes::len)
     }
 
@@ -114,9 +131,9 @@ impl Place {
     }
 }
 
-/// A count of bytes, as far as it is kept.
-fn bytes(count: usize) -> u32 {
-    u32::try_from(count).unwrap_or(u32::MAX)
+/// A count of bytes, as far as it is kept: beyond that any path is too long.
+fn bytes(count: usize) -> u16 {
+    u16::try_from(count).unwrap_or(u16::MAX)
 }
 
 /// Whether `code` says that the client is logged in (RFC 959 §5.4, RFC 2228 §4).
@@ -200,14 +217,17 @@ impl Session {
                 outcome: LoginOutcome::Failure,
             }),
         }
+        self.login.wants_account = code.value() == 332;
     }
 
-    /// PASS or ACCT was answered (RFC 959 §5.4: 202 where no more was needed).
+    /// PASS or ACCT was answered (RFC 959 §5.4: 202 where no more was needed). Servers that know no
+    /// accounts say 202 to any ACCT, also to one that nothing has asked for.
     fn learn_password(&mut self, verb: Verb, code: Code) {
+        self.login.wants_account |= code.value() == 332;
+        let was_asked = verb == Verb::Pass || self.login.wants_account;
+        let lets_in = is_login(code) || code.value() == 202 && was_asked;
         match code.class() {
-            2 if self.login.user.is_none() && (is_login(code) || code.value() == 202) => {
-                self.log_in();
-            }
+            2 if self.login.user.is_none() && lets_in => self.log_in(),
             4 | 5 if self.login.user.is_none() && verb == Verb::Pass && code.value() != 503 => {
                 let user = self.login.trying.clone().unwrap_or_default();
                 self.note(Fact::Login {

@@ -101,7 +101,7 @@ mod checked {
                 "nothing bounds the reply to ABOR"
             );
             match self.head.as_ref().map(|head| &head.stage) {
-                None if self.abort.is_awaited() => {}
+                None if self.abort.is_awaited() || self.unfinished => {}
                 None if self.protection.is_turning() => assert!(
                     self.deadlines.runs(Timer::Handshake),
                     "nothing bounds the handshake"

@@ -172,6 +172,8 @@ pub struct Session {
     client_ended: bool,
     /// The gateway is stopping.
     draining: bool,
+    /// Commands wait that could be worked on.
+    unfinished: bool,
 }
 
 impl Session {
@@ -222,6 +224,7 @@ impl Session {
             failed_logins: 0,
             client_ended: false,
             draining: false,
+            unfinished: false,
             profile,
         };
         session.begin_implicit();
@@ -328,10 +331,23 @@ impl Session {
         self.go_on();
     }
 
-    /// The next thing to do; draw until None after each feed.
+    /// The next thing to do; draw until None after each feed. Commands that wait are worked on as
+    /// it is drawn, some at a time: see [`Session::pauses`].
     pub fn next_action(&mut self) -> Option<Action> {
-        self.flush();
-        self.actions.pop_front()
+        loop {
+            self.flush();
+            let action = self.actions.pop_front();
+            if action.is_some() || !std::mem::take(&mut self.unfinished) {
+                return action;
+            }
+            self.go_on();
+        }
+    }
+
+    /// Whether the next action begins further commands, of many that wait: whoever drives more than
+    /// one session may look after the others first, and draw on before this one is fed again.
+    pub fn pauses(&self) -> bool {
+        self.unfinished && self.actions.is_empty() && self.out.is_empty()
     }
 
     /// Takes back a fact that was told: what it took serves the next one.

@@ -199,7 +199,6 @@ impl Pipeline {
     }
 
     /// Whether nothing waits.
-    #[cfg(any(debug_assertions, test))]
     pub(super) fn is_empty(&self) -> bool {
         self.queue.is_empty()
     }

@@ -155,9 +155,13 @@ impl Head {
     }
 }
 
+/// How many commands are worked on at once: with a policy of many rules each takes its time.
+const COMMANDS_AT_ONCE: u32 = 32;
+
 impl Session {
-    /// Works on the queue until something must be waited for.
+    /// Works on the queue until something must be waited for, or enough is done for once.
     pub(super) fn advance(&mut self) {
+        let mut left = COMMANDS_AT_ONCE;
         while self.phase == Phase::Serving && self.head.is_none() && !self.protection.is_turning() {
             if self.abort.is_awaited() {
                 return;
@@ -170,10 +174,15 @@ impl Session {
                 return;
             }
             self.read_commands();
+            self.unfinished = left == 0 && !self.pipeline.is_empty();
+            if self.unfinished {
+                return;
+            }
             let Some(entry) = self.pipeline.pop() else {
                 self.rest();
                 return;
             };
+            left = left.saturating_sub(1);
             self.deadlines.disarm(Timer::Idle);
             match entry.item {
                 Item::Fault(fault, verb) => self.answer_fault(fault, verb, entry.read_at),
@@ -308,12 +317,25 @@ impl Session {
         if self.place.directory.is_some() {
             return false;
         }
-        // RFC 3659 §5.2: what follows REST is the transfer, so the question comes before it.
-        let retrieval = (head.verb() == Some(Verb::Rest)).then(retrieval);
-        let command = retrieval.as_ref().unwrap_or(&head.command);
+        if self.place.must_not_ask() {
+            return false;
+        }
         // Short pieces may have been put together to a path that an old server overruns on.
-        self.place.reach(command.argument_bytes()) > self.judge.path_bytes()
-            || self.judge.needs_directory(&self.query(command))
+        let reach = self.place.reach(head.command.argument_bytes());
+        if reach > self.judge.path_bytes() && !self.place.is_half_done() {
+            return true;
+        }
+        // RFC 3659 §5.2, RFC 959 §4.1.3: what follows REST is the transfer, and what follows RNFR is
+        // RNTO, so the question comes before them.
+        let next: &[Verb] = match head.verb() {
+            Some(Verb::Rest) => &[Verb::Retr, Verb::Stor, Verb::Appe, Verb::Stou],
+            Some(Verb::Rnfr) => &[Verb::Rnto],
+            Some(_) | None => &[],
+        };
+        self.judge.needs_directory(&self.query(&head.command))
+            || next
+                .iter()
+                .any(|verb| self.judge.needs_directory(&self.query(&here(*verb))))
     }
 
     /// The hidden PWD was answered: what it states is the directory, and home if nothing has
@@ -371,11 +393,11 @@ impl Session {
     }
 }
 
-/// A retrieval of something in the working directory, to ask policy what it would need.
-fn retrieval() -> Command {
+/// `verb` on something in the working directory, to ask policy what it would need.
+fn here(verb: Verb) -> Command {
     Command {
-        name: Name::Known(Verb::Retr),
-        spelling: Bytes::from_static(b"RETR"),
+        name: Name::Known(verb),
+        spelling: Bytes::from_static(verb.name().as_bytes()),
         argument: Some(Bytes::from_static(b"x")),
     }
 }

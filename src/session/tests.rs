@@ -514,3 +514,23 @@ fn new_limits_hold_for_a_refusal_that_waits() {
     session.tell(Told::LimitsChanged(Arc::new(limits)), Now::default());
     assert_eq!(session.deadline(), Some(Duration::from_secs(3)));
 }
+
+#[test]
+fn a_crowd_of_commands_is_worked_on_some_at_a_time() {
+    let mut session = logged_in();
+    session.receive(Leg::Client, &b"SMNT x\r\n".repeat(100), Now::default());
+    let mut crowds = vec![0];
+    while let Some(action) = session.next_action() {
+        if let (Action::Note(Fact::Command(_)), Some(crowd)) = (&action, crowds.last_mut()) {
+            *crowd += 1;
+        }
+        if session.pauses() {
+            crowds.push(0);
+        }
+    }
+    assert_eq!(crowds, [32, 32, 32, 4]);
+    // What waits for a reply is no crowd.
+    session.receive(Leg::Client, &b"NOOP\r\n".repeat(100), Now::default());
+    assert_eq!(drawn(&mut session), ["Forward(NOOP)"]);
+    assert!(!session.pauses());
+}

@@ -127,7 +127,7 @@ impl Driver {
         }));
     }
 
-    /// How many bytes the relay has moved, or the last one did.
+    /// How many bytes of the transfer the relay has moved so far, or did.
     fn measure(&self) -> u64 {
         let running = self.relay.as_ref();
         running.map_or(self.moved, |running| running.relay.moved())
@@ -151,6 +151,9 @@ impl Driver {
             }
         );
         recorder.note(&fact);
+        if matches!(fact, Fact::TransferBegan { .. }) {
+            self.moved = 0;
+        }
         self.session.recycle(fact);
         if failed && self.session.user().is_none() {
             self.count_failed_login(now);

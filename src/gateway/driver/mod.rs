@@ -33,7 +33,7 @@ use super::lanes::Passing;
 use super::leg::{ControlLeg, Queue};
 use super::plan::{Bench, Plan, Route};
 use super::{Orders, Shared, Stage};
-use crate::relay::Relay;
+use crate::relay::{Relay, give_way};
 use crate::session::{self, Direction, End, Leg, RelayEnd, Session, Told};
 use crate::telemetry::{Opening, SessionRecorder};
 use crate::tls::client::ClientSession;
@@ -42,6 +42,9 @@ use crate::upstream;
 
 /// How many bytes may wait to be written to a leg before reading stops.
 const UNWRITTEN_BYTES: usize = 64 * 1024;
+
+/// How many events in a row a session may work on before the others have their turn.
+const EVENTS: u8 = 8;
 
 /// How many ended data connections wait for their peer's end at once.
 const FADING: usize = 4;
@@ -349,42 +352,58 @@ impl Driver {
         done
     }
 
-    /// Runs the session; ready at its end.
+    /// Runs the session; ready at its end. A client that has always something to be done has its
+    /// turn, and then the others have theirs.
     fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
         self.clock.tick();
-        let mut is_first = true;
-        while !self.is_finished() {
-            ready!(self.poll_event(context));
-            // The second event is mostly none: it is of the moment of the first.
-            if !std::mem::take(&mut is_first) {
-                self.clock.tick();
+        for event in 0..EVENTS {
+            if self.is_finished() {
+                return Poll::Ready(());
+            }
+            if !self.session.pauses() {
+                ready!(self.poll_event(context));
+                // The second event is mostly none: it is of the moment of the first.
+                if event > 0 {
+                    self.clock.tick();
+                }
             }
             self.perform();
+            if self.session.pauses() {
+                break;
+            }
         }
-        Poll::Ready(())
+        give_way(context);
+        Poll::Pending
     }
 
-    /// Draws and does all that the session wants done, and tells it what that came to.
+    /// Draws and does all that the session wants done, and tells it what that came to; up to where it
+    /// pauses.
     fn perform(&mut self) {
         let now = self.clock.instant();
         loop {
             self.draw();
-            if !self.tell_next() {
+            if self.session.pauses() || !self.tell_next() {
                 break;
             }
         }
         self.legs.server.flush(now);
         self.legs.client.flush(now);
+        if self.session.pauses() {
+            return;
+        }
         self.release_held_end(now);
         if self.session.is_over() {
             self.wind_up(now);
         }
     }
 
-    /// Does all that the session wants done.
+    /// Does all that the session wants done, up to where it pauses.
     fn draw(&mut self) {
         while let Some(action) = self.session.next_action() {
             self.act(action);
+            if self.session.pauses() {
+                break;
+            }
         }
     }
 

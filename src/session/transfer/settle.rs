@@ -5,7 +5,6 @@ use std::time::Duration;
 use super::super::Action;
 use super::super::data::Endpoint;
 use super::super::deadline::Timer;
-use super::super::server::Abort;
 use super::super::{CloseReason, Direction, End, Fact, Leg, Origin, Outcome, RelayEnd, Session};
 use super::{Cut, FinalReply, Relay, SETTLING, Transfer};
 
@@ -25,7 +24,7 @@ impl Session {
             transfer.relay = Relay::Running;
             let direction = transfer.direction;
             self.deadlines.disarm(Timer::DataConnect);
-            if self.abort == Abort::Idle {
+            if !self.abort.is_awaited() {
                 self.deadlines.disarm(Timer::Reply);
             }
             self.watch_for_stall();

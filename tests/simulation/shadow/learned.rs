@@ -55,6 +55,11 @@ impl Shadow {
             return;
         }
         match spoken.verb.as_str() {
+            "USER" | "PASS" | "ACCT" if code == 332 => self.wants_account = true,
+            "USER" => self.wants_account = false,
+            _ => {}
+        }
+        match spoken.verb.as_str() {
             "USER" if matches!(code, 230 | 232) => {
                 self.void();
                 self.trying = Some(argument);
@@ -64,8 +69,12 @@ impl Shadow {
                 self.void();
                 self.trying = Some(argument);
             }
-            "PASS" | "ACCT"
-                if self.circumstances.user.is_none() && matches!(code, 202 | 230 | 232) =>
+            "PASS" if self.circumstances.user.is_none() && matches!(code, 202 | 230 | 232) => {
+                self.log_in();
+            }
+            "ACCT"
+                if self.circumstances.user.is_none()
+                    && (matches!(code, 230 | 232) || code == 202 && self.wants_account) =>
             {
                 self.log_in();
             }

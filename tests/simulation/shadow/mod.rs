@@ -192,6 +192,8 @@ pub(crate) struct Shadow {
     restart: bool,
     /// It belongs to a transfer that was refused.
     restart_stale: bool,
+    /// The server has asked for an account.
+    wants_account: bool,
     /// Where the client may be dialled.
     client_target: Option<SocketAddr>,
     /// Where the server may be dialled.
@@ -269,6 +271,7 @@ impl Shadow {
             trying: None,
             restart: false,
             restart_stale: false,
+            wants_account: false,
             client_target: None,
             server_target: None,
             advertised: [None; 2],
