@@ -16,7 +16,9 @@ cargo bench --bench gateway -- [OPTION]...
   --rounds N       how often each is measured (5); idle sessions three times at most, under TLS once
   --idle N         how many sessions the idle rows hold (5000), as far as there are descriptors
   --burst N        how many clients come at once in the burst row (2000)
-  --former FILE    another build of the gateway, measured beside this one
+  --program FILE   the build of the gateway that is measured, as of deploy/build (the one that cargo has made)
+  --former FILE    another build of it, measured beside
+  --unconfined     the gateway gives none of its rights up
   --log LEVEL      the gateway's log: info has lines for each session (warn: as the peers, none)
   --plot FILE.svg  draw the first figures as multiples of the relay's";
 
@@ -34,8 +36,12 @@ pub(crate) struct Options {
     pub(crate) plot: Option<PathBuf>,
     /// The level of the gateway's log. Its peers log nothing.
     pub(crate) log: String,
-    /// Another build of the gateway.
+    /// The build of the gateway that is measured.
+    pub(crate) program: PathBuf,
+    /// Another one.
     pub(crate) former: Option<PathBuf>,
+    /// Whether they give up what they need no more.
+    pub(crate) confined: bool,
 }
 
 impl Options {
@@ -58,6 +64,8 @@ impl Options {
                 "--rounds" => options.rounds = number(value()?)?.max(1),
                 "--idle" => options.scale.idle = number(value()?)?,
                 "--burst" => options.scale.burst = number(value()?)?,
+                "--program" => options.program = file(value()?)?,
+                "--unconfined" => options.confined = false,
                 "--former" => options.former = Some(file(value()?)?),
                 "--log" => options.log = level(value()?)?,
                 "--plot" => options.plot = Some(value()?.into()),
@@ -88,7 +96,9 @@ impl Options {
             scale: Scale::of(is_test),
             plot: None,
             log: "warn".to_owned(),
+            program: env!("CARGO_BIN_EXE_ftpwarden").into(),
             former: None,
+            confined: true,
         }
     }
 }

@@ -76,8 +76,12 @@ pub(crate) struct World {
     pub(crate) folder: PathBuf,
     /// The level of the gateway's log.
     log: String,
-    /// Another build of the gateway.
+    /// The build of the gateway that is measured.
+    program: PathBuf,
+    /// Another one.
     former: Option<PathBuf>,
+    /// What becomes of their rights.
+    confinement: &'static str,
     /// How many addresses were given out.
     hosts: std::cell::Cell<u8>,
 }
@@ -90,7 +94,9 @@ impl World {
             base,
             folder: folder.to_path_buf(),
             log: options.log.clone(),
+            program: options.program.clone(),
             former: options.former.clone(),
+            confinement: if options.confined { "warn" } else { "off" },
             hosts: std::cell::Cell::new(0),
         })
     }
@@ -148,7 +154,7 @@ impl Subject {
                 Some(program) => vec![site.gateway(program)?],
                 None => return Ok(None),
             },
-            Kind::Ftpwarden => vec![site.gateway(Path::new(env!("CARGO_BIN_EXE_ftpwarden")))?],
+            Kind::Ftpwarden => vec![site.gateway(&world.program)?],
         };
         let clear = SocketAddr::from((host, world.base));
         listening(clear)?;
@@ -257,8 +263,10 @@ impl Site<'_> {
              [listeners.ftps]\nbind = \"{host}:{tls}\"\nupstream = \"stub\"\n\n\
              [listeners.ftps.tls]\ncertificate = \"{shared}/cert.pem\"\nkey = \"{shared}/key.pem\"\n\n\
              [upstreams.stub]\naddress = \"{stub}:{base}\"\n\n\
-             [admin]\nbind = \"{host}:{admin}\"\n[log]\nlevel = \"{log}\"\n",
+             [admin]\nbind = \"{host}:{admin}\"\n[log]\nlevel = \"{log}\"\n\
+             [process]\nconfinement = \"{confinement}\"\n",
             log = self.world.log,
+            confinement = self.world.confinement,
             tls = ports::tls(base),
             admin = ports::admin(base),
             stub = ports::STUB,
