@@ -6,6 +6,8 @@
 
 use std::sync::Arc;
 
+use ipnet::IpNet;
+
 use super::super::chain::{self, Lists, Policy, Step};
 use super::super::forms::{self, Form};
 use super::super::judge::System;
@@ -344,15 +346,22 @@ fn has_effects(form: &Form<'_>, subject: &Subject<'_>) -> bool {
         || subcommand.is_some_and(|row| writes(row.groups))
 }
 
-/// Whether `earlier` holds whenever `later` does, by what was written.
+/// Whether `earlier` holds whenever `later` does: networks by what they hold, everything else by what
+/// was written, but for a user `*`, who is anybody.
 fn subsumes(earlier: &RuleDraft<'_>, later: &RuleDraft<'_>) -> bool {
     let narrower = |pick: fn(&RuleSpec) -> &Vec<Located<String>>| {
         let (earlier, later) = (pick(earlier.spec), pick(later.spec));
         let has = |value: &String| earlier.iter().any(|other| other.value == *value);
         earlier.is_empty() || (!later.is_empty() && later.iter().all(|one| has(&one.value)))
     };
-    let all = narrower(|rule| &rule.users)
-        && narrower(|rule| &rule.clients)
+    let is_anybody = |user: &Located<String>| user.value == "*";
+    let in_some = |one: &IpNet| earlier.clients.iter().any(|other| other.contains(one));
+    let networks = earlier.clients.is_empty()
+        || (!later.clients.is_empty() && later.clients.iter().all(in_some));
+    let users = narrower(|rule| &rule.users)
+        || (!later.spec.users.is_empty() && earlier.spec.users.iter().any(is_anybody));
+    let all = users
+        && networks
         && narrower(|rule| &rule.hours)
         && narrower(|rule| &rule.client_certificate)
         && earlier.security.subsumes(&later.security)

@@ -531,6 +531,12 @@ fn a_rule_that_is_never_reached_is_an_error() {
         .rule(deny(&["RETR"]).paths(&["/x"]))
         .rule(allow(&["RETR"]).paths(&["/x"]))));
     assert!(is(usable("p").rule(allow(&["RETR"])).rule(deny(&["RETR"]))));
+    assert!(is(usable("p")
+        .rule(deny(&["RETR"]).clients(&["10.0.0.0/8", "::ffff:10.0.0.0/104"]))
+        .rule(allow(&["RETR"]).clients(&["10.1.0.0/16", "10.2.0.1"]))));
+    assert!(is(usable("p")
+        .rule(deny(&["DELE"]).users(&["ann", "*"]))
+        .rule(allow(&["DELE"]).users(&["bob"]))));
     // These can never hold.
     assert!(is(usable("p").rule(deny(&["SYST", "PWD"]).paths(&["/x"]))));
     assert!(is(usable("p")
@@ -571,6 +577,16 @@ fn a_rule_that_is_sometimes_reached_is_none() {
             .rule(allow(&["SITE"])),
     );
     fine(usable("p").rule(allow(&[])).rule(deny(&[])));
+    fine(
+        usable("p")
+            .rule(deny(&["RETR"]).clients(&["10.1.0.0/16"]))
+            .rule(allow(&["RETR"]).clients(&["10.1.0.0/16", "10.2.0.0/16"])),
+    );
+    fine(
+        usable("p")
+            .rule(deny(&["DELE"]).users(&["*"]))
+            .rule(deny(&["DELE"])),
+    );
     fine(
         usable("p")
             .rule(deny(&["RETR"]).users(&["a"]))
