@@ -575,6 +575,21 @@ fn run_says_why_it_cannot_listen() {
     let output = run(&["run", "--bind", &address, "--upstream", "10.0.0.5:21"]);
     assert_eq!(output.status.code(), Some(1));
     assert!(text(&output.stderr).contains(&format!("cannot listen on {address}")));
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("gateway.toml");
+    let text_of = format!(
+        "listeners.main = {{ bind = \"127.0.0.1:0\", upstream = \"legacy\" }}\n\
+         upstreams.legacy.address = \"10.0.0.5:21\"\nadmin.bind = \"{address}\"\n"
+    );
+    fs::write(&path, text_of).unwrap();
+    let output = run(&["run", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let said = text(&output.stderr);
+    assert!(
+        said.contains(&format!("[admin] cannot listen on {address}")),
+        "{said}"
+    );
+    assert!(said.contains("see `ss -ltnp`"), "{said}");
 }
 
 /// A server who greets and answers every line, on a thread that ends with the test.

@@ -466,7 +466,7 @@ fn values_come_out_as_they_were_written() {
          bandwidth = \"1GiB/s\"\n\
          user_bandwidth = { \"z*\" = \"2KiB/s\", \"a\" = \"3KiB/s\" }\n\
          passive_address = { \"0.0.0.0/0\" = \"203.0.113.7\", \"10.0.0.0/8\" = \"local\", \"10.1.0.0/16\" = \"ftp.example.com\" }\n\
-         accept_proxy_from = [\"10.9.0.0/24\", \"2001:db8::9\"]\n\
+         accept_proxy_from = [\"::ffff:10.9.0.0/120\", \"2001:db8::9\"]\n\
          [upstreams.legacy]\n\
          address = \"[2001:db8::5]:2121\"\n\
          unsupported = [\"mlsd\", \"RCMD\"]\n\

@@ -10,6 +10,7 @@ use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
 use crate::admin;
+use crate::gateway::advice;
 use crate::settings::Settings;
 use crate::telemetry::Telemetry;
 
@@ -35,7 +36,7 @@ pub(super) enum Change {
 
 /// The address cannot be listened on.
 #[derive(Debug, thiserror::Error)]
-#[error("[admin] cannot listen on {address}: {source}")]
+#[error("[admin] cannot listen on {address}: {source}{}", advice(source))]
 pub(super) struct AdminError {
     /// The address.
     address: SocketAddr,

@@ -101,7 +101,7 @@ pub enum StartError {
 }
 
 /// What to do about an address that cannot be listened on.
-fn advice(error: &io::Error) -> &'static str {
+pub fn advice(error: &io::Error) -> &'static str {
     match error.kind() {
         io::ErrorKind::AddrInUse => {
             "; something listens there, or on the same port of all addresses: see `ss -ltnp`"

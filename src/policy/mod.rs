@@ -23,6 +23,7 @@ mod glob;
 mod hours;
 pub mod judge;
 mod names;
+mod network;
 mod path;
 mod rule;
 #[cfg(test)]
@@ -37,6 +38,7 @@ pub use chain::Policy;
 pub use compile::{PolicySet, RuleInfo, compile};
 pub use glob::UserGlob;
 pub use judge::{Channels, Dialect, Judge, Outlook, Query, System};
+pub use network::unmapped;
 pub use path::is_absolute;
 pub use security::Lack;
 pub use spec::{PolicySpec, Problem};

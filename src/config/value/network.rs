@@ -10,6 +10,7 @@ use ipnet::IpNet;
 use toml::de::DeValue;
 
 use super::{Misfit, Read, text};
+use crate::policy::unmapped;
 use crate::settings::Advertised;
 
 /// A single IP address.
@@ -161,11 +162,11 @@ pub(in crate::config) fn network_text(value: &DeValue<'_>) -> Read<IpNet> {
 /// A network in CIDR notation, or one address.
 pub(in crate::config) fn network(written: &str) -> Read<IpNet> {
     if let Ok(address) = written.parse::<IpAddr>() {
-        return Ok(address.into());
+        return Ok(unmapped(address.into()));
     }
     let bad = |message, help| Misfit::new("config/bad-network", message, help);
     match written.parse::<IpNet>() {
-        Ok(net) if net.trunc() == net => Ok(net),
+        Ok(net) if net.trunc() == net => Ok(unmapped(net)),
         Ok(net) => Err(bad(
             format!("`{written}` has bits set behind its prefix"),
             format!("write `\"{}\"`", net.trunc()),

@@ -5,12 +5,13 @@
 
 use std::net::IpAddr;
 
-use ipnet::{IpNet, Ipv4Net};
+use ipnet::IpNet;
 use regex::RegexBuilder;
 use unicode_normalization::UnicodeNormalization;
 
 use super::super::glob::{Glob, GlobFault};
 use super::super::hours::{Hours, HoursFault};
+use super::super::network::unmapped;
 use super::super::path::pattern::{PathGlob, PatternFault};
 use super::super::rule::NamePattern;
 use super::super::spec::Located;
@@ -66,15 +67,7 @@ pub(super) fn network(written: &Located<String>, problems: &mut Problems) -> Opt
             )
             .help(format!("write `{}`", net.trunc()));
     }
-    let mapped = match net {
-        IpNet::V4(_) => None,
-        IpNet::V6(net) => net
-            .addr()
-            .to_ipv4_mapped()
-            .zip(net.prefix_len().checked_sub(96))
-            .and_then(|(address, prefix)| Ipv4Net::new(address, prefix).ok()),
-    };
-    Some(mapped.map_or(net, IpNet::V4).trunc())
+    Some(unmapped(net).trunc())
 }
 
 /// Reads day and time ranges.
