@@ -4,7 +4,7 @@
 //! is the relay's.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 
@@ -21,8 +21,8 @@ pub(super) struct Bandwidth {
     rate: Option<u64>,
     /// `listeners.NAME.user_bandwidth`: the first that matches counts.
     users: Vec<(UserGlob, u64)>,
-    /// The caps of users who transfer at this moment.
-    live: Mutex<HashMap<Bytes, Weak<Cap>>>,
+    /// The caps of users who transfer at this moment, or still owe for what they have transferred.
+    known: Mutex<HashMap<Bytes, Arc<Cap>>>,
 }
 
 impl Bandwidth {
@@ -32,7 +32,7 @@ impl Bandwidth {
             listener: listener.bandwidth.map(|rate| Arc::new(Cap::new(rate))),
             rate: listener.bandwidth,
             users: listener.user_bandwidth.clone(),
-            live: Mutex::default(),
+            known: Mutex::default(),
         }
     }
 
@@ -62,14 +62,14 @@ impl Bandwidth {
             .users
             .iter()
             .find(|(glob, _)| glob.matches(user, system))?;
-        let mut live = self.live.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
         let name = UserGlob::folded(user, system);
-        if let Some(cap) = live.get(&name).and_then(Weak::upgrade) {
-            return Some(cap);
+        if let Some(cap) = known.get(&name) {
+            return Some(Arc::clone(cap));
         }
-        live.retain(|_, cap| cap.strong_count() > 0);
+        known.retain(|_, cap| Arc::strong_count(cap) > 1 || cap.is_in_debt());
         let cap = Arc::new(Cap::new(*rate));
-        live.insert(name, Arc::downgrade(&cap));
+        known.insert(name, Arc::clone(&cap));
         Some(cap)
     }
 }

@@ -272,10 +272,14 @@ impl DataLeg {
         match (stage, end) {
             (Stage::Discarding(stream, _) | Stage::Open(stream, _), End::Fin) => {
                 stream.announce_end();
-                let stream = Arc::clone(stream.socket());
-                socket::finish(&*stream).ok()?;
+                let socket = Arc::clone(stream.socket());
+                let unsent = stream.has_unsent().then_some(stream);
+                if unsent.is_none() {
+                    socket::finish(&*socket).ok()?;
+                }
                 Some(Fading {
-                    stream,
+                    socket,
+                    unsent,
                     room: DISCARD_BYTES,
                     until: later(now, LINGER),
                 })
@@ -305,7 +309,9 @@ fn poll_discard(stream: &TcpStream, room: &mut usize, context: &mut Context<'_>)
 /// A data connection that was ended in order and waits for its peer to do so.
 pub(super) struct Fading {
     /// The connection.
-    stream: Arc<TcpStream>,
+    socket: Arc<TcpStream>,
+    /// The same with its TLS, whose last bytes the socket has not taken: the FIN goes behind them.
+    unsent: Option<Stream>,
     /// How many bytes more are thrown away: who sends on and on is waiting for nothing.
     room: usize,
     /// Until then at the latest.
@@ -313,9 +319,30 @@ pub(super) struct Fading {
 }
 
 impl Fading {
-    /// Throws away what still comes; ready when the peer has ended too, or sends on and on.
+    /// Ends it once the socket has all, then throws away what still comes; ready when the peer has
+    /// ended too, or sends on and on.
     pub(super) fn poll(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        poll_discard(&self.stream, &mut self.room, context)
+        if let Some(stream) = &self.unsent {
+            // A connection that has broken is at its end for who reads it as well.
+            ready!(stream.poll_flush(context)).ok();
+            self.finish();
+        }
+        poll_discard(&self.socket, &mut self.room, context)
+    }
+
+    /// Sends FIN, if that is still to be done.
+    fn finish(&mut self) {
+        if self.unsent.take().is_some() {
+            socket::finish(&*self.socket).ok();
+        }
+    }
+}
+
+impl Drop for Fading {
+    fn drop(&mut self) {
+        // Still armed it would be reset, and lose bytes of a transfer that was told complete: without
+        // the end that TLS announces the peer sees a cut.
+        self.finish();
     }
 }
 
@@ -330,6 +357,7 @@ mod tests {
     use crate::gateway::clock;
     use crate::gateway::offer::Expected;
     use crate::gateway::ports::Ports;
+    use crate::tls::tests::{VERSIONS, World, client, meet, server};
     use crate::upstream::connect;
 
     /// An offer on loopback for a peer on loopback.
@@ -370,6 +398,65 @@ mod tests {
         poll_fn(|context| fading.poll(context)).await;
         drop(fading);
         assert!(peer.read(&mut [0; 8]).await.is_ok());
+    }
+
+    /// A data connection under TLS that its peer does not read from, until TLS holds what the socket
+    /// does not take; its peer, and how many bytes it was given.
+    async fn stuffed() -> (DataLeg, Stream, usize) {
+        let world = World::new();
+        let identity = world.issue("ftp", &["ftp.example.com"], |_| {});
+        let options = client(&world.path("ca.pem"), "ftp.example.com", VERSIONS[1]);
+        let ends = meet(&server(&[identity]), &options).unwrap();
+        let (mut leg, peer) = opened().await;
+        let socket = Arc::clone(leg.socket().unwrap());
+        let failure = Failure::of(Arc::clone(&socket));
+        let stream = Stream::secured(socket, Channel::new(ends.server), false);
+        let mut sent = 0;
+        while !stream.has_unsent() {
+            let write = poll_fn(|context| stream.poll_write(context, &[7; 10_000]));
+            sent += write.await.unwrap();
+        }
+        leg.stage = Stage::Open(stream, failure);
+        let peer = Stream::secured(Arc::new(peer), Channel::new(ends.client), false);
+        (leg, peer, sent)
+    }
+
+    /// Reads to the end: how many bytes, and what the end was.
+    async fn read_all(peer: &Stream) -> (usize, io::Result<()>) {
+        let (mut buffer, mut read) = (vec![0; 64 * 1024], 0);
+        loop {
+            match poll_fn(|context| peer.poll_read(context, &mut buffer)).await {
+                Ok(0) => return (read, Ok(())),
+                Ok(bytes) => read += bytes,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return (read, Err(error)),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_end_is_announced_that_the_socket_takes_later() {
+        let (mut leg, peer, sent) = stuffed().await;
+        let mut fading = leg.end(End::Fin, clock::instant()).unwrap();
+        let state = poll_fn(|context| Poll::Ready(fading.poll(context))).await;
+        assert!(state.is_pending());
+        let read = async {
+            let read = read_all(&peer).await;
+            socket::shut_down(&**peer.socket()).unwrap();
+            read
+        };
+        let ((read, end), ()) = tokio::join!(read, poll_fn(|context| fading.poll(context)));
+        end.unwrap();
+        assert_eq!(read, sent);
+    }
+
+    #[tokio::test]
+    async fn an_end_that_the_socket_does_not_take_in_time_is_a_cut_and_no_reset() {
+        let (mut leg, peer, _) = stuffed().await;
+        drop(leg.end(End::Fin, clock::instant()).unwrap());
+        let (read, end) = read_all(&peer).await;
+        assert!(read > 0);
+        assert_eq!(end.unwrap_err().kind(), io::ErrorKind::UnexpectedEof);
     }
 
     #[tokio::test]

@@ -58,7 +58,7 @@ enum Step {
     Moved(usize),
     /// It is over.
     Over(Ending),
-    /// The source cannot be spliced.
+    /// The source cannot be spliced, or no further.
     Unspliceable,
 }
 

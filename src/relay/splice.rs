@@ -9,22 +9,53 @@ use tokio::net::TcpStream;
 
 use super::pool::{PipeLease, Pool};
 use super::{Ending, Step, is_transient};
+use crate::sys::socket::has_unread;
 
 /// A pipe and what it holds.
 pub(super) struct Splice {
     /// The pipe.
     lease: PipeLease,
+    /// Either end was waited for since bytes came.
+    waited: bool,
 }
 
 impl Splice {
     /// With a pipe of the pool's; None where there is none to be had.
     pub(super) fn new(pool: &Arc<Pool>) -> Option<Self> {
-        pool.pipe().map(|lease| Self { lease })
+        pool.pipe().map(|lease| Self {
+            lease,
+            waited: false,
+        })
     }
 
     /// How many bytes were taken from the source and not yet given to the sink.
     pub(super) fn held(&self) -> usize {
         self.lease.held()
+    }
+
+    /// Fills the pipe once. A splice stops at urgent data for good, as if there were nothing, or the end
+    /// once that has come: bytes behind it are found by looking, which the ordinary pause between two
+    /// pieces is not worth.
+    ///
+    /// # Errors
+    /// As of [`PipeLease::fill`]; `InvalidInput` where there are such bytes.
+    fn fill(&mut self, source: &TcpStream) -> io::Result<usize> {
+        let filled = self.lease.fill(source);
+        let is_doubtful = match &filled {
+            Ok(0) => true,
+            Ok(_) => {
+                self.waited = false;
+                false
+            }
+            Err(error) => {
+                error.kind() == io::ErrorKind::WouldBlock
+                    && std::mem::replace(&mut self.waited, true)
+            }
+        };
+        if is_doubtful && has_unread(source)? {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        filled
     }
 
     /// Fills the pipe if it is empty, then empties it once. `is_late`: what the kernel has is taken,
@@ -38,12 +69,12 @@ impl Splice {
     ) -> Poll<Step> {
         while self.held() == 0 {
             let filled = if std::mem::take(&mut is_late) {
-                self.lease.fill(source)
+                self.fill(source)
             } else {
                 if ready!(source.poll_read_ready(context)).is_err() {
                     return Poll::Ready(Step::Over(Ending::SourceBroke));
                 }
-                source.try_io(Interest::READABLE, || self.lease.fill(source))
+                source.try_io(Interest::READABLE, || self.fill(source))
             };
             match filled {
                 Ok(0) => return Poll::Ready(Step::Over(Ending::Source)),
@@ -62,7 +93,7 @@ impl Splice {
             match sink.try_io(Interest::WRITABLE, || self.lease.drain(sink)) {
                 Ok(0) => return Poll::Ready(Step::Over(Ending::SinkBroke)),
                 Ok(bytes) => return Poll::Ready(Step::Moved(bytes)),
-                Err(error) if is_transient(&error) => {}
+                Err(error) if is_transient(&error) => self.waited = true,
                 Err(_) => return Poll::Ready(Step::Over(Ending::SinkBroke)),
             }
         }

@@ -113,6 +113,94 @@ async fn a_long_transfer_can_be_copied() {
     assert!(!bench.splices());
 }
 
+#[tokio::test]
+async fn urgent_data_ends_no_transfer() {
+    let mut bench = Bench::new().await;
+    warm(&mut bench, 600_000).await;
+    assert!(bench.splices());
+    let sent = pattern(2_000_000);
+    let write = async {
+        bench.writer.write_all(&sent[..1_000_000]).await.unwrap();
+        send_urgent(&bench.writer).await;
+        bench.writer.write_all(&sent[1_000_000..]).await.unwrap();
+        bench.writer.shutdown().await.unwrap();
+    };
+    let mut received = vec![0; sent.len()];
+    let read = async { bench.reader.read_exact(&mut received).await.unwrap() };
+    let relay = async {
+        let ending = poll_fn(|context| bench.relay.poll(context)).await;
+        (ending, bench.relay.moved())
+    };
+    let all = async { tokio::join!(relay, write, read) };
+    let (ended, (), _) = timeout(Duration::from_secs(10), all).await.unwrap();
+    assert_eq!(ended, (Ending::Source, 2_600_000));
+    assert!(sent == received, "the bytes are not those that were sent");
+}
+
+#[tokio::test]
+async fn an_end_behind_urgent_data_is_the_end() {
+    // All of it waits in the kernel when it is looked at, and nothing more comes.
+    for behind in [&b""[..], b"behind"] {
+        let mut bench = Bench::new().await;
+        warm(&mut bench, 600_000).await;
+        bench.writer.write_all(b"before").await.unwrap();
+        send_urgent(&bench.writer).await;
+        bench.writer.write_all(behind).await.unwrap();
+        bench.writer.shutdown().await.unwrap();
+        let ending = poll_fn(|context| bench.relay.poll(context));
+        let ending = timeout(Duration::from_secs(10), ending).await.unwrap();
+        assert_eq!(ending, Ending::Source);
+        let mut received = vec![0; 6 + behind.len()];
+        let moved = u64::try_from(600_000 + received.len()).unwrap();
+        assert_eq!(bench.relay.moved(), moved);
+        bench.reader.read_exact(&mut received).await.unwrap();
+        assert_eq!(received, [b"before", behind].concat());
+    }
+}
+
+#[tokio::test]
+async fn a_source_that_is_silent_behind_urgent_data_goes_on() {
+    let mut bench = Bench::new().await;
+    warm(&mut bench, 600_000).await;
+    send_urgent(&bench.writer).await;
+    let goes_on = warm(&mut bench, 10);
+    timeout(Duration::from_secs(10), goes_on).await.unwrap();
+    bench.writer.shutdown().await.unwrap();
+    let ending = poll_fn(|context| bench.relay.poll(context)).await;
+    assert_eq!((ending, bench.relay.moved()), (Ending::Source, 600_010));
+}
+
+#[tokio::test]
+async fn what_has_come_behind_urgent_data_is_moved_once_a_slow_sink_has_the_rest() {
+    let mut bench = Bench::new().await;
+    let splice = Splice::new(&bench.relay.pool).unwrap();
+    bench.relay.engine = Engine::Splice(splice);
+    bench.relay.upgradable = false;
+    let sink = SockRef::from(bench.relay.sink.socket());
+    sink.set_send_buffer_size(4096).unwrap();
+    let reader = SockRef::from(&bench.reader);
+    reader.set_recv_buffer_size(4096).unwrap();
+    let sent = pattern(40_006);
+    bench.writer.write_all(&sent[..40_000]).await.unwrap();
+    send_urgent(&bench.writer).await;
+    bench.writer.write_all(&sent[40_000..]).await.unwrap();
+    let mut received = vec![0; sent.len()];
+    let read = async {
+        tokio::select! {
+            ending = poll_fn(|context| bench.relay.poll(context)) => panic!("{ending:?}"),
+            read = bench.reader.read_exact(&mut received) => read.unwrap(),
+        }
+    };
+    timeout(Duration::from_secs(10), read).await.unwrap();
+    assert!(sent == received, "the bytes are not those that were sent");
+}
+
+/// Sends one byte as urgent data.
+async fn send_urgent(writer: &TcpStream) {
+    writer.writable().await.unwrap();
+    assert_eq!(socket::send_urgent(writer, b'!').unwrap(), 1);
+}
+
 /// Moves enough for the engine of a long transfer, then leaves the relay idle.
 async fn warm(bench: &mut Bench, bytes: usize) {
     let sent = pattern(bytes);

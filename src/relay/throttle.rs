@@ -45,6 +45,11 @@ impl Cap {
         }
     }
 
+    /// Whether some of what was taken has still to go.
+    pub fn is_in_debt(&self) -> bool {
+        nanoseconds(self.origin.elapsed()) < self.free_at.load(Ordering::Relaxed)
+    }
+
     /// How long so many bytes take, in nanoseconds.
     fn cost(&self, bytes: u64) -> u64 {
         let nanoseconds = u128::from(bytes).saturating_mul(1_000_000_000) / u128::from(self.rate);
@@ -182,6 +187,9 @@ impl Drop for Throttle {
         let unused = if self.waits() { self.slice } else { self.left };
         for cap in &self.caps {
             cap.give_back(unused);
+            if self.owed > 0 {
+                cap.take(self.owed, Instant::now());
+            }
         }
     }
 }

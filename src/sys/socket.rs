@@ -11,6 +11,7 @@ use std::time::Duration;
 use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, SocketFlags};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
@@ -110,6 +111,19 @@ pub fn receive_now(socket: &impl AsFd, buffer: &mut [u8]) -> io::Result<usize> {
     Ok(bytes)
 }
 
+/// Whether bytes wait to be read, be it behind urgent data.
+///
+/// # Errors
+/// As of a read.
+pub fn has_unread(socket: &impl AsFd) -> io::Result<bool> {
+    let flags = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+    match rustix::net::recv(socket, &mut [0], flags) {
+        Ok((bytes, _)) => Ok(bytes > 0),
+        Err(Errno::WOULDBLOCK) => Ok(false),
+        Err(error) => Err(error.into()),
+    }
+}
+
 /// Whether the peer of a connection has ended it by now, with a FIN or a reset, be there bytes before
 /// that or not, and whatever the runtime knows of it.
 pub fn has_peer_ended(socket: &impl AsFd) -> bool {
@@ -192,7 +206,6 @@ impl Spare {
 /// Whether an error of `accept` says that the process or the system is out of something that
 /// comes back with time; all others concern the one connection.
 pub fn is_exhausted(error: &io::Error) -> bool {
-    use rustix::io::Errno;
     matches!(
         Errno::from_io_error(error),
         Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM)
@@ -316,6 +329,21 @@ mod tests {
         shut_down(&ours).unwrap();
         assert!(has_peer_ended(&theirs));
         assert!(!has_peer_ended(&ours));
+    }
+
+    #[test]
+    fn what_is_unread_is_seen_behind_urgent_data_and_stays() {
+        let (mut ours, mut theirs) = pair();
+        assert!(!has_unread(&theirs).unwrap());
+        assert_eq!(send_urgent(&ours, b'!').unwrap(), 1);
+        assert!(!has_unread(&theirs).unwrap(), "no byte of the stream");
+        ours.write_all(b"all").unwrap();
+        assert!(has_unread(&theirs).unwrap());
+        shut_down(&ours).unwrap();
+        let mut read = Vec::new();
+        theirs.read_to_end(&mut read).unwrap();
+        assert_eq!(read, b"all");
+        assert!(!has_unread(&theirs).unwrap());
     }
 
     #[test]

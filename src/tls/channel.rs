@@ -368,8 +368,8 @@ impl Channel {
         Ok(())
     }
 
-    /// Announces the end of what is sent, unless that is done; a socket that does not take that
-    /// gets a FIN all the same, and the peer sees a cut.
+    /// Announces the end of what is sent, unless that is done; what the socket does not take of that
+    /// is unsent: a FIN ahead of it is a cut.
     pub fn close(&mut self, write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>) {
         self.connection.send_close_notify();
         self.flush(write).ok();

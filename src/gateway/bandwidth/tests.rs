@@ -1,5 +1,13 @@
+use std::future::poll_fn;
+use std::task::Poll;
+
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::{TcpListener, TcpStream};
+
 use super::*;
 use crate::config;
+use crate::relay::Relay;
+use crate::tls::stream::Stream;
 
 /// The bandwidths of a listener with these keys.
 fn bandwidth(keys: &str) -> Bandwidth {
@@ -44,8 +52,46 @@ fn a_user_has_one_cap_for_all_sessions_and_the_first_glob_counts() {
     assert!(some.throttle(None, System::Unix, None).is_none());
     drop((one, other, third));
     of("agnes").unwrap();
-    let live = some.live.lock().unwrap();
-    assert_eq!(live.len(), 1, "those who transfer no more are forgotten");
+    let known = some.known.lock().unwrap();
+    assert_eq!(known.len(), 1, "those who owe nothing are forgotten");
+}
+
+/// Whether a relay under `throttle` that has a kibibyte to move is held back before its first byte.
+async fn is_held_back(throttle: Option<Throttle>) -> bool {
+    let (mut writer, source) = pair().await;
+    let (sink, _reader) = pair().await;
+    let [source, sink] = [source, sink].map(|socket| Stream::clear(Arc::new(socket)));
+    writer.write_all(&[7; 1024]).await.unwrap();
+    let mut relay = Relay::new(source, sink, Arc::default(), Arc::default()).throttled(throttle);
+    poll_fn(|context| {
+        assert!(relay.poll(context).is_pending());
+        if relay.is_held_back() {
+            Poll::Ready(relay.moved() == 0)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// Two ends of a connection over loopback.
+async fn pair() -> (TcpStream, TcpStream) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (dialled, accepted) = tokio::join!(TcpStream::connect(address), listener.accept());
+    (dialled.unwrap(), accepted.unwrap().0)
+}
+
+#[tokio::test]
+async fn a_debt_outlives_its_transfer() {
+    let mut some = bandwidth("user_bandwidth = { \"*\" = \"1KiB/s\" }");
+    // A slice takes minutes.
+    some.users[0].1 = 1;
+    let of = |name| some.throttle(Some(&user(name)), System::Unix, None);
+    assert!(!is_held_back(of("ann")).await);
+    assert!(!is_held_back(of("ben")).await, "somebody else owes nothing");
+    assert!(is_held_back(of("ann")).await);
+    assert_eq!(some.known.lock().unwrap().len(), 2);
 }
 
 #[test]

@@ -90,6 +90,30 @@ async fn what_was_taken_and_not_moved_is_given_back() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_moved_beyond_a_slice_is_owed_by_those_that_follow() {
+    let cap = Arc::new(Cap::new(RATE));
+    let began = Instant::now();
+    for _ in 0..40 {
+        let mut short = Throttle::new(vec![Arc::clone(&cap)]).unwrap();
+        // The second piece is moved for what the slice has left.
+        moves(&mut short, 10_000, 5_000).await;
+    }
+    assert_about(began.elapsed(), lasts(400_000));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_debt_is_gone_when_all_that_was_taken_is() {
+    let cap = Arc::new(Cap::new(RATE));
+    assert!(!cap.is_in_debt());
+    let mut short = Throttle::new(vec![Arc::clone(&cap)]).unwrap();
+    moves(&mut short, RATE, 1024).await;
+    drop(short);
+    assert!(cap.is_in_debt());
+    tokio::time::advance(Duration::from_secs(1)).await;
+    assert!(!cap.is_in_debt());
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_idle_time_is_not_saved_up() {
     let mut throttle = of(&[RATE]);
     moves(&mut throttle, RATE, 1024).await;
