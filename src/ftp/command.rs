@@ -265,12 +265,30 @@ impl Command {
         (!path.trim_ascii().is_empty()).then_some(path)
     }
 
+    /// The path of an MDTM in which one server sees a time to be set, and others a name that begins with
+    /// a digit: vsftpd takes eight bytes before the first blank, fourteen, or fourteen and a fraction,
+    /// of which the first alone must be a digit.
+    pub fn doubtful_path(&self) -> Option<&[u8]> {
+        if self.name != Name::Known(Verb::Mdtm) || self.sets_time() {
+            return None;
+        }
+        let argument = self.argument_bytes().trim_ascii_start();
+        let blank = argument.iter().position(|byte| *byte == b' ')?;
+        let has_fraction = blank > 15 && argument.get(14) == Some(&b'.');
+        let is_time =
+            argument.first()?.is_ascii_digit() && (matches!(blank, 8 | 14) || has_fraction);
+        let path = argument.get(blank..)?.get(1..)?;
+        (is_time && !path.trim_ascii().is_empty()).then_some(path)
+    }
+
     /// The plain groups of this command, by what it does: STAT with an argument is a listing,
     /// MDTM with a time changes the file.
     pub fn groups(&self) -> &'static [Group] {
         match self.judged() {
             Some(Verb::Stat) if self.argument.is_some() => &[Group::List],
-            Some(Verb::Mdtm) if self.sets_time() => &[Group::Modify],
+            Some(Verb::Mdtm) if self.sets_time() || self.doubtful_path().is_some() => {
+                &[Group::Modify]
+            }
             Some(verb) => verb.row().groups,
             None => &[],
         }

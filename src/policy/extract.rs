@@ -50,7 +50,12 @@ pub(super) fn places(
             let path = command.timed_path().unwrap_or_default();
             vec![tight(path, ground)]
         }
-        Paths::AfterTime | Paths::Whole | Paths::WholeOrDirectory => whole(argument, ground),
+        Paths::AfterTime => {
+            let mut places = whole(argument, ground);
+            places.extend(command.doubtful_path().map(|path| tight(path, ground)));
+            places
+        }
+        Paths::Whole | Paths::WholeOrDirectory => whole(argument, ground),
         Paths::AfterWord => after_word(argument, ground),
         Paths::Checksum => checksum(argument, ground),
         Paths::CommaList => comma_list(argument, ground),

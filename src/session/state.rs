@@ -216,6 +216,26 @@ impl Session {
         judgement
     }
 
+    /// The same, with what REST has made of it: old servers write from the offset on where they are to
+    /// append, so that must be allowed as an upload too.
+    fn judge_offset(&mut self, command: &Command) -> Judgement {
+        let judgement = self.judge(command);
+        let overwrites = command.name == Name::Known(Verb::Appe)
+            && self.place.restart.is_some_and(|offset| offset > 0);
+        if !overwrites || !matches!(judgement.verdict, Verdict::Forward(_)) {
+            return judgement;
+        }
+        let upload = self.judge(&Command {
+            name: Name::Known(Verb::Stor),
+            spelling: Bytes::from_static(b"STOR"),
+            argument: command.argument.clone(),
+        });
+        match upload.verdict {
+            Verdict::Forward(_) => judgement,
+            Verdict::Answer(_) | Verdict::Close(_) | Verdict::Deny(_) => upload,
+        }
+    }
+
     /// Nothing is left to do.
     fn rest(&mut self) {
         if self.client_ended {
@@ -281,7 +301,7 @@ impl Session {
             self.ask(OwnCommand::Pwd);
             return;
         }
-        let judgement = self.judge(&head.command);
+        let judgement = self.judge_offset(&head.command);
         head.keep(&judgement);
         match judgement.verdict {
             Verdict::Answer(reply) => self.answer(head, reply.code, &reply.text, Outcome::Answered),

@@ -336,6 +336,36 @@ fn mdtm_with_a_time_and_a_name_is_a_write() {
 }
 
 #[test]
+fn mdtm_that_may_set_a_time_is_a_write() {
+    for (line, path) in [
+        ("MDTM 20240101 name", "name"),
+        ("MDTM  20240101 a b", "a b"),
+        ("MDTM 2aaaaaaaaaaaaa name", "name"),
+        ("MDTM 2aaaaaaaaaaaaa.5 name", "name"),
+    ] {
+        assert_eq!(
+            command(line).doubtful_path(),
+            Some(path.as_bytes()),
+            "{line}"
+        );
+        assert_eq!(command(line).groups(), [Group::Modify], "{line}");
+        assert!(!command(line).sets_time(), "{line}");
+    }
+    for line in [
+        "MDTM 20240101",
+        "MDTM 20240101 ",
+        "MDTM a0240101 name",
+        "MDTM 2024 name",
+        "MDTM 202401010000000 name",
+        "MDTM 20240101000000 name",
+        "SIZE 20240101 name",
+    ] {
+        assert_eq!(command(line).doubtful_path(), None, "{line}");
+    }
+    assert_eq!(command("MDTM 2024 name").groups(), [Group::List]);
+}
+
+#[test]
 fn stat_with_an_argument_is_a_listing() {
     assert_eq!(command("STAT").groups(), [Group::Info]);
     assert_eq!(command("STAT ").groups(), [Group::Info]);

@@ -230,6 +230,20 @@ fn a_time_that_is_set_stands_before_the_path() {
         ]),
         [0, 550, 550, 0]
     );
+    // Of two ways to read it both must be allowed, and none denied.
+    assert_eq!(
+        codes(&[
+            "MDTM 20240101 x",
+            "MDTM 20240101 /x",
+            "MDTM 2aaaaaaaaaaaaa /x"
+        ]),
+        [0, 550, 550]
+    );
+    let denied = Sitting::under(&[outside()]).cd("/pub");
+    assert_eq!(
+        denied.codes(&["MDTM 20240101 /no/a", "MDTM 20240101 a"]),
+        [550, 0]
+    );
     assert_eq!(
         codes(&[
             "MFMT 20240101000000 x",

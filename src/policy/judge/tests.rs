@@ -588,6 +588,8 @@ fn a_session_that_must_not_write_finds_no_way_round() {
         "MFCT 20240101000000 x",
         "MFF UNIX.mode=777; x",
         "MDTM 20240101000000 x",
+        "MDTM 20240101 x",
+        "MDTM 2aaaaaaaaaaaaa x",
         "SITE CHMOD 777 x",
         "CHMOD 777 x",
         "SITE SYMLINK /a b",
