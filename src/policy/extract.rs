@@ -141,16 +141,27 @@ fn directory(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
 
 /// LIST, NLST and STAT: words that begin with `-` are flags of `ls` as long as they come first,
 /// then the path, or the working directory. A server that runs `ls` cuts the path at its blanks
-/// and sees several.
+/// and sees several; one without flags takes all of it for one name in the working directory,
+/// which a `..` may lead anywhere.
 fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
-    let mut rest = argument;
+    let begun = argument.trim_ascii_start();
+    let is_flagged = begun.starts_with(b"-");
+    let steps_up = |part: &[u8]| matches!(part, b"/.." | b"\\..");
+    if is_flagged && begun.windows(3).any(steps_up) {
+        return vec![ground.unsure(argument)];
+    }
+    let mut rest = if is_flagged { begun } else { argument };
     let mut subtree = false;
     while rest.starts_with(b"-") {
         let (flags, behind) = cut(rest);
         rest = behind.trim_ascii_start();
+        // Where the letters end, servers begin the path.
+        if !is_flags(flags) {
+            return vec![ground.unsure(argument)];
+        }
         if flags == b"--" {
             if rest.starts_with(b"-") {
-                return vec![Place::Unsure];
+                return vec![ground.unsure(argument)];
             }
             break;
         }
@@ -161,8 +172,7 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
         places.push(ground.resolve(rest));
     }
     if rest.contains(&b' ') {
-        let (flags, paths): (Vec<&[u8]>, Vec<&[u8]>) =
-            words(rest).partition(|word| word.starts_with(b"-"));
+        let (flags, paths): (Vec<&[u8]>, Vec<&[u8]>) = words(rest).partition(|word| is_flags(word));
         subtree |= flags.into_iter().any(goes_down);
         if paths.is_empty() {
             places.push(ground.here());
@@ -179,14 +189,18 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
     }
 }
 
-/// Whether flags of `ls` ask for all directories below.
+/// Whether `word` is flags of `ls` to the end.
+fn is_flags(word: &[u8]) -> bool {
+    word.starts_with(b"-")
+        && word
+            .iter()
+            .all(|byte| *byte == b'-' || byte.is_ascii_alphanumeric())
+}
+
+/// Whether flags of `ls` ask for all directories below. Long flags may be cut short, `--rec`, and
+/// some servers read their letters one by one.
 fn goes_down(flags: &[u8]) -> bool {
-    if flags.starts_with(b"--") {
-        // Long flags may be cut short: `--rec`.
-        flags.starts_with(b"--r")
-    } else {
-        flags.contains(&b'R')
-    }
+    flags.contains(&b'R') || flags.starts_with(b"--r")
 }
 
 /// `word path`: MFMT, MFF, SITE CHMOD.

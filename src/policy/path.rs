@@ -215,9 +215,7 @@ impl<'a> Ground<'a> {
 
     /// Where `argument` points.
     pub(super) fn resolve(&self, argument: &[u8]) -> Place {
-        if self.is_too_long(argument) {
-            self.too_long.set(true);
-        }
+        self.measure(argument);
         let Some(text) = plain(argument).filter(|text| !text.is_empty()) else {
             return Place::Unsure;
         };
@@ -227,6 +225,12 @@ impl<'a> Ground<'a> {
             System::Mvs => mvs::resolve(self, text),
         };
         place.unwrap_or(Place::Unsure)
+    }
+
+    /// Nowhere with certainty; `argument` has its length all the same.
+    pub(super) fn unsure(&self, argument: &[u8]) -> Place {
+        self.measure(argument);
+        Place::Unsure
     }
 
     /// The working directory.
@@ -241,8 +245,8 @@ impl<'a> Ground<'a> {
             .map_or(Place::Unsure, |path| Place::Exact(path.above()))
     }
 
-    /// Whether `argument`, in its absolute form, is too long.
-    fn is_too_long(&self, argument: &[u8]) -> bool {
+    /// Notes whether `argument`, in its absolute form, is too long.
+    fn measure(&self, argument: &[u8]) {
         let before = match self.directory {
             Some(directory) if !is_absolute(argument) => {
                 let separator = usize::from(!directory.ends_with(b"/"));
@@ -250,7 +254,9 @@ impl<'a> Ground<'a> {
             }
             Some(_) | None => 0,
         };
-        before.saturating_add(argument.len()) > self.dialect.path_bytes
+        if before.saturating_add(argument.len()) > self.dialect.path_bytes {
+            self.too_long.set(true);
+        }
     }
 
     /// The working directory's bytes, if the server stated it; notes that it was needed.

@@ -143,6 +143,45 @@ fn flags_of_listings_are_no_paths() {
 }
 
 #[test]
+fn a_flag_that_a_server_may_cut_short_hides_no_path() {
+    let lines = [
+        "LIST -a/x",
+        "LIST -l../x",
+        "NLST -la -1/x",
+        "STAT -a/x",
+        "LIST  -a/x",
+        "LIST -*/x",
+        "LIST --sort=/x",
+        "LIST -x/../../x",
+        "LIST -a\u{e9}",
+    ];
+    assert_eq!(codes(&lines), [550; 9]);
+    let denied = Sitting::under(&[outside()]).cd("/in");
+    assert_eq!(denied.codes(&lines), [550; 9]);
+    assert_eq!(
+        codes(&[
+            "LIST -1aL",
+            "LIST --group-directories-first",
+            "LIST -a-l /in/x",
+            "LIST  -la",
+            "LIST x -v1.txt"
+        ]),
+        [0; 5]
+    );
+    // Behind the first path it may be a path of its own.
+    assert_eq!(codes(&["LIST x -a/../../x"]), [550]);
+}
+
+#[test]
+fn flags_that_a_server_takes_for_a_name_lead_nowhere() {
+    let lines = ["NLST -l /../no", "NLST -l /../../in/no", "LIST -l ../../no"];
+    let denied = Sitting::linkless(&[outside()]).cd("/in/a");
+    assert_eq!(denied.codes(&lines), [550; 3]);
+    let inside = Sitting::linkless(&[inside()]).cd("/in/a/b");
+    assert_eq!(inside.codes(&["LIST -la ..", "LIST -la ../x"]), [0; 2]);
+}
+
+#[test]
 fn a_recursive_listing_needs_the_whole_subtree() {
     assert_eq!(
         codes(&[
@@ -155,8 +194,8 @@ fn a_recursive_listing_needs_the_whole_subtree() {
     );
     let shallow = Sitting::under(&[policy("p").rule(allow(&["@list"]).paths(&["/in", "/in/*"]))]);
     assert_eq!(
-        shallow.codes(&["LIST /in", "LIST -R /in", "LIST /in -R"]),
-        [0, 550, 550]
+        shallow.codes(&["LIST /in", "LIST -R /in", "LIST /in -R", "LIST --lR /in"]),
+        [0, 550, 550, 550]
     );
     let denied = Sitting::under(&[outside()]);
     assert_eq!(

@@ -265,9 +265,12 @@ fn a_path_that_is_too_long_is_refused_where_policy_would_let_it_pass() {
             "RETR /123456789",
             "RETR /1234567890",
             "STOR /1234567890",
-            "DELE /1234567890"
+            "DELE /1234567890",
+            "LIST -a/123456789",
+            "LIST -a /../456789",
+            "LIST -a/12345",
         ]),
-        [0, 550, 553, 502]
+        [0, 550, 553, 502, 550, 550, 0]
     );
     assert_eq!(
         sitting.cd("/abc").codes(&["RETR 12345", "MKD 123456"]),
