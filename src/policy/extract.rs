@@ -169,7 +169,7 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
     }
     let mut places = Vec::new();
     if !rest.is_empty() {
-        places.push(ground.resolve(rest));
+        places.push(ground.expand(rest));
     }
     if rest.contains(&b' ') {
         let (flags, paths): (Vec<&[u8]>, Vec<&[u8]>) = words(rest).partition(|word| is_flags(word));
@@ -177,7 +177,7 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
         if paths.is_empty() {
             places.push(ground.here());
         }
-        places.extend(paths.into_iter().map(|path| ground.resolve(path)));
+        places.extend(paths.into_iter().map(|path| ground.expand(path)));
     }
     if rest.is_empty() {
         places.push(ground.here());

@@ -246,6 +246,25 @@ fn wildcards_in_listings_must_match_with_every_match() {
 }
 
 #[test]
+fn a_backslash_in_a_listing_may_be_an_escape() {
+    let lines = [
+        "LIST /in/\\../no",
+        "LIST /n\\o",
+        "NLST /in/\\.[.]/no/*",
+        "NLST -l n\\o",
+        "STAT a /\\no",
+    ];
+    assert_eq!(codes(&lines), [550; 5]);
+    let denied = Sitting::under(&[outside()]);
+    assert_eq!(denied.codes(&lines), [550; 5]);
+    assert_eq!(codes(&["RETR a\\b", "SIZE a\\b", "MLSD a\\b"]), [0; 3]);
+    let windows = Sitting::before(System::Windows, &[inside()]).cd("/in");
+    assert_eq!(windows.codes(&["LIST \\in\\a", "LIST \\no"]), [0, 550]);
+    let mvs = Sitting::before(System::Mvs, &[inside()]).cd("/in");
+    assert_eq!(mvs.codes(&["LIST a", "LIST a\\b"]), [0, 550]);
+}
+
+#[test]
 fn a_name_of_the_servers_choice_counts_as_its_directory() {
     let sitting = Sitting::under(&[inside()]).cd("/in");
     assert_eq!(
