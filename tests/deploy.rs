@@ -12,8 +12,6 @@
 
 #[path = "deploy/container.rs"]
 mod container;
-#[path = "deploy/guided.rs"]
-mod guided;
 #[path = "deploy/logs.rs"]
 mod logs;
 #[path = "deploy/prometheus.rs"]
