@@ -17,6 +17,10 @@ fn dependencies_keep_the_rules_of_deny_toml() {
 fn scripts_pass_shellcheck() {
     let scripts = [
         ".ci/run",
+        "benches/install",
+        "benches/profile",
+        "deploy/build",
+        "fuzz/run",
         "tests/install",
         "tests/run",
         "tests/deploy/install",
