@@ -221,7 +221,8 @@ impl Session {
     fn judge_offset(&mut self, command: &Command) -> Judgement {
         let judgement = self.judge(command);
         let overwrites = command.name == Name::Known(Verb::Appe)
-            && self.place.restart.is_some_and(|offset| offset > 0);
+            && self.place.restart.is_some_and(|offset| offset > 0)
+            && !self.place.restart_is_stale;
         if !overwrites || !matches!(judgement.verdict, Verdict::Forward(_)) {
             return judgement;
         }
