@@ -119,7 +119,7 @@ fn command_counted(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(None);
     bencher
         .with_inputs(command)
-        .bench_local_values(|fact| recorder.note(&fact));
+        .bench_local_refs(|fact| recorder.note(fact));
 }
 
 /// A command, with one.
@@ -129,5 +129,5 @@ fn command_audited(bencher: Bencher<'_, '_>) {
     let mut recorder = recorder(Some("/dev/null"));
     bencher
         .with_inputs(command)
-        .bench_local_values(|fact| recorder.note(&fact));
+        .bench_local_refs(|fact| recorder.note(fact));
 }

@@ -40,6 +40,13 @@ fn file(content: &str) -> (TempDir, PathBuf) {
     (directory, path)
 }
 
+/// How `explain` of the configuration at `path` ends, and what it prints.
+fn explain(path: &Path, more: &[&str]) -> (Option<i32>, String) {
+    let config = ["explain", "--config", path.to_str().unwrap()];
+    let output = run(&[&config[..], more].concat());
+    (output.status.code(), text(&output.stdout))
+}
+
 /// Compares with a file below `tests/cli`; `BLESS=1` writes it anew.
 fn golden(name: &str, got: &str) {
     let path = Path::new("tests/cli").join(name);
@@ -297,54 +304,39 @@ fn explain_says_what_decides_and_where() {
 
 #[test]
 fn explain_names_the_rule_that_refuses_and_no_other() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("gateway.toml");
-    fs::write(
-        &path,
+    let (_directory, path) = file(
         "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"read-only\" }\n\
          upstreams.legacy = { address = \"10.0.0.5:21\", policy = \"no-secret\", path_bytes = 64 }\n\
          [policies.no-secret]\ndefault = \"allow\"\nrules = [\n\
          { name = \"secret\", commands = \"RETR\", paths = \"/secret/**\", action = \"deny\" },\n]\n",
-    )
-    .unwrap();
-    let explain = |command: &str| {
-        let output = run(&["explain", "--config", path.to_str().unwrap(), command]);
-        (output.status.code(), text(&output.stdout))
-    };
-    let (code, told) = explain("RETR /secret/a");
+    );
+    let (code, told) = explain(&path, &["RETR /secret/a"]);
     assert_eq!(code, Some(3));
     assert!(
         told.contains("rule: `secret` of policy `no-secret` at "),
         "{told}"
     );
-    let (code, told) = explain("STOR /a");
+    let (code, told) = explain(&path, &["STOR /a"]);
     assert_eq!(code, Some(3));
     assert!(told.contains("of policy `read-only`"), "{told}");
     // Both policies let this pass.
-    let (code, told) = explain(&format!("RETR /{}", "a".repeat(64)));
+    let (code, told) = explain(&path, &[&format!("RETR /{}", "a".repeat(64))]);
     assert_eq!(code, Some(3));
     assert!(told.contains("rule: none, the gateway itself"), "{told}");
 }
 
 #[test]
 fn a_path_put_together_from_short_pieces_is_too_long() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("gateway.toml");
-    fs::write(
-        &path,
+    let (_directory, path) = file(
         "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\" }\n\
          upstreams.legacy = { address = \"10.0.0.5:21\", path_bytes = 16 }\n",
-    )
-    .unwrap();
-    let config = path.to_str().unwrap();
-    let explain = |commands: &[&str]| {
-        let output = run(&[&["explain", "--config", config], commands].concat());
-        let told = text(&output.stdout);
+    );
+    let fates = |commands: &[&str]| {
+        let (_, told) = explain(&path, commands);
         let words = told.lines().filter(|line| !line.starts_with(' '));
-        let fates: Vec<String> = words
+        words
             .filter_map(|line| line.split_once(':').map(|(fate, _)| fate.to_owned()))
-            .collect();
-        fates
+            .collect::<Vec<String>>()
     };
     let pieces = [
         "CWD /aaaaaaaaaa",
@@ -353,10 +345,7 @@ fn a_path_put_together_from_short_pieces_is_too_long() {
         "STOR cc",
         "STOR /aaaaaaaaaa/c",
     ];
-    assert_eq!(
-        explain(&pieces),
-        ["allow", "allow", "deny", "deny", "allow"]
-    );
+    assert_eq!(fates(&pieces), ["allow", "allow", "deny", "deny", "allow"]);
     let pieces = [
         "CWD /aaaa",
         "CWD bbbb",
@@ -366,30 +355,22 @@ fn a_path_put_together_from_short_pieces_is_too_long() {
         "STOR c",
     ];
     assert_eq!(
-        explain(&pieces),
+        fates(&pieces),
         ["allow", "allow", "allow", "allow", "deny", "allow"]
     );
 }
 
 #[test]
 fn explain_says_which_condition_on_channels_fails() {
-    let directory = tempfile::tempdir().unwrap();
-    let path = directory.path().join("gateway.toml");
-    fs::write(
-        &path,
+    let (_directory, path) = file(
         "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"p\" }\n\
          upstreams.legacy.address = \"10.0.0.5:21\"\n\
          [policies.p]\nallow = [\"@session\"]\nrules = [\n\
          { commands = \"RETR\", tls = true, client_certificate = \"CN=acme,*\", action = \"allow\" },\n\
          { commands = \"STOR\", tls = false, action = \"deny\", reply = \"553 Not in clear.\" },\n\
          { commands = \"STOR\", action = \"allow\" },\n]\n",
-    )
-    .unwrap();
-    let explain = |more: &[&str]| {
-        let config = ["explain", "--config", path.to_str().unwrap()];
-        let output = run(&[&config[..], more].concat());
-        (output.status.code(), text(&output.stdout))
-    };
+    );
+    let explain = |more: &[&str]| explain(&path, more);
     let in_clear = "lacks: `tls`, the control connection is in clear";
     let (code, told) = explain(&["RETR a", "STOR a", "PWD", "DELE a"]);
     assert_eq!(code, Some(3));

@@ -17,7 +17,6 @@ use crate::ftp::command::Command;
 use crate::ftp::security::{Level, TlsVersion};
 use crate::ftp::verb::Verb;
 use crate::gateway;
-use crate::policy::verdict::Action as RuleAction;
 use crate::policy::{Channels, Judge, Lack, Query, RuleInfo};
 use crate::session::{
     Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, RelayEnd, Secured, ServerTls,
@@ -101,7 +100,7 @@ impl Explanation {
         if self.fate.is_allowed() {
             rules.next()
         } else {
-            rules.find(|rule| rule.action != RuleAction::Allow)
+            rules.find(|rule| rule.action.withholds())
         }
     }
 }

@@ -12,6 +12,7 @@ use bytes::{Bytes, BytesMut};
 use super::chain::{self, Decision, Policy, Ruling};
 use super::forms::{self, Form};
 use super::names::Key;
+use super::path::Kind;
 use super::rule::{Asker, Near};
 use super::scene::Scene;
 use super::security::Lack;
@@ -40,6 +41,15 @@ impl System {
     /// Whether names that differ in letter case alone are one name.
     pub(super) const fn is_folded(self) -> bool {
         matches!(self, Self::Mvs | Self::Windows)
+    }
+
+    /// Whether paths of this kind that differ in letter case alone are one. The Unix side of z/OS
+    /// tells it apart.
+    pub(super) const fn is_folded_for(self, kind: Kind) -> bool {
+        match (self, kind) {
+            (Self::Unix, _) | (Self::Mvs, Kind::Slash) => false,
+            (Self::Mvs, Kind::DataSet) | (Self::Windows, _) => true,
+        }
     }
 }
 

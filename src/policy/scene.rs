@@ -10,7 +10,7 @@ use super::extract;
 use super::judge::{Dialect, Query, System};
 use super::names::Subject;
 use super::path::pattern::Fill;
-use super::path::{self, Ground, Kind, Path, Place};
+use super::path::{self, Ground, Path, Place};
 
 /// A query in the making.
 #[derive(Debug)]
@@ -101,8 +101,7 @@ impl<'a> Scene<'a> {
         Fill {
             user,
             home,
-            folded: self.is_folded(),
-            data_sets: self.system == System::Mvs,
+            system: self.system,
         }
     }
 
@@ -111,8 +110,8 @@ impl<'a> Scene<'a> {
         self.system.is_folded()
     }
 
-    /// Whether letter case does not count in `path`. The Unix side of z/OS tells it apart.
-    pub(super) fn is_folded_at(&self, path: &Path) -> bool {
-        self.is_folded() && !(self.system == System::Mvs && path.kind() == Kind::Slash)
+    /// Whether letter case does not count in `path`.
+    pub(super) const fn is_folded_at(&self, path: &Path) -> bool {
+        self.system.is_folded_for(path.kind())
     }
 }

@@ -192,6 +192,14 @@ impl Action {
             Self::Disconnect => "disconnect",
         }
     }
+
+    /// Whether it keeps a command from the server.
+    pub const fn withholds(self) -> bool {
+        match self {
+            Self::Allow => false,
+            Self::Answer | Self::Deny | Self::Disconnect => true,
+        }
+    }
 }
 
 /// Which [`super::PolicySet`] of this process it is: no two of them have the same.

@@ -23,7 +23,7 @@ use crate::ftp::misbehaviour::ServerFault;
 use crate::ftp::security::TlsVersion;
 use crate::ftp::verb::Verb;
 use crate::policy::PolicySet;
-use crate::policy::verdict::{Action, RuleId};
+use crate::policy::verdict::RuleId;
 use crate::session::event::{CloseReason, DataOutcome, LoginOutcome, TransferOutcome};
 use crate::session::{CommandRecord, Direction, Fact, Leg, Outcome};
 use crate::tls::fault::HandshakeFault;
@@ -31,9 +31,6 @@ use crate::tls::peer::Peer;
 
 /// What stands for a secret.
 const SECRET: &str = "***";
-
-/// The verdict that lets a command pass.
-const ALLOW: &str = Action::Allow.name();
 
 /// How many sets of policies a session may have been judged by while one command was in work, and
 /// still tell by which rule it was: a transfer may outlast some reloads.
@@ -383,9 +380,11 @@ impl SessionRecorder {
         let upstream = LazyCell::new(|| self.decision(record.upstream));
         // The one that refused is the one to be named; none where it was the gateway itself.
         let refused = LazyCell::new(|| {
-            [&*decided, &*upstream]
+            [record.decided, record.upstream]
                 .into_iter()
-                .find(|decision| decision.verdict.is_some_and(|verdict| verdict != ALLOW))
+                .flatten()
+                .filter_map(|id| self.rule(id))
+                .find(|(_, row)| row.action.withholds())
         });
         if record.outcome == Outcome::Denied {
             say!(
@@ -395,8 +394,8 @@ impl SessionRecorder {
                 command = *verb,
                 argument = (*argument).as_deref(),
                 code = record.code,
-                policy = refused.and_then(|decision| decision.policy),
-                rule = refused.and_then(|decision| decision.rule),
+                policy = refused.map(|(_, row)| &*row.policy),
+                rule = refused.map(|(_, row)| &*row.rule),
             );
         } else {
             say!(

@@ -1,10 +1,13 @@
 //! What all tests of telemetry share, and tests of the whole.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+
+use regex::Regex;
 
 use super::{BanStatus, Opening, Rejection, SessionRecorder, Telemetry};
 use crate::policy::RuleInfo;
@@ -188,6 +191,47 @@ fn what_the_configuration_names_is_there_at_zero() {
     }
 }
 
+/// The codes of the replies that are written out in `path` and below, tests apart.
+fn written_codes(path: &Path) -> BTreeSet<u16> {
+    if path.file_stem().is_some_and(|name| name == "tests") {
+        return BTreeSet::new();
+    }
+    if path.is_dir() {
+        let entries = fs::read_dir(path).unwrap();
+        return entries
+            .flat_map(|entry| written_codes(&entry.unwrap().path()))
+            .collect();
+    }
+    let written = Regex::new(r#"\b([1-5]\d\d), *(?:"|TOO_MANY|text\b)|b"([1-5]\d\d)[ -]"#).unwrap();
+    written
+        .captures_iter(&fs::read_to_string(path).unwrap())
+        .filter_map(|captures| captures.iter().skip(1).flatten().next())
+        .map(|code| code.as_str().parse().unwrap())
+        .collect()
+}
+
+#[test]
+fn codes_that_the_gateway_gives_are_there_at_zero() {
+    let sources = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let given: BTreeSet<u16> = ["gateway", "policy/judge.rs", "policy/verdict.rs", "session"]
+        .iter()
+        .flat_map(|place| written_codes(&sources.join(place)))
+        .collect();
+    let looked_for = BTreeSet::from([211, 234, 421, 425, 502, 521, 530, 533, 534, 536]);
+    assert!(given.is_superset(&looked_for), "{given:?}");
+    let telemetry = telemetry(&settings(None));
+    for code in given {
+        let code = code.to_string();
+        let labels = [
+            ("listener", "main"),
+            ("code", &*code),
+            ("origin", "gateway"),
+        ];
+        let count = value(&telemetry, "ftpwarden_replies_total", &labels);
+        assert_eq!(count, Some(0.0), "{code}");
+    }
+}
+
 #[test]
 fn codes_that_only_a_rule_names_are_there_at_zero() {
     let refuses = |policy, code| RuleInfo {
@@ -244,7 +288,7 @@ fn a_rejection_is_counted_with_the_reply_that_it_is_told() {
         Some(1.0)
     );
     telemetry.flush();
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
     let (begin, rest) = text.split_once(r#"","#).unwrap();
     assert!(begin.starts_with(r#"{"ts":"2"#), "{text}");
     assert_eq!(
@@ -273,7 +317,7 @@ fn a_connection_without_a_header_is_counted_and_told_no_reply() {
         ",
     );
     telemetry.flush();
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
     let [line] = text.lines().collect::<Vec<_>>()[..] else {
         panic!("not one event: {text}");
     };
@@ -309,7 +353,7 @@ fn a_ban_is_counted_shown_and_audited_and_its_connections_are_counted_alone() {
     );
     assert_eq!(telemetry.status().bans.len(), 1);
     telemetry.flush();
-    let text = std::fs::read_to_string(&path).unwrap();
+    let text = fs::read_to_string(&path).unwrap();
     let [line] = text.lines().collect::<Vec<_>>()[..] else {
         panic!("not one event: {text}");
     };
@@ -390,7 +434,7 @@ fn a_reload_whose_audit_cannot_be_opened_changes_nothing() {
     );
     drop(session(&telemetry));
     telemetry.flush();
-    assert!(std::fs::read_to_string(&path).unwrap().contains("logout"));
+    assert!(fs::read_to_string(&path).unwrap().contains("logout"));
 }
 
 #[test]
@@ -411,7 +455,7 @@ fn a_reload_moves_the_audit_to_another_file_or_ends_it() {
         .unwrap();
     drop(session(&telemetry));
     for path in [one, two] {
-        let text = std::fs::read_to_string(path).unwrap();
+        let text = fs::read_to_string(path).unwrap();
         assert_eq!(text.lines().count(), 1, "{text}");
     }
 }

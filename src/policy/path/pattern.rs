@@ -7,6 +7,7 @@
 use unicode_normalization::UnicodeNormalization;
 
 use super::super::glob::{self, GlobFault, Token};
+use super::super::judge::System;
 use super::{Kind, Path, Place};
 
 /// The most components that a pattern may have.
@@ -102,10 +103,8 @@ pub(in crate::policy) struct Fill<'a> {
     pub(in crate::policy) user: Option<&'a str>,
     /// The directory stated right after login, if it was understood.
     pub(in crate::policy) home: Option<&'a Path>,
-    /// Whether letter case does not count.
-    pub(in crate::policy) folded: bool,
-    /// Whether the server has data sets.
-    pub(in crate::policy) data_sets: bool,
+    /// How the server reads names.
+    pub(in crate::policy) system: System,
 }
 
 /// A glob on paths.
@@ -172,17 +171,12 @@ impl PathGlob {
         };
         match (self.style, path.kind()) {
             // A data set's pattern on a server without any is a mistake that must not let pass.
-            (Style::DataSet, Kind::Slash) if !fill.data_sets => return Outcome::Unsure,
+            (Style::DataSet, Kind::Slash) if fill.system != System::Mvs => return Outcome::Unsure,
             (Style::DataSet, Kind::Slash) | (Style::Slash, Kind::DataSet) => {
                 return Outcome::Fails;
             }
             (Style::Any, _) | (Style::DataSet, Kind::DataSet) | (Style::Slash, Kind::Slash) => {}
         }
-        // The Unix side of z/OS tells letter case apart.
-        let fill = Fill {
-            folded: fill.folded && !(fill.data_sets && path.kind() == Kind::Slash),
-            ..fill
-        };
         if self.has_user && fill.user.is_none() {
             return Outcome::Unsure;
         }
@@ -195,7 +189,7 @@ impl PathGlob {
             if home.kind() != path.kind() {
                 return Outcome::Fails;
             }
-            match behind(home, components, fill.folded) {
+            match behind(home, components, fill.system.is_folded_for(path.kind())) {
                 Behind::Path(rest) => components = rest,
                 // A wildcard, a subtree or a move above the home directory may reach into it.
                 Behind::Above if !matches!(place, Place::Exact(_)) => return Outcome::Unsure,
@@ -373,7 +367,7 @@ fn takes(tokens: &[Token], component: &str, kind: Kind, fill: Fill<'_>) -> bool 
         return false;
     }
     let tokens = glob::substitute(tokens, fill.user.unwrap_or_default());
-    glob::matches(&tokens, component, fill.folded)
+    glob::matches(&tokens, component, fill.system.is_folded_for(kind))
 }
 
 /// What a pattern can match, by how it begins.

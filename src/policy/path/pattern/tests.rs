@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::super::super::judge::System;
 use super::super::{Kind, Path, Place};
 use super::{Fill, GlobFault, Outcome, PARTS_MAX, PathGlob, PatternFault};
 
@@ -10,8 +11,7 @@ const fn fill<'a>(user: Option<&'a str>, home: Option<&'a Path>) -> Fill<'a> {
     Fill {
         user,
         home,
-        folded: false,
-        data_sets: false,
+        system: System::Unix,
     }
 }
 
@@ -179,8 +179,7 @@ fn data_sets_have_qualifiers_and_members() {
         let fill = Fill {
             user: Some("ACME"),
             home: None,
-            folded: true,
-            data_sets: true,
+            system: System::Mvs,
         };
         let place = Place::Exact(data_set(set));
         PathGlob::parse(pattern).unwrap().outcome(&place, fill) == Outcome::Holds
@@ -224,8 +223,7 @@ fn the_unix_side_of_zos_tells_letter_case_apart() {
     let fill = Fill {
         user: None,
         home: None,
-        folded: true,
-        data_sets: true,
+        system: System::Mvs,
     };
     let pattern = PathGlob::parse("/u/Prod/**").unwrap();
     let of = |path: &str| pattern.outcome(&Place::Exact(slash(path)), fill);
@@ -328,8 +326,8 @@ proptest! {
     #[test]
     fn no_pattern_panics(pattern in ".{0,40}", path in "(/[a-c*{}]{1,3}){0,4}") {
         if let Ok(glob) = PathGlob::parse(&pattern) {
-            for data_sets in [false, true] {
-                let fill = Fill { data_sets, folded: true, ..fill(Some("u"), None) };
+            for system in [System::Mvs, System::Unix, System::Windows] {
+                let fill = Fill { system, ..fill(Some("u"), None) };
                 let place = Place::Exact(slash(&path));
                 glob.outcome(&place, fill);
                 prop_assert_eq!(place.path().map(Path::kind), Some(Kind::Slash));
