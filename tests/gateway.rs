@@ -511,6 +511,53 @@ async fn an_upload_is_complete_when_its_data_ended_before_the_control_connection
     }
 }
 
+#[tokio::test]
+async fn an_upload_waits_for_a_server_that_dials_behind_the_end_of_its_client() {
+    let bench = Bench::start("", "data_mode = \"active\"", "").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    client.say("PASV").await;
+    let port = active_port(&server.line().await);
+    server.say("200 PORT command successful.").await;
+    let address = passive_address(&client.line().await);
+    let mut data = TcpStream::connect(address).await.unwrap();
+    exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
+    data.write_all(b"all of it").await.unwrap();
+    drop(data);
+    client.stream.shutdown().await.unwrap();
+    // The gateway runs on this thread.
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    let mut peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    assert_eq!(read_all(&mut peer).await, b"all of it");
+    drop(peer);
+    server.say("226 Stored.").await;
+    client.hear("226 Stored.").await;
+}
+
+#[tokio::test]
+async fn what_a_transfer_moved_is_counted_when_a_control_connection_breaks() {
+    for breaks_client in [false, true] {
+        let bench = Bench::plain().await;
+        let (client, server, data, peer) = half_an_upload(&bench).await;
+        let (broken, _other) = if breaks_client {
+            (client, server)
+        } else {
+            (server, client)
+        };
+        reset(broken.stream);
+        assert!(is_reset(peer).await);
+        drop(data);
+        let name = "ftpwarden_transfer_bytes_total{listener=\"main\",direction=\"upload\"} 12";
+        within(async {
+            while !bench.counts(name) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+    }
+}
+
 /// An upload of which a part has come to the server: client, server and their data connections.
 async fn half_an_upload(bench: &Bench) -> (Control, Control, TcpStream, TcpStream) {
     let (mut client, mut server) = bench.logged_in().await;

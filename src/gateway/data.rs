@@ -258,7 +258,7 @@ impl DataLeg {
     }
 
     /// The socket, if the connection is there.
-    const fn socket(&self) -> Option<&Arc<TcpStream>> {
+    pub(super) const fn socket(&self) -> Option<&Arc<TcpStream>> {
         match &self.stage {
             Stage::Discarding(stream, _) | Stage::Open(stream, _) => Some(stream.socket()),
             Stage::Securing(socket, _) => Some(socket),

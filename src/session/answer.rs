@@ -36,7 +36,8 @@ impl Session {
     /// The command in work gets no reply any more.
     pub(super) fn finish_unanswered(&mut self) {
         if let Some(head) = self.head.take() {
-            self.record(head, None, Origin::Gateway, Outcome::Forwarded);
+            let outcome = head.outcome();
+            self.record(head, None, Origin::Gateway, outcome);
         }
     }
 
@@ -63,7 +64,8 @@ impl Session {
             argument: if hidden { None } else { head.command.argument },
             name: (!nameless).then_some(head.command.name),
             secret: hidden,
-            directory: self.place.directory.clone(),
+            // What was not judged was said where the session is now.
+            directory: head.directory.or_else(|| self.place.directory.clone()),
             path: head.path,
             outcome,
             decided: head.decided,

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 
 use super::deadline::Timer;
-use super::{Action, DataForm, DataOutcome, End, Fact, Leg, Session};
+use super::{Action, Channel, DataForm, DataOutcome, End, Fact, Leg, Session};
 
 mod setup;
 
@@ -277,8 +277,15 @@ impl Session {
     /// Nobody dialled in time.
     pub(super) fn data_timed_out(&mut self) {
         for leg in [Leg::Client, Leg::Server] {
+            let endpoint = self.data.leg(leg).endpoint;
+            if endpoint == Endpoint::Securing {
+                self.note(Fact::HandshakeTimeout {
+                    leg,
+                    channel: Channel::Data,
+                });
+            }
             if matches!(
-                self.data.leg(leg).endpoint,
+                endpoint,
                 Endpoint::Dialling | Endpoint::Listening | Endpoint::Securing
             ) {
                 self.note_data(leg, DataOutcome::Timeout);

@@ -71,6 +71,15 @@ pub(super) struct Place {
 }
 
 impl Place {
+    /// Forgets all that was learned. An offset that the server may still keep is to be taken back.
+    pub(super) fn begin_anew(&mut self) {
+        *self = Self {
+            restart: self.restart,
+            restart_is_stale: self.restart.is_some(),
+            ..Self::default()
+        };
+    }
+
     /// Whether the directory that is stated next is home.
     pub(super) const fn may_learn_home(&self) -> bool {
         !self.home_settled && !self.moved

@@ -20,8 +20,8 @@ use crate::policy::{Judge, Permit};
 mod fact;
 
 pub use fact::{
-    CloseReason, CommandRecord, DataForm, DataOutcome, Fact, LoginOutcome, Origin, Outcome,
-    TransferOutcome,
+    Channel, CloseReason, CommandRecord, DataForm, DataOutcome, Fact, LoginOutcome, Origin,
+    Outcome, TransferOutcome,
 };
 
 /// The time, which is an input.

@@ -47,9 +47,9 @@ use data::DataPair;
 use deadline::{Deadlines, Timer};
 use effect::{Login, Place};
 pub use event::{
-    Action, CloseReason, CommandRecord, ConnectFailure, DataForm, DataMode, DataOutcome, Direction,
-    End, EndReason, Fact, Leg, LoginOutcome, Now, Origin, Outcome, OwnCommand, RelayEnd, Told,
-    TransferOutcome,
+    Action, Channel, CloseReason, CommandRecord, ConnectFailure, DataForm, DataMode, DataOutcome,
+    Direction, End, EndReason, Fact, Leg, LoginOutcome, Now, Origin, Outcome, OwnCommand, RelayEnd,
+    Told, TransferOutcome,
 };
 pub use limits::Limits;
 use pipeline::Pipeline;
@@ -410,6 +410,13 @@ impl Session {
         self.login.user.as_ref()
     }
 
+    /// Whether an upload was forwarded whose data connections are not both there yet.
+    pub fn awaits_upload(&self) -> bool {
+        self.transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.awaits_upload())
+    }
+
     /// The upstream answered the dial: its greeting comes next.
     fn connected(&mut self, server: SocketAddr) {
         if self.phase == Phase::Connecting {
@@ -455,7 +462,7 @@ impl Session {
 
     /// The server's control connection ended.
     fn server_vanished(&mut self) {
-        if self.server_left_after_final() {
+        if self.server_left_after_final(None) {
             return;
         }
         self.fail_transfer_for_server();
@@ -479,8 +486,9 @@ impl Session {
             // A reply that cannot be finished is not made worse by a line of the gateway's, and a
             // client that turns to TLS hears nothing in clear (RFC 4217 §10.1).
             self.finish_unanswered();
-        } else if self.head.is_some() {
-            self.answer_head(421, text, Outcome::Forwarded);
+        } else if let Some(head) = self.head.take() {
+            let outcome = head.outcome();
+            self.answer(head, 421, text, outcome);
         } else {
             self.say(421, text);
         }

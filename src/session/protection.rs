@@ -7,9 +7,8 @@
 use std::sync::Arc;
 
 use super::deadline::Timer;
-use super::effect::Place;
 use super::state::{Head, Phase, Stage};
-use super::{Action, CloseReason, End, Fact, Leg, Outcome, OwnCommand, Session};
+use super::{Action, Channel, CloseReason, End, Fact, Leg, Outcome, OwnCommand, Session};
 use crate::ftp::command::Name;
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::ftp::reply::Code;
@@ -295,6 +294,10 @@ impl Session {
         } else {
             Leg::Server
         };
+        self.note(Fact::HandshakeTimeout {
+            leg,
+            channel: Channel::Control,
+        });
         self.unsecured(leg);
     }
 
@@ -517,7 +520,7 @@ impl Session {
             self.close(CloseReason::Violation, End::Fin);
             return;
         }
-        self.place = Place::default();
+        self.place.begin_anew();
         self.drop_data(End::Reset);
         self.protection.client_data = mechanism == Mechanism::Ssl;
         self.answer(head, 234, "Proceed with negotiation.", Outcome::Answered);

@@ -31,6 +31,16 @@ pub(super) struct Refusal {
     began: Duration,
 }
 
+impl Refusal {
+    /// What has become of the login.
+    pub(super) const fn outcome(&self) -> Outcome {
+        match self.origin {
+            Origin::Gateway => Outcome::Denied,
+            Origin::Server => Outcome::Forwarded,
+        }
+    }
+}
+
 impl Session {
     /// Whether a refusal takes its time.
     pub(super) fn is_refusing(&self) -> bool {

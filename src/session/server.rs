@@ -55,6 +55,8 @@ enum Owner {
     Final,
     /// The greeting, relayed.
     Greeting,
+    /// Nobody's, but a 421: held, so that it comes in one piece and behind the bytes of a transfer.
+    Goodbye,
     /// The greeting of a server that was dialled again, of which the client hears nothing.
     GreetingAgain,
     /// The greeting that the operator's stands for.
@@ -202,7 +204,7 @@ impl Session {
         }
         self.note(Fact::ServerFault(ServerFault::Unsolicited));
         Ok(if is_goodbye && !self.protection.is_turning() {
-            Owner::Client
+            Owner::Goodbye
         } else {
             Owner::Nobody
         })
@@ -273,7 +275,8 @@ impl Session {
             self.unsolicited = 0;
         }
         match owner {
-            Owner::Nobody => {}
+            // A 421, which was taken above.
+            Owner::Goodbye | Owner::Nobody => {}
             Owner::Abort | Owner::Directory | Owner::Protection | Owner::Restart | Owner::Setup
                 if code.is_preliminary() => {}
             Owner::Abort => {
@@ -320,6 +323,9 @@ impl Session {
 
     /// The server said 421: whatever it answers, the session ends with it.
     fn take_goodbye(&mut self, owner: Owner, held: &Bytes) {
+        if owner == Owner::Goodbye && self.server_left_after_final(Some(held)) {
+            return;
+        }
         self.cut_transfer(false);
         self.drop_data(End::Reset);
         if owner == Owner::Nobody {
@@ -335,8 +341,19 @@ impl Session {
             origin: Origin::Server,
         });
         if let Some(head) = self.head.take() {
-            self.record(head, Some(421), Origin::Server, Outcome::Forwarded);
+            let outcome = head.outcome();
+            self.record(head, Some(421), Origin::Server, outcome);
         }
+        self.close(CloseReason::ServerGone, End::Fin);
+    }
+
+    /// Passes on the 421 that came while a transfer was still delivered, and closes.
+    pub(super) fn pass_on_goodbye(&mut self, lines: &[u8]) {
+        self.out.extend_from_slice(lines);
+        self.note(Fact::Reply {
+            code: 421,
+            origin: Origin::Server,
+        });
         self.close(CloseReason::ServerGone, End::Fin);
     }
 

@@ -73,6 +73,20 @@ pub(super) enum Stage {
     Forwarded,
 }
 
+impl Stage {
+    /// What has become of a command whose session ends here.
+    const fn outcome(&self) -> Outcome {
+        match self {
+            Self::Refusing(refusal) => refusal.outcome(),
+            Self::Preparing(setup) if !setup.has_asked() => Outcome::Answered,
+            Self::Judging | Self::Learning | Self::Protecting | Self::TakingBack(_) => {
+                Outcome::Answered
+            }
+            Self::Preparing(_) | Self::Transferring | Self::Forwarded => Outcome::Forwarded,
+        }
+    }
+}
+
 /// The command in work.
 pub(super) struct Head {
     /// The command.
@@ -87,6 +101,8 @@ pub(super) struct Head {
     pub(super) acted: bool,
     /// The directory was asked for on its behalf.
     directory_asked: bool,
+    /// The directory that it was judged in, as the server stated it.
+    pub(super) directory: Option<Bytes>,
     /// What decided.
     pub(super) decided: Option<RuleId>,
     /// What the upstream's policy decided.
@@ -122,6 +138,7 @@ impl Head {
             stage: Stage::Judging,
             acted,
             directory_asked: false,
+            directory: None,
             decided: None,
             upstream: None,
             observed: None,
@@ -146,8 +163,14 @@ impl Head {
         std::mem::replace(self, Self::new(nothing, Duration::ZERO, false))
     }
 
-    /// Keeps what a judgement found.
-    pub(super) fn keep(&mut self, judgement: &Judgement) {
+    /// What has become of it if the session ends now.
+    pub(super) const fn outcome(&self) -> Outcome {
+        self.stage.outcome()
+    }
+
+    /// Keeps what a judgement in `directory` found.
+    pub(super) fn keep(&mut self, judgement: &Judgement, directory: Option<&Bytes>) {
+        self.directory = directory.cloned();
         self.decided = judgement.decided;
         self.upstream = judgement.upstream;
         self.observed = judgement.observed;
@@ -278,7 +301,7 @@ impl Session {
         if head.acted {
             // It was judged when it was read; what decided is told all the same.
             let judgement = self.judge.decide(&self.query(&head.command));
-            head.keep(&judgement);
+            head.keep(&judgement, self.place.directory.as_ref());
             self.answer_acted_abort(head);
             return;
         }
@@ -303,7 +326,7 @@ impl Session {
             return;
         }
         let judgement = self.judge_offset(&head.command);
-        head.keep(&judgement);
+        head.keep(&judgement, self.place.directory.as_ref());
         match judgement.verdict {
             Verdict::Answer(reply) => self.answer(head, reply.code, &reply.text, Outcome::Answered),
             Verdict::Close(reply) => {

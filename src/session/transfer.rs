@@ -111,6 +111,8 @@ pub(super) struct Transfer {
     pub(super) final_reply: Option<FinalReply>,
     /// The server has closed its control connection behind that word.
     server_gone: bool,
+    /// Its 421 behind its last word on the transfer.
+    goodbye: Option<Bytes>,
 }
 
 impl Transfer {
@@ -144,6 +146,11 @@ impl Transfer {
     /// Whether bytes of an upload may still be missing.
     pub(super) fn is_unfinished_upload(&self) -> bool {
         self.direction == Direction::Upload && self.relay != Relay::Clean
+    }
+
+    /// Whether its bytes are still to come from the client.
+    pub(super) fn awaits_upload(&self) -> bool {
+        self.is_unfinished_upload() && self.relay == Relay::Waiting && self.cut.is_none()
     }
 
     /// How it ended, once it has.
@@ -231,6 +238,7 @@ impl Session {
             refused: false,
             final_reply: None,
             server_gone: false,
+            goodbye: None,
         }));
         self.note(Fact::TransferBegan {
             direction,
@@ -361,10 +369,12 @@ impl Session {
 
     /// Whether the server has said its last word on the transfer before it went: then the bytes
     /// that are under way are still delivered.
-    pub(super) fn server_left_after_final(&mut self) -> bool {
+    /// What it said for a goodbye, if anything, waits until then.
+    pub(super) fn server_left_after_final(&mut self, goodbye: Option<&Bytes>) -> bool {
         match self.transfer.as_deref_mut() {
             Some(transfer) if transfer.final_reply.is_some() => {
                 transfer.server_gone = true;
+                transfer.goodbye = transfer.goodbye.take().or_else(|| goodbye.cloned());
                 true
             }
             Some(_) | None => false,

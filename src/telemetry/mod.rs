@@ -32,7 +32,6 @@ use crate::settings::{self, Settings};
 use audit::{Audit, BanEvent, EndEvent, Head};
 pub use bans::BanStatus;
 use bans::Bans;
-pub use metrics::Channel;
 use metrics::{Dial, Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;

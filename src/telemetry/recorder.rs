@@ -15,7 +15,7 @@ use bytes::Bytes;
 
 use super::audit::{self, CommandEvent, Decision, EndEvent, LoginEvent, TransferEvent};
 use super::escape::escape;
-use super::metrics::{Channel, Mode, PolicyTable, RuleRow, leg_name};
+use super::metrics::{Mode, PolicyTable, RuleRow, leg_name};
 use super::status::{Entry, Transfer};
 use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
@@ -25,7 +25,7 @@ use crate::ftp::verb::Verb;
 use crate::policy::PolicySet;
 use crate::policy::verdict::RuleId;
 use crate::session::event::{CloseReason, DataOutcome, LoginOutcome, TransferOutcome};
-use crate::session::{CommandRecord, Direction, Fact, Leg, Outcome};
+use crate::session::{Channel, CommandRecord, Direction, Fact, Leg, Outcome};
 use crate::tls::fault::HandshakeFault;
 use crate::tls::peer::Peer;
 
@@ -186,6 +186,9 @@ impl SessionRecorder {
                 }
             }
             Fact::Greeted => say!(debug, self, "the server greeted"),
+            Fact::HandshakeTimeout { leg, channel } => {
+                self.handshake(leg, channel, Err(HandshakeFault::Timeout));
+            }
             Fact::Login { ref user, outcome } => self.login(user, outcome),
             Fact::Reply { code, origin } => self.entry.listener.reply(code, origin),
             Fact::ServerFault(fault) => {

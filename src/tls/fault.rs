@@ -4,7 +4,6 @@
 //! carries a byte of the peer's.
 
 use std::fmt;
-use std::io;
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
@@ -160,29 +159,6 @@ impl From<&rustls::Error> for HandshakeFault {
             rustls::Error::NoCertificatesPresented => Self::NoCertificate,
             rustls::Error::PeerIncompatible(reason) => of_incompatible(reason),
             rustls::Error::General(reason) if reason == NO_IDENTITY => Self::Name,
-            _ => Self::Other,
-        }
-    }
-}
-
-impl From<&io::Error> for HandshakeFault {
-    /// The reason of an error of a socket, or of the rustls error within it.
-    fn from(error: &io::Error) -> Self {
-        let inner = error
-            .get_ref()
-            .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-        match (inner, error.kind()) {
-            (Some(inner), _) => inner.into(),
-            (None, io::ErrorKind::TimedOut) => Self::Timeout,
-            (
-                None,
-                io::ErrorKind::BrokenPipe
-                | io::ErrorKind::ConnectionAborted
-                | io::ErrorKind::ConnectionReset
-                | io::ErrorKind::NotConnected
-                | io::ErrorKind::UnexpectedEof
-                | io::ErrorKind::WriteZero,
-            ) => Self::Closed,
             _ => Self::Other,
         }
     }

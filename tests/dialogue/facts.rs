@@ -54,6 +54,9 @@ pub(crate) fn describe(fact: &Fact, policies: &PolicySet) -> String {
             outcome.name()
         ),
         Fact::Greeted => "Greeted".into(),
+        Fact::HandshakeTimeout { leg, channel } => {
+            format!("HandshakeTimeout {} {}", side(*leg), channel.name())
+        }
         Fact::Login { user, outcome } => {
             format!("Login {} {}", text(Some(user)), outcome.name())
         }

@@ -170,13 +170,15 @@ impl Case {
             Breaker::ClientData | Breaker::ServerData => {
                 self.when == When::Ended && (uploaded || self.breaker == Breaker::ServerData)
             }
-            // Behind 226 a server may leave: what it sent is delivered.
-            Breaker::ServerControl | Breaker::ServerControlEnd => self.when == When::HalfBehind226,
+            // Behind 226 a server may leave, with a 421 or without: what it sent is delivered.
+            Breaker::Reply421 | Breaker::ServerControl | Breaker::ServerControlEnd => {
+                self.when == When::HalfBehind226
+            }
             // An unasked reply behind the final one is nobody's.
             Breaker::Reply4 | Breaker::Reply5 => self.when == When::HalfBehind226,
             // Nothing moves any more behind the end, and the server says 226 in time.
             Breaker::Stall => self.when == When::Ended,
-            Breaker::ClientControl | Breaker::Reply421 | Breaker::Stop => false,
+            Breaker::ClientControl | Breaker::Stop => false,
         }
     }
 }

@@ -10,8 +10,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio_rustls::TlsAcceptor;
 
 use super::{
-    Authority, Behind, Bench, Control, GREETING, Secure, VERSIONS, handshake, passive_address,
-    protect, record, secured_server, within,
+    Authority, Behind, Bench, Control, GREETING, Secure, VERSIONS, handshake, is_reset,
+    passive_address, protect, record, secured_server, within,
 };
 use crate::support::{exchange, help, passive_pair};
 
@@ -513,4 +513,48 @@ async fn a_certificate_that_is_refused_is_no_reason_to_dial_again() {
             "ftpwarden_upstream_connects_total{upstream=\"legacy\",result=\"connected\"} 1"
         )
     );
+}
+
+#[tokio::test]
+async fn a_data_connection_with_another_certificate_of_the_server_is_refused() {
+    for version in VERSIONS {
+        let authority = Authority::new();
+        let (bench, _, mut client, mut server) = logged_in(&authority, version).await;
+        // As good as the first one, and perhaps somebody else's.
+        authority.issue("localhost", |_| ());
+        let other = Arc::new(authority.server("localhost", &[version]));
+        let (address, listener) = passive(&mut client, &mut server).await;
+        let data = within(TcpStream::connect(address)).await.unwrap();
+        client.say("STOR a").await;
+        server.hear("STOR a").await;
+        server.say("150 Here.").await;
+        client.hear("150 Here.").await;
+        let (peer, _) = within(listener.accept()).await.unwrap();
+        let acceptor = TlsAcceptor::from(other);
+        if let Ok(mut peer) = within(acceptor.accept(peer)).await {
+            let read = within(peer.read(&mut [0; 8])).await;
+            assert!(read.is_err(), "{version:?} {read:?}");
+        }
+        assert!(is_reset(data).await);
+        server.say("226 Stored.").await;
+        client.hear_code("426 ").await;
+        assert!(bench.counts(
+            "ftpwarden_tls_handshakes_total{leg=\"server\",channel=\"data\",version=\"none\",\
+             resumed=\"none\",result=\"other_certificate\"} 1"
+        ));
+    }
+}
+
+#[tokio::test]
+async fn a_handshake_that_a_server_never_ends_is_counted() {
+    let authority = Authority::new();
+    authority.issue("localhost", |_| ());
+    let upstream = authority.upstream("mode = \"explicit\"");
+    let limits = "[limits]\ntls_handshake_timeout = \"100ms\"\n";
+    let bench = Bench::start("", &upstream, limits).await;
+    let mut client = Control::dial(bench.address()).await;
+    let _silent = asked(&bench).await;
+    client.hear(GREETING).await;
+    client.hear_code("421 ").await;
+    assert!(handshakes(&bench, "none", "none", "timeout", 1));
 }

@@ -134,7 +134,11 @@ impl Driver {
     }
 
     /// Hands a fact to telemetry.
-    fn note(&mut self, fact: Fact, now: Instant) {
+    fn note(&mut self, mut fact: Fact, now: Instant) {
+        if let Fact::TransferEnded { bytes, .. } = &mut fact {
+            // A session that ends a running transfer knows what it was told last.
+            *bytes = self.measure();
+        }
         let Some(recorder) = &mut self.recorder else {
             return;
         };

@@ -14,10 +14,9 @@ use crate::gateway::plan::secret_words;
 use crate::gateway::{Orders, Stage};
 use crate::relay::{Ending, give_way};
 use crate::session::event::{ConnectFailure, EndReason};
-use crate::session::{Direction, End, Leg, Secured, TlsOffer, Told};
+use crate::session::{Channel, Direction, End, Leg, Secured, TlsOffer, Told};
 use crate::settings::Settings;
 use crate::sys::socket;
-use crate::telemetry::Channel;
 use crate::tls::fault::HandshakeFault;
 use crate::tls::peer::{self, Peer};
 use crate::upstream::{Dialled, Fault};
@@ -406,7 +405,13 @@ impl Driver {
     /// Whether an upload runs, or has just ended, whose end the client has sent.
     fn upload_has_come(&mut self, context: &mut Context<'_>) -> bool {
         let Some(running) = &mut self.relay else {
-            return false;
+            // The server's data connection may be late: what the client has sent waits for it.
+            return self.session.awaits_upload()
+                && self
+                    .data
+                    .client
+                    .socket()
+                    .is_some_and(socket::has_peer_ended);
         };
         if running.direction != Direction::Upload {
             return false;
@@ -474,8 +479,8 @@ impl Driver {
             DataEvent::OfferFailed => Told::OfferFailed(leg),
             DataEvent::OfferReady(address) => Told::OfferReady { leg, address },
             DataEvent::Reset => Told::DataReset(leg),
-            DataEvent::Secured if leg == Leg::Client && !self.is_of_the_client() => {
-                self.data.client.end(End::Reset, self.clock.instant());
+            DataEvent::Secured if !self.is_of_its_peer(leg) => {
+                self.data.of_mut(leg).end(End::Reset, self.clock.instant());
                 let fault = HandshakeFault::OtherCertificate;
                 self.note_handshake(leg, Channel::Data, Err(fault));
                 Told::DataUnsecured(leg)
@@ -495,13 +500,13 @@ impl Driver {
         Poll::Ready(())
     }
 
-    /// Whether the client's data connection shows the certificate of its control connection: another
-    /// one is as good for the handshake, and is somebody else's.
-    fn is_of_the_client(&self) -> bool {
-        let Some(control) = self.legs.client.channel() else {
+    /// Whether a data connection shows the certificate of its control connection (RFC 4217 §15.1):
+    /// another one is as good for the handshake, and is somebody else's.
+    fn is_of_its_peer(&self, leg: Leg) -> bool {
+        let Some(control) = self.legs.of(leg).channel() else {
             return true;
         };
-        let data = self.data.client.stream();
+        let data = self.data.of(leg).stream();
         data.and_then(|data| {
             data.with_connection(|data| peer::shows_the_same(control.connection(), data))
         })

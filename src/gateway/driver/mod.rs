@@ -417,7 +417,9 @@ impl Driver {
             self.session.ended(Leg::Client, End::Reset, now);
         } else if let Some((bytes, end)) = self.relayed.take() {
             self.session.tell(Told::RelayEnded { bytes, end }, now);
-        } else if let (Some(end), None) = (self.client_end, &self.relay) {
+        } else if let (Some(end), None) = (self.client_end, &self.relay)
+            && !self.session.awaits_upload()
+        {
             self.client_end = None;
             self.session.ended(Leg::Client, end, now);
         } else {

@@ -44,6 +44,11 @@ enum Step {
 }
 
 impl Setup {
+    /// Whether the server has been asked for its part.
+    pub(in crate::session) const fn has_asked(&self) -> bool {
+        !matches!(self.step, Step::OfferingServer(_))
+    }
+
     /// Whether the server owes a reply.
     pub(in crate::session) const fn awaits_reply(&self) -> bool {
         matches!(self.step, Step::Asked(_))

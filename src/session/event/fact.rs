@@ -244,6 +244,28 @@ impl CloseReason {
     }
 }
 
+/// What a connection is for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Channel {
+    /// Commands and replies.
+    Control,
+    /// Bytes of a transfer.
+    Data,
+}
+
+impl Channel {
+    /// Every channel.
+    pub const ALL: [Self; 2] = [Self::Control, Self::Data];
+
+    /// The label value.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Control => "control",
+            Self::Data => "data",
+        }
+    }
+}
+
 /// Something worth counting or logging.
 #[derive(Clone, Debug)]
 pub enum Fact {
@@ -264,6 +286,13 @@ pub enum Fact {
     },
     /// The server's greeting is there: the session is in service.
     Greeted,
+    /// A TLS handshake has not ended in time.
+    HandshakeTimeout {
+        /// Whose.
+        leg: Leg,
+        /// Of which connection.
+        channel: Channel,
+    },
     /// A login ended.
     Login {
         /// The name that was tried.

@@ -106,7 +106,7 @@ impl Session {
             return false;
         };
         let mut head = Box::new(Head::new(command, read_at, false));
-        head.keep(&judgement);
+        head.keep(&judgement, self.place.directory.as_ref());
         self.status_owed = Some(StatusOwed::new(head));
         self.push(Action::Measure);
         true

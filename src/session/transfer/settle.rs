@@ -230,7 +230,9 @@ impl Session {
         } else {
             self.finish_final(&reply);
         }
-        if transfer.server_gone {
+        if let Some(lines) = transfer.goodbye {
+            self.pass_on_goodbye(&lines);
+        } else if transfer.server_gone {
             self.goodbye(
                 CloseReason::ServerGone,
                 "Service not available, the server has closed the connection.",

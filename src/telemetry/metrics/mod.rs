@@ -18,14 +18,13 @@ use metrics::{Counter, Gauge, Histogram, Key, Label, Level, Metadata, Recorder, 
 
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
 use crate::ftp::security::TlsVersion;
-use crate::session::Leg;
 use crate::session::event::{DataForm, DataOutcome};
+use crate::session::{Channel, Leg};
 use crate::telemetry::clock;
 use catalogue::{CATALOGUE, Definition, Kind};
 pub(super) use listener::ListenerTable;
 pub(super) use policy::{Mode, PolicyTable, RuleRow};
 use registry::Registry;
-pub use tls::Channel;
 pub(super) use upstream::{CONNECTED, Dial, UpstreamTable};
 
 /// What the facade wants to know of who registers.

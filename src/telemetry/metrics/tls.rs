@@ -4,30 +4,8 @@ use metrics::{Counter, SharedString};
 
 use super::{Registrar, catalogue, leg_name};
 use crate::ftp::security::TlsVersion;
-use crate::session::Leg;
+use crate::session::{Channel, Leg};
 use crate::tls::fault::HandshakeFault;
-
-/// What a TLS handshake was for.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Channel {
-    /// A control connection.
-    Control,
-    /// A data connection.
-    Data,
-}
-
-impl Channel {
-    /// Every channel.
-    const ALL: [Self; 2] = [Self::Control, Self::Data];
-
-    /// The label value.
-    pub(in crate::telemetry) const fn name(self) -> &'static str {
-        match self {
-            Self::Control => "control",
-            Self::Data => "data",
-        }
-    }
-}
 
 /// The label value of a handshake that succeeded.
 const OK: &str = "ok";

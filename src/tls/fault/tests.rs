@@ -1,5 +1,4 @@
 use std::collections::BTreeSet;
-use std::io;
 
 use rustls::{AlertDescription, CertificateError, InvalidMessage, PeerIncompatible};
 
@@ -76,22 +75,6 @@ fn reasons_come_from_rustls_errors() {
     );
     assert_eq!(of(Error::DecryptError), HandshakeFault::Other);
     assert_eq!(of(Error::General("x".to_owned())), HandshakeFault::Other);
-}
-
-#[test]
-fn reasons_come_from_errors_of_sockets() {
-    let of = |error: io::Error| HandshakeFault::from(&error);
-    let wrapped = io::Error::new(
-        io::ErrorKind::InvalidData,
-        rustls::Error::NoCertificatesPresented,
-    );
-    assert_eq!(of(wrapped), HandshakeFault::NoCertificate);
-    assert_eq!(
-        of(io::ErrorKind::UnexpectedEof.into()),
-        HandshakeFault::Closed
-    );
-    assert_eq!(of(io::ErrorKind::TimedOut.into()), HandshakeFault::Timeout);
-    assert_eq!(of(io::ErrorKind::OutOfMemory.into()), HandshakeFault::Other);
 }
 
 #[test]

@@ -40,9 +40,19 @@ impl Shadow {
         Ok(())
     }
 
+    /// Whether the transfer in work has had the server's last word, which the client has not heard.
+    fn delivers(&self) -> bool {
+        let front = self.owed.front();
+        front.is_some_and(|front| front.transfers() && front.answer.is_some())
+    }
+
     /// Looks whether everything is as it must be between two steps.
     pub(super) fn hold(&mut self, world: &World) -> Held {
         let over = world.session.is_over();
+        // What the server has reported on before it left is still delivered.
+        if self.leaves && !self.delivers() {
+            self.doomed = Some("L2: the server's 421 is borne");
+        }
         if let Some(law) = self.doomed {
             law!(over || self.is_refusing(), "{law}");
         }

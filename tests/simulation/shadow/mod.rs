@@ -174,6 +174,8 @@ pub(crate) struct Shadow {
     greeted: bool,
     /// Whether the session must be over behind this step, and why.
     doomed: Option<&'static str>,
+    /// The server has said 421.
+    leaves: bool,
     /// The server's 234 came: nothing may come behind it.
     server_turns: bool,
     /// A control connection has ended.
@@ -262,6 +264,7 @@ impl Shadow {
             greeting: None,
             greeted: false,
             doomed: None,
+            leaves: false,
             server_turns: false,
             gone: [None; 2],
             closed: [false; 2],

@@ -60,7 +60,7 @@ impl Shadow {
             return;
         }
         if reply.code == 421 {
-            self.doomed = Some("L2: the server's 421 is borne");
+            self.leaves = true;
         }
         if self.is_overdue(&reply) {
             self.abort_overdue = false;

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::ftp::security::TlsVersion;
+use crate::session::Channel;
 use crate::session::{ClientTls, Leg};
 use crate::settings::{ListenerTls, LogFormat, LogLevel, Settings};
+use crate::telemetry::SessionRecorder;
 use crate::telemetry::log::tests::logged;
 use crate::telemetry::tests::{check, listener, rules, session, settings, telemetry, value};
-use crate::telemetry::{Channel, SessionRecorder};
 use crate::tls::fault::HandshakeFault;
 use crate::tls::options::{ClientCertificates, Identity, ServerOptions, SessionReuse};
 use crate::tls::peer::Peer;
