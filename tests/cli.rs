@@ -779,7 +779,7 @@ fn a_gateway_runs_reloads_and_ends() {
     assert!(client.ask("PASS x").starts_with("230"));
     assert!(client.ask("SITE HELP").starts_with("502"));
     assert!(client.ask("DELE a").starts_with("200"));
-    gateway.until("admin endpoints");
+    let admin = address(&gateway.until("admin endpoints")).to_string();
     assert_eq!(
         run(&["healthcheck", "--config", name]).status.code(),
         Some(0)
@@ -791,6 +791,10 @@ fn a_gateway_runs_reloads_and_ends() {
     let line = gateway.until("not reloaded");
     assert!(line.contains("there is no policy"), "{line}");
     assert!(client.ask("DELE a").starts_with("200"));
+    // The file says nothing of the gateway that runs; its address does.
+    let health = |of: &[&str]| run(&[&["healthcheck"], of].concat()).status.code();
+    assert_eq!(health(&["--config", name]), Some(78));
+    assert_eq!(health(&["--address", &admin]), Some(0));
 
     // A good one is in force before the next command of a live session.
     fs::write(&path, configuration("read-only")).unwrap();

@@ -3,7 +3,7 @@
 //! Owns their names, their help and which exclude each other. Must not know what is done with
 //! them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
@@ -179,4 +179,8 @@ pub(super) struct Healthcheck {
         default_value = "/etc/ftpwarden/ftpwarden.toml"
     )]
     pub(super) config: PathBuf,
+
+    /// The admin address, whatever the configuration says by now.
+    #[arg(long, value_name = "ADDR", conflicts_with = "config")]
+    pub(super) address: Option<SocketAddr>,
 }

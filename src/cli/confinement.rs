@@ -278,6 +278,8 @@ fn authorities() -> Vec<PathBuf> {
     if !file.as_os_str().is_empty() {
         found.extend(directories(&file));
     }
+    // What is not there is not read, and no rule can be made for it.
+    found.retain(|path| path.exists());
     found
 }
 

@@ -1,4 +1,4 @@
-//! `healthcheck`: one tiny HTTP request to the admin address of the configuration.
+//! `healthcheck`: one tiny HTTP request to the admin address.
 //!
 //! Owns the request. Must not know what health is: the gateway answers that.
 
@@ -18,15 +18,20 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// Asks `/healthz`.
 pub(super) fn healthcheck(arguments: &Healthcheck) -> Answer {
-    let loaded = match config::load(&arguments.config) {
-        Ok(loaded) => loaded,
-        Err(error) => return Answer::refused(&error),
+    let bind = match arguments.address {
+        Some(address) => address,
+        None => match config::load(&arguments.config) {
+            Ok(loaded) => match loaded.settings.admin {
+                Some(admin) => admin.bind,
+                None => {
+                    let sentence = "the configuration has no [admin] to ask";
+                    return Answer::wrong(Outcome::Configuration, sentence);
+                }
+            },
+            Err(error) => return Answer::refused(&error),
+        },
     };
-    let Some(admin) = loaded.settings.admin else {
-        let sentence = "the configuration has no [admin] to ask";
-        return Answer::wrong(Outcome::Configuration, sentence);
-    };
-    let address = reachable(admin.bind);
+    let address = reachable(bind);
     match ask(address) {
         Ok(status) if status.starts_with("HTTP/1.1 200") => {
             Answer::fine(format!("{address} is alive\n"))

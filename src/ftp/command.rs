@@ -187,6 +187,12 @@ impl Command {
         }
     }
 
+    /// The first word of the argument, up to a `=`, whatever it is judged as.
+    pub fn first_word(&self) -> Option<&[u8]> {
+        let first = words(self.argument_bytes()).next()?;
+        first.split(|byte| *byte == b'=').next()
+    }
+
     /// The name of SITE's first parameter, or FILETYPE.
     ///
     /// z/OS takes several parameters in one line and abbreviates them, and FILETYPE among them

@@ -132,6 +132,10 @@ impl Entrance {
         let limits = &orders.plan.settings.limits;
         self.follow_keepalive(limits.keepalive);
         let route = orders.plan.route_of(&self.desk.key);
+        if let Some(route) = route {
+            // A reload may have given it another name.
+            self.desk.name = Arc::clone(&route.listener.name);
+        }
         let balancers = route.map(|route| &route.listener.accept_proxy_from);
         if balancers.is_none_or(|balancers| !proxy::is_balancer(balancers, peer)) {
             return self.desk.take(Caller::direct(stream, peer));

@@ -83,12 +83,15 @@ impl Session {
     pub(super) fn is_configured_secret(&self, command: &Command) -> bool {
         !self.profile.secret_words.is_empty()
             && command.judged() == Some(Verb::Site)
-            && command.word().is_some_and(|word| {
-                self.profile
-                    .secret_words
-                    .iter()
-                    .any(|secret| secret.as_bytes().eq_ignore_ascii_case(word))
-            })
+            && [command.word(), command.first_word()]
+                .into_iter()
+                .flatten()
+                .any(|word| {
+                    self.profile
+                        .secret_words
+                        .iter()
+                        .any(|secret| secret.as_bytes().eq_ignore_ascii_case(word))
+                })
     }
 
     /// Answers a line that was no command.

@@ -55,7 +55,7 @@ fn look(bytes: &[u8], pieces: usize) {
 
 #[test]
 fn law_4_no_form_of_a_password_is_told() {
-    let lines: [&[u8]; 18] = [
+    let lines: [&[u8]; 20] = [
         b"PASS hunter2swordfish\r\n",
         b"pass hunter2swordfish\r\n",
         b"PASS  hunter2swordfish\r\n",
@@ -72,6 +72,8 @@ fn law_4_no_form_of_a_password_is_told() {
         b"SITE PSWD hunter2swordfish hunter2swordfish\r\n",
         b"site gpass hunter2swordfish\r\n",
         b"SITE  TOKEN hunter2swordfish\r\n",
+        b"SITE TOKEN hunter2swordfish FILE=x\r\n",
+        b"SITE TOKEN FILE=hunter2swordfish\r\n",
         b"MIC hunter2swordfish\r\n",
         b"ENC hunter2swordfish\r\n",
     ];

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use metrics::Counter;
 
-use super::{BYTES_MAX, Spool, Target};
+use super::{BYTES_MAX, Shared, Spool, Target};
 
 /// Long enough for a test that is going to fail anyway.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -114,6 +114,18 @@ fn lines_come_out_in_their_order() {
     assert_eq!(lost.load(Ordering::Relaxed), 0);
 }
 
+/// Waits until no line is left of a spool that is gone.
+fn until_empty(shared: &Shared) {
+    let waiting = shared.waiting.lock().unwrap();
+    let (_waiting, outcome) = shared
+        .written
+        .wait_timeout_while(waiting, PATIENCE, |()| {
+            shared.lines.load(Ordering::Acquire) > 0
+        })
+        .unwrap();
+    assert!(!outcome.timed_out(), "lines are left");
+}
+
 #[test]
 fn a_spool_that_goes_away_writes_what_it_has() {
     let gate = Gate::new(Mode::Shut);
@@ -124,14 +136,7 @@ fn a_spool_that_goes_away_writes_what_it_has() {
     let shared = Arc::clone(&spool.shared);
     drop(spool);
     gate.set(Mode::Open);
-    let waiting = shared.waiting.lock().unwrap();
-    let (_waiting, outcome) = shared
-        .written
-        .wait_timeout_while(waiting, PATIENCE, |()| {
-            shared.lines.load(Ordering::Acquire) > 0
-        })
-        .unwrap();
-    assert!(!outcome.timed_out());
+    until_empty(&shared);
     assert_eq!(gate.text(), lines(0..10));
     assert_eq!(lost.load(Ordering::Relaxed), 0);
 }
@@ -225,6 +230,22 @@ fn what_must_be_kept_survives_a_full_disk() {
     assert_eq!(gate.text(), lines(0..5));
     assert_eq!(lost.load(Ordering::Relaxed), 0);
     assert!(!spool.is_at_risk());
+}
+
+#[test]
+fn a_full_disk_does_not_outlive_its_spool() {
+    let gate = Gate::new(Mode::Room(0));
+    let (spool, lost) = spool(&gate, 64);
+    spool.keep(true);
+    let long = || [vec![b'x'; 100 << 10], vec![b'\n']].concat();
+    for _ in 0..3 {
+        spool.push(long());
+    }
+    gate.tried(1);
+    let shared = Arc::clone(&spool.shared);
+    drop(spool);
+    until_empty(&shared);
+    assert_eq!(lost.load(Ordering::Relaxed), 3);
 }
 
 /// A spool into a file, and the count of lost lines.

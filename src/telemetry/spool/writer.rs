@@ -181,6 +181,8 @@ impl Writer {
                 break;
             }
             if self.shared.closing.load(Ordering::Acquire) {
+                // Nobody will try again, and there must be room for what else waits to be counted.
+                self.drop_whole_lines();
                 break;
             }
             std::thread::park_timeout(RETRY_AFTER);
