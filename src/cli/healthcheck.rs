@@ -4,6 +4,7 @@
 
 use std::io::{self, Read as _, Write as _};
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
+use std::path::Path;
 use std::time::Duration;
 
 use super::args::Healthcheck;
@@ -18,18 +19,12 @@ const ANSWER_BYTES_MAX: u64 = 4096;
 
 /// Asks `/healthz`.
 pub(super) fn healthcheck(arguments: &Healthcheck) -> Answer {
-    let bind = match arguments.address {
-        Some(address) => address,
-        None => match config::load(&arguments.config) {
-            Ok(loaded) => match loaded.settings.admin {
-                Some(admin) => admin.bind,
-                None => {
-                    let sentence = "the configuration has no [admin] to ask";
-                    return Answer::wrong(Outcome::Configuration, sentence);
-                }
-            },
-            Err(error) => return Answer::refused(&error),
-        },
+    let bind = match arguments
+        .address
+        .map_or_else(|| configured(&arguments.config), Ok)
+    {
+        Ok(bind) => bind,
+        Err(answer) => return answer,
     };
     let address = reachable(bind);
     match ask(address) {
@@ -45,6 +40,19 @@ pub(super) fn healthcheck(arguments: &Healthcheck) -> Answer {
             Answer::wrong(Outcome::Failed, &sentence)
         }
     }
+}
+
+/// The admin address that is written in `file`.
+///
+/// # Errors
+/// The file cannot be had, or has none.
+fn configured(file: &Path) -> Result<SocketAddr, Answer> {
+    let loaded = config::load(file).map_err(|error| Answer::refused(&error))?;
+    let admin = loaded.settings.admin.map(|admin| admin.bind);
+    admin.ok_or_else(|| {
+        let sentence = "the configuration has no [admin] to ask";
+        Answer::wrong(Outcome::Configuration, sentence)
+    })
 }
 
 /// Where to dial for what is listened on at `bind`.

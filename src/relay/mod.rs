@@ -1,6 +1,7 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
-//! A relay copies through a buffer at first; once a transfer is long enough to be worth a pipe it
+//! A relay splices where both connections are in clear and a pipe is to spare. Else it copies through a
+//! buffer at first; once a transfer is long enough to be worth a pipe of its own it
 //! splices, or takes a larger buffer where it cannot, as under TLS. It
 //! never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one
 //! pipe of bytes: a sink that takes nothing stops the source. Must not know FTP or why a transfer
@@ -32,7 +33,7 @@ pub use throttle::{Cap, Throttle};
 
 use crate::tls::stream::Stream;
 
-/// From this many bytes on a transfer is worth a pipe, or a large buffer.
+/// From this many bytes on a transfer is worth a pipe of its own, or a large buffer.
 const LONG_BYTES: u64 = 256 * 1024;
 
 /// How many pieces are moved before the other events of a session have their turn.
@@ -105,11 +106,13 @@ pub struct Relay {
 impl Relay {
     /// A relay from `source` to `sink` that adds what it moves to `counter`.
     pub fn new(source: Stream, sink: Stream, pool: Arc<Pool>, counter: Arc<AtomicU64>) -> Self {
+        let is_clear = source.is_clear() && sink.is_clear();
+        let splice = is_clear.then(|| Splice::early(&pool)).flatten();
         Self {
             sink_failure: Failure::of(Arc::clone(sink.socket())),
-            engine: Engine::Copy(Copy::new(&pool)),
             throttle: None,
-            upgradable: true,
+            upgradable: splice.is_none(),
+            engine: splice.map_or_else(|| Engine::Copy(Copy::new(&pool)), Engine::Splice),
             source,
             sink,
             pool,
@@ -121,10 +124,12 @@ impl Relay {
     /// The same, under `throttle`.
     #[must_use]
     pub fn throttled(mut self, throttle: Option<Throttle>) -> Self {
-        if let (Some(throttle), Engine::Copy(copy)) = (&throttle, &mut self.engine) {
+        if let Some(throttle) = &throttle {
+            let mut copy = Copy::new(&self.pool);
             copy.bound(throttle.slice());
+            self.engine = Engine::Copy(copy);
+            self.upgradable = throttle.suits_pipe();
         }
-        self.upgradable = throttle.as_ref().is_none_or(Throttle::suits_pipe);
         self.throttle = throttle;
         self
     }

@@ -1,8 +1,8 @@
 //! Buffers and pipes that transfers use one after the other.
 //!
 //! Bounds: [`IDLE_BUFFERS`] of each size and [`IDLE_PIPES`] are kept when nobody uses them;
-//! [`WIDE_PIPES`] of [`WIDE_BYTES`] exist at once and [`PIPES`] in all, beyond which relays copy:
-//! the kernel gives a user 16,384 pages of pipe (`fs.pipe-user-pages-soft`), then starves them.
+//! [`WIDE_PIPES`] of [`WIDE_BYTES`] exist at once, [`EARLY_PIPES`] of them for transfers that may turn
+//! out short, and [`PIPES`] in all, beyond which relays copy: the kernel gives a user 16,384 pages of pipe (`fs.pipe-user-pages-soft`), then starves them.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -22,6 +22,8 @@ const WIDE_BYTES: usize = 1024 * 1024;
 const LEAST_BYTES: usize = 64 * 1024;
 /// How many wide pipes there are at once.
 const WIDE_PIPES: usize = 32;
+/// How many of them transfers may have that have just begun: the rest is for those that turn out long.
+const EARLY_PIPES: usize = 16;
 /// How many pipes there are at once.
 const PIPES: usize = 512;
 /// How many pipes are kept.
@@ -47,16 +49,60 @@ struct Pipes {
     all: usize,
     /// How many of them are wide.
     wide: usize,
+    /// How many wide ones were given to transfers that had just begun.
+    early: usize,
 }
 
 impl Pipes {
+    /// An unused pipe, a new one where there is none.
+    fn any(&mut self) -> Option<Pipe> {
+        self.idle.pop().or_else(|| self.fresh())
+    }
+
+    /// The same, but a wide one.
+    fn any_wide(&mut self) -> Option<Pipe> {
+        if let Some(place) = self.idle.iter().rposition(is_wide) {
+            return Some(self.idle.swap_remove(place));
+        }
+        // A narrow one is made where no wide one is to be had.
+        if self.all > self.wide {
+            return None;
+        }
+        let pipe = self.fresh()?;
+        if is_wide(&pipe) {
+            return Some(pipe);
+        }
+        self.idle.push(pipe);
+        None
+    }
+
+    /// A new pipe, wide as long as there are few.
+    fn fresh(&mut self) -> Option<Pipe> {
+        if self.all >= PIPES {
+            return None;
+        }
+        let mut pipe = Pipe::new().ok()?;
+        if self.wide < WIDE_PIPES {
+            pipe.widen(WIDE_BYTES);
+        }
+        if pipe.capacity() < LEAST_BYTES {
+            return None;
+        }
+        self.all = self.all.saturating_add(1);
+        self.wide = self.wide.saturating_add(usize::from(is_wide(&pipe)));
+        Some(pipe)
+    }
+
     /// Forgets a pipe that was dropped.
     fn forget(&mut self, pipe: &Pipe) {
         self.all = self.all.saturating_sub(1);
-        if pipe.capacity() >= WIDE_BYTES {
-            self.wide = self.wide.saturating_sub(1);
-        }
+        self.wide = self.wide.saturating_sub(usize::from(is_wide(pipe)));
     }
+}
+
+/// Whether it is a wide one.
+fn is_wide(pipe: &Pipe) -> bool {
+    pipe.capacity() >= WIDE_BYTES
 }
 
 impl Pool {
@@ -88,31 +134,30 @@ impl Pool {
         }
     }
 
-    /// An empty pipe, if there is one to be had.
+    /// An empty pipe for a long transfer, if there is one to be had.
     pub(super) fn pipe(self: &Arc<Self>) -> Option<PipeLease> {
+        let pipe = lock(&self.pipes).any()?;
+        Some(self.lend(pipe, false))
+    }
+
+    /// An empty pipe for a transfer that begins, if there is one to spare.
+    pub(super) fn early_pipe(self: &Arc<Self>) -> Option<PipeLease> {
         let mut pipes = lock(&self.pipes);
-        let pipe = match pipes.idle.pop() {
-            Some(pipe) => pipe,
-            None if pipes.all >= PIPES => return None,
-            None => {
-                let mut pipe = Pipe::new().ok()?;
-                if pipes.wide < WIDE_PIPES {
-                    pipe.widen(WIDE_BYTES);
-                }
-                if pipe.capacity() < LEAST_BYTES {
-                    return None;
-                }
-                pipes.all = pipes.all.saturating_add(1);
-                if pipe.capacity() >= WIDE_BYTES {
-                    pipes.wide = pipes.wide.saturating_add(1);
-                }
-                pipe
-            }
-        };
-        Some(PipeLease {
+        if pipes.early >= EARLY_PIPES {
+            return None;
+        }
+        let pipe = pipes.any_wide()?;
+        pipes.early = pipes.early.saturating_add(1);
+        Some(self.lend(pipe, true))
+    }
+
+    /// Lends a pipe.
+    fn lend(self: &Arc<Self>, pipe: Pipe, is_early: bool) -> PipeLease {
+        PipeLease {
             pipe: Some(pipe),
+            is_early,
             pool: Arc::clone(self),
-        })
+        }
     }
 }
 
@@ -158,6 +203,8 @@ impl Drop for Buffer {
 pub(super) struct PipeLease {
     /// The pipe; there until the drop.
     pipe: Option<Pipe>,
+    /// It was given to a transfer that began.
+    is_early: bool,
     /// Where it goes back to.
     pool: Arc<Pool>,
 }
@@ -201,6 +248,7 @@ impl Drop for PipeLease {
             return;
         };
         let mut pipes = lock(&self.pool.pipes);
+        pipes.early = pipes.early.saturating_sub(usize::from(self.is_early));
         if pipe.held() == 0 && pipes.idle.len() < IDLE_PIPES {
             pipes.idle.push(pipe);
         } else {
@@ -255,9 +303,29 @@ mod tests {
     }
 
     #[test]
+    fn transfers_that_begin_leave_wide_pipes_to_those_that_are_long() {
+        let pool = Arc::new(Pool::default());
+        let early: Vec<_> = (0..EARLY_PIPES)
+            .map(|_| pool.early_pipe().unwrap())
+            .collect();
+        assert!(pool.early_pipe().is_none());
+        let long: Vec<_> = (EARLY_PIPES..WIDE_PIPES)
+            .map(|_| pool.pipe().unwrap())
+            .collect();
+        assert!(
+            long.iter()
+                .all(|lease| lease.pipe.as_ref().is_some_and(is_wide))
+        );
+        drop(early);
+        assert!(pool.early_pipe().is_some());
+        assert_eq!(lock(&pool.pipes).early, 0);
+        assert_eq!(lock(&pool.pipes).wide, WIDE_PIPES);
+    }
+
+    #[test]
     fn pipes_have_a_bound() {
         let pool = Arc::new(Pool::default());
         lock(&pool.pipes).all = PIPES;
-        assert!(pool.pipe().is_none());
+        assert!(pool.pipe().is_none() && pool.early_pipe().is_none());
     }
 }

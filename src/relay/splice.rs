@@ -20,12 +20,22 @@ pub(super) struct Splice {
 }
 
 impl Splice {
-    /// With a pipe of the pool's; None where there is none to be had.
+    /// For a long transfer, with a pipe of the pool's; None where there is none to be had.
     pub(super) fn new(pool: &Arc<Pool>) -> Option<Self> {
-        pool.pipe().map(|lease| Self {
+        pool.pipe().map(Self::through)
+    }
+
+    /// For a transfer that begins; None where no pipe is to spare.
+    pub(super) fn early(pool: &Arc<Pool>) -> Option<Self> {
+        pool.early_pipe().map(Self::through)
+    }
+
+    /// Through this pipe.
+    const fn through(lease: PipeLease) -> Self {
+        Self {
             lease,
             waited: false,
-        })
+        }
     }
 
     /// How many bytes were taken from the source and not yet given to the sink.

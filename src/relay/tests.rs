@@ -56,7 +56,15 @@ impl Bench {
         }
     }
 
-    /// Whether the relay has changed to a pipe.
+    /// The same where no pipe is to spare for a transfer that begins.
+    async fn with_buffer() -> Self {
+        let mut bench = Self::new().await;
+        bench.relay.engine = Engine::Copy(Copy::new(&bench.relay.pool));
+        bench.relay.upgradable = true;
+        bench
+    }
+
+    /// Whether the relay has a pipe.
     const fn splices(&self) -> bool {
         matches!(self.relay.engine, Engine::Splice(_))
     }
@@ -70,9 +78,7 @@ fn pattern(length: usize) -> Vec<u8> {
 }
 
 /// Sends `length` bytes through a relay and checks that they arrive.
-async fn carries(length: usize, upgradable: bool) -> Bench {
-    let mut bench = Bench::new().await;
-    bench.relay.upgradable = upgradable;
+async fn carries(mut bench: Bench, length: usize) -> Bench {
     let sent = pattern(length);
     let mut received = vec![0; length];
     let write = async {
@@ -92,24 +98,31 @@ async fn carries(length: usize, upgradable: bool) -> Bench {
 
 #[tokio::test]
 async fn nothing_is_a_transfer_too() {
-    carries(0, true).await;
+    carries(Bench::new().await, 0).await;
+    carries(Bench::with_buffer().await, 0).await;
 }
 
 #[tokio::test]
-async fn a_short_transfer_needs_no_pipe() {
-    let bench = carries(100_000, true).await;
+async fn a_transfer_is_spliced_where_a_pipe_is_to_spare() {
+    for length in [100_000, 9_000_001] {
+        let bench = carries(Bench::new().await, length).await;
+        assert!(bench.splices());
+    }
+}
+
+#[tokio::test]
+async fn a_transfer_without_a_pipe_is_spliced_once_it_is_long() {
+    let bench = carries(Bench::with_buffer().await, 100_000).await;
     assert!(!bench.splices());
-}
-
-#[tokio::test]
-async fn a_long_transfer_is_spliced() {
-    let bench = carries(9_000_001, true).await;
+    let bench = carries(Bench::with_buffer().await, 9_000_001).await;
     assert!(bench.splices());
 }
 
 #[tokio::test]
 async fn a_long_transfer_can_be_copied() {
-    let bench = carries(9_000_001, false).await;
+    let mut bench = Bench::with_buffer().await;
+    bench.relay.upgradable = false;
+    let bench = carries(bench, 9_000_001).await;
     assert!(!bench.splices());
 }
 
@@ -195,6 +208,15 @@ async fn what_has_come_behind_urgent_data_is_moved_once_a_slow_sink_has_the_rest
     assert!(sent == received, "the bytes are not those that were sent");
 }
 
+/// How many bytes to move, and a relay with a pipe, a buffer, and one that will have a pipe.
+async fn short_and_long() -> [(usize, Bench); 3] {
+    [
+        (10, Bench::new().await),
+        (10, Bench::with_buffer().await),
+        (600_000, Bench::with_buffer().await),
+    ]
+}
+
 /// Sends one byte as urgent data.
 async fn send_urgent(writer: &TcpStream) {
     writer.writable().await.unwrap();
@@ -219,8 +241,7 @@ async fn warm(bench: &mut Bench, bytes: usize) {
 
 #[tokio::test]
 async fn a_source_that_is_reset_is_no_end_of_file() {
-    for bytes in [10, 600_000] {
-        let mut bench = Bench::new().await;
+    for (bytes, mut bench) in short_and_long().await {
         warm(&mut bench, bytes).await;
         socket::arm_reset(&bench.writer).unwrap();
         let Bench {
@@ -234,8 +255,7 @@ async fn a_source_that_is_reset_is_no_end_of_file() {
 
 #[tokio::test]
 async fn a_sink_that_is_reset_is_seen_while_the_source_is_idle() {
-    for bytes in [10, 600_000] {
-        let mut bench = Bench::new().await;
+    for (bytes, mut bench) in short_and_long().await {
         warm(&mut bench, bytes).await;
         socket::arm_reset(&bench.reader).unwrap();
         let Bench {
@@ -252,8 +272,7 @@ async fn a_sink_that_is_reset_is_seen_while_the_source_is_idle() {
 
 #[tokio::test]
 async fn a_sink_that_half_closes_goes_on() {
-    for bytes in [10, 600_000] {
-        let mut bench = Bench::new().await;
+    for (bytes, mut bench) in short_and_long().await {
         warm(&mut bench, bytes).await;
         bench.reader.shutdown().await.unwrap();
         warm(&mut bench, bytes).await;

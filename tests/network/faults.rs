@@ -349,7 +349,7 @@ async fn ports_of_clients_that_vanished_come_back() {
 }
 
 /// Bytes enough to fill what kernels hold on the way, several times.
-const MUCH: usize = 32 << 20;
+const MUCH: usize = 48 << 20;
 
 #[tokio::test]
 async fn a_slow_reader_is_alive_as_long_as_it_takes_a_little() {
