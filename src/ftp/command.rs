@@ -3,6 +3,7 @@
 //! Owns the grammar of a command and its canonical encoding, which is all that a server ever
 //! receives of it. Must not know policy or the session's state. Arguments stay bytes.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use bytes::{BufMut, Bytes, BytesMut};
@@ -95,7 +96,7 @@ impl Command {
     /// blank; [`ClientFault::CrossProtocol`] for a line of another protocol;
     /// [`ClientFault::Nul`] for a NUL; [`ClientFault::BareCr`] for a CR, and for an LF, which no
     /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
-    /// that is no secret, and for a TAB at a subcommand.
+    /// that is no secret, and for a TAB or a backslash at a subcommand.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
         let end = line
             .iter()
@@ -146,12 +147,13 @@ impl Command {
 
     /// Whether the argument has a control byte other than TAB, which is legal in a name, or a TAB
     /// at a subcommand, which some servers take for a blank: `SITE CHMOD<TAB>777 x` would be
-    /// CHMOD there, and another subcommand here.
+    /// CHMOD there, and another subcommand here. So would `SITE "CH\MOD"777 x` at ProFTPD, which
+    /// unquotes words.
     fn has_control_byte(&self) -> bool {
         let argument = self.argument_bytes();
         let takes_word = self.name.known().is_some_and(verb::takes_word);
-        let has_tab = |word: &[u8]| word.contains(&b'\t');
-        (takes_word && words(argument).next().is_some_and(has_tab))
+        let is_doubtful = |word: &[u8]| word.iter().any(|byte| matches!(byte, b'\t' | b'\\'));
+        (takes_word && words(argument).next().is_some_and(is_doubtful))
             || argument
                 .iter()
                 .any(|byte| byte.is_ascii_control() && *byte != b'\t')
@@ -241,6 +243,18 @@ impl Command {
             // The subcommand is not the first word: nothing of the argument is left out.
             Some(_) | None => start,
         }
+    }
+
+    /// [`Command::value`] as the server receives it: of TYPE, MODE and STRU in upper case, with one blank
+    /// between words.
+    pub fn sent_value(&self) -> Cow<'_, [u8]> {
+        if !self.name.known().is_some_and(is_canonical) {
+            return self.value().into();
+        }
+        let words: Vec<Vec<u8>> = words(self.argument_bytes())
+            .map(<[u8]>::to_ascii_uppercase)
+            .collect();
+        words.join(&b' ').into()
     }
 
     /// The row of the SITE subcommand, if it is one of the table.

@@ -32,6 +32,11 @@ pub(super) fn places(
     if argument.iter().any(u8::is_ascii_control) {
         return Some(vec![Place::Unsure]);
     }
+    let is_site = subject.key == Key::Known(Verb::Site);
+    // ProFTPD unquotes the words of SITE, where others have the quotes in a name.
+    if is_site && argument.contains(&b'"') {
+        return Some(vec![Place::Unsure]);
+    }
     let places = match subject.paths {
         Paths::None => return None,
         Paths::Opaque => vec![Place::Unsure],
@@ -55,6 +60,7 @@ pub(super) fn places(
             places.extend(command.doubtful_path().map(|path| tight(path, ground)));
             places
         }
+        Paths::Whole if is_site => vec![tight(argument, ground)],
         Paths::Whole | Paths::WholeOrDirectory => whole(argument, ground),
         Paths::AfterWord => after_word(argument, ground),
         Paths::Checksum => checksum(argument, ground),

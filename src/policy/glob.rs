@@ -97,8 +97,12 @@ impl Class {
     }
 }
 
-/// The lower case of a character, where that is one character.
+/// The lower case of a character, where that is one character. A sigma at the end of a word is
+/// another one in lower case alone.
 pub(super) fn fold(character: char) -> char {
+    if character == 'ς' {
+        return 'σ';
+    }
     single(character.to_lowercase(), character)
 }
 

@@ -363,7 +363,7 @@ impl Judge {
             user: user.as_deref(),
             client,
             unix_time,
-            folded: self.dialect.system != System::Unix,
+            system: self.dialect.system,
             outlook,
         };
         let forms = match name {
@@ -460,7 +460,7 @@ fn allows_a_value(policy: &Policy, verb: Verb, scene: &Scene<'_>) -> bool {
         user: user.as_deref(),
         client: scene.query.client,
         unix_time: scene.query.unix_time,
-        folded: scene.is_folded(),
+        system: scene.system(),
         outlook: Outlook::of(scene.query.channels),
     };
     forms::of_verb(verb, None, &policy.words)

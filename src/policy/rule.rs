@@ -13,7 +13,7 @@ use regex::Regex;
 use super::chain::Policy;
 use super::glob::Glob;
 use super::hours::Hours;
-use super::judge::Outlook;
+use super::judge::{Outlook, System};
 use super::names::{Names, Sense, Subject, Wary};
 use super::path::Place;
 use super::path::pattern::{Outcome, PathGlob};
@@ -100,8 +100,8 @@ pub(super) struct Asker<'a> {
     pub(super) client: IpAddr,
     /// When.
     pub(super) unix_time: i64,
-    /// Whether letter case does not count in names.
-    pub(super) folded: bool,
+    /// How the server reads names.
+    pub(super) system: System,
     /// What is certain of their channels.
     pub(super) outlook: Outlook<'a>,
 }
@@ -161,7 +161,7 @@ impl Rule {
             user: user.as_deref(),
             client: scene.query.client,
             unix_time: scene.query.unix_time,
-            folded: scene.is_folded(),
+            system: scene.system(),
             outlook: Outlook::of(scene.query.channels),
         };
         if !counts(self.who(&asker), sense) || self.asks_what_is_not_there(scene) {
@@ -188,8 +188,8 @@ impl Rule {
         match &command.argument {
             // The empty argument of PASS is one; behind a subcommand nothing is nothing.
             Some(all) if !command.value().is_empty() || all.is_empty() => {
-                let value = command.value();
-                if self.argument.iter().any(|regex| regex.is_match(value)) {
+                let value = command.sent_value();
+                if self.argument.iter().any(|regex| regex.is_match(&value)) {
                     Weight::Holds
                 } else {
                     Weight::Misses(Near::Argument)
@@ -211,30 +211,48 @@ impl Rule {
 
     /// `users`, `clients` and `hours`.
     fn who(&self, asker: &Asker<'_>) -> Outcome {
-        let users = self.users.is_empty()
-            || asker.user.is_some_and(|user| {
-                self.users
-                    .iter()
-                    .any(|glob| glob.matches(user, asker.folded))
-            });
+        let users = if self.users.is_empty() {
+            Outcome::Holds
+        } else {
+            asker
+                .user
+                .map_or(Outcome::Fails, |user| self.names_user(user, asker.system))
+        };
         // An IPv4-mapped address is IPv4.
         let client = asker.client.to_canonical();
         let clients =
             self.clients.is_empty() || self.clients.iter().any(|net| net.contains(&client));
-        if !users || !clients {
+        if !clients {
             return Outcome::Fails;
         }
         if self.hours.is_empty() {
-            return Outcome::Holds;
+            return users;
         }
-        self.hours
+        let hours = self
+            .hours
             .iter()
             .map(|hours| match hours.holds(asker.unix_time) {
                 Some(holds) => Outcome::certain(holds),
                 None => Outcome::Unsure,
             })
             .max()
-            .unwrap_or(Outcome::Fails)
+            .unwrap_or(Outcome::Fails);
+        users.min(hours)
+    }
+
+    /// Whether `users` has `user`; unsure where it has a name that servers may take for the same.
+    fn names_user(&self, user: &str, system: System) -> Outcome {
+        let has = |name: &str| {
+            let folded = system.is_folded();
+            self.users.iter().any(|glob| glob.matches(name, folded))
+        };
+        if has(user) {
+            Outcome::Holds
+        } else if spellings(user, system).any(has) {
+            Outcome::Unsure
+        } else {
+            Outcome::Fails
+        }
     }
 
     /// `paths` and `filename`: letting pass needs all places, refusing one.
@@ -339,6 +357,22 @@ impl Rule {
         }
         weight
     }
+}
+
+/// Other names of the account that `user` logs in to, at some servers.
+fn spellings(user: &str, system: System) -> impl Iterator<Item = &str> {
+    // vsftpd takes either name in any letter case.
+    let anonymous = ["anonymous", "ftp"];
+    let is_anonymous = anonymous.iter().any(|name| user.eq_ignore_ascii_case(name));
+    // `DOMAIN\user`, `host|user` and `user@domain` of IIS.
+    let bare = || {
+        let behind = user.rsplit(['\\', '/', '|']).next().unwrap_or(user);
+        behind.split('@').next().unwrap_or(behind)
+    };
+    anonymous
+        .into_iter()
+        .filter(move |_| is_anonymous)
+        .chain((system == System::Windows).then(bare))
 }
 
 /// Whether `outcome` is enough for `sense`.

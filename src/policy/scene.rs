@@ -105,9 +105,9 @@ impl<'a> Scene<'a> {
         }
     }
 
-    /// Whether letter case does not count in names.
-    pub(super) const fn is_folded(&self) -> bool {
-        self.system.is_folded()
+    /// How the server reads names.
+    pub(super) const fn system(&self) -> System {
+        self.system
     }
 
     /// Whether letter case does not count in `path`.

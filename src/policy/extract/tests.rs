@@ -338,6 +338,11 @@ fn subcommands_of_site_have_their_own_readers() {
         ]),
         [550; 4]
     );
+    // ProFTPD unquotes the words of SITE, and drops a blank at the end.
+    assert_eq!(
+        codes(&["SITE CHMOD 644 \"x\"", "SITE MKDIR \"d\"", "SITE MKDIR d "]),
+        [550; 3]
+    );
     assert_eq!(
         codes(&[
             "SITE MKDIR d",

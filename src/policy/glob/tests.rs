@@ -4,7 +4,8 @@ use bytes::Bytes;
 use proptest::prelude::*;
 
 use super::{
-    ALTERNATIVES_MAX, Glob, GlobFault, TEXT_MAX, Token, UserGlob, matches, spell_out, substitute,
+    ALTERNATIVES_MAX, Glob, GlobFault, TEXT_MAX, Token, UserGlob, fold, matches, spell_out,
+    substitute,
 };
 use crate::policy::System;
 
@@ -79,6 +80,10 @@ fn users_of_one_name_are_the_same_where_the_server_folds_case() {
     assert!(UserGlob::parse("[a").is_err());
     let name = Bytes::from_static("ÄCme-ß\u{130}".as_bytes());
     assert_eq!(UserGlob::folded(&name, System::Unix), name);
+    assert_eq!(
+        ["ς", "σ", "Σ"].map(|one| fold(one.chars().next().unwrap())),
+        ['σ'; 3]
+    );
     let folded = UserGlob::folded(&name, System::Windows);
     assert_eq!(folded, "äcme-ß\u{130}".as_bytes());
 }

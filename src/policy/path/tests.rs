@@ -187,6 +187,13 @@ fn wildcards_mean_what_they_may_expand_to() {
         "/in/{..}",
         "/in/[.][.]",
         "/in/{a,/etc/b}",
+        "{/etc/b}",
+        "{/}",
+        "x{/..}",
+        "{~root}",
+        "/in/{}",
+        "/~root/x",
+        "/~",
         "/in/*/../x",
         "/in/{.,x}{.,y}",
     ] {

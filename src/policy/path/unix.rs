@@ -35,6 +35,10 @@ pub(super) fn is_component(user: &str) -> bool {
 
 /// Follows `text` from `base`, or from the root.
 pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Place> {
+    // OpenBSD's server takes `/~user` for `~user`.
+    if base.is_none() && text.starts_with("/~") {
+        return None;
+    }
     let mut components: Vec<&str> = base.map_or_else(Vec::new, |path| path.components().collect());
     let mut wild: Option<usize> = None;
     for piece in text.split('/') {
@@ -50,9 +54,7 @@ pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Pl
             }
             name => {
                 if is_wild(name) {
-                    // A choice may spell out anything, slashes and `..` included.
-                    let chooses = name.contains('{') && text.contains(',');
-                    if chooses || !stays_in_directory(name) {
+                    if chooses(name, text) || !stays_in_directory(name) {
                         return None;
                     }
                     wild = wild.or(Some(components.len()));
@@ -75,6 +77,15 @@ pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Pl
 /// Whether a server may expand `name`.
 fn is_wild(name: &str) -> bool {
     name.contains(['*', '?', '[', '{'])
+}
+
+/// Whether the braces of `name`, a component of `text`, may spell out anything, slashes and `..` included:
+/// with a choice in them, or a slash between them, or a home directory.
+fn chooses(name: &str, text: &str) -> bool {
+    let bare = name.replace(['{', '}'], "");
+    let count = |brace| name.matches(brace).count();
+    name.contains('{') && (text.contains(',') || bare.is_empty() || bare.starts_with('~'))
+        || count('{') != count('}')
 }
 
 /// Whether no expansion of `name` is `.` or `..`, as one of `.*` is. A leading `*` or `?` stands

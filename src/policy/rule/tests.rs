@@ -386,3 +386,47 @@ fn a_user_whose_name_windows_would_read_otherwise_fills_no_pattern() {
         assert_eq!(sitting.code("RETR /home/bob/x"), 550, "{user}");
     }
 }
+
+#[test]
+fn a_deny_takes_in_what_servers_take_for_the_same_user() {
+    let denied = [policy("p")
+        .allow(&["RETR"])
+        .rule(deny(&["RETR"]).users(&["anonymous", "administrator"]))];
+    let allowed = [policy("p").rule(allow(&["RETR"]).users(&["anonymous", "administrator"]))];
+    for (system, user, is_same) in [
+        (System::Unix, "anonymous", true),
+        (System::Unix, "ANONYMOUS", true),
+        (System::Unix, "Ftp", true),
+        (System::Unix, "ftpx", false),
+        (System::Unix, "CORP\\administrator", false),
+        (System::Windows, "CORP\\Administrator", true),
+        (System::Windows, ".\\administrator", true),
+        (System::Windows, "administrator@corp.local", true),
+        (System::Windows, "ftp.example.com|administrator", true),
+        (System::Windows, "administrators", false),
+    ] {
+        let code = |specs| {
+            let sitting = Sitting::before(system, specs);
+            sitting.user(user.as_bytes()).code("RETR x")
+        };
+        assert_eq!(code(&denied) != 0, is_same, "{system:?} {user}");
+        // Another's rights need the name itself.
+        assert_eq!(
+            code(&allowed) == 0,
+            user == "anonymous",
+            "{system:?} {user}"
+        );
+    }
+}
+
+#[test]
+fn arguments_are_read_as_the_server_receives_them() {
+    let specs = [policy("p")
+        .allow(&["TYPE"])
+        .rule(deny(&["TYPE"]).argument(&["A T"]))];
+    let sitting = Sitting::under(&specs);
+    assert_eq!(
+        sitting.codes(&["TYPE A T", "TYPE a t", "TYPE A  T", "TYPE A N"]),
+        [504, 504, 504, 0]
+    );
+}
