@@ -211,7 +211,7 @@ fn a_subcommand_is_the_first_word_behind_any_blanks() {
 }
 
 #[test]
-fn a_tab_is_no_blank_at_a_subcommand() {
+fn a_tab_or_a_backslash_is_no_part_of_a_subcommand() {
     for line in [
         "SITE \tCHMOD 777 x",
         "SITE CHMOD\t777 x",
@@ -219,10 +219,13 @@ fn a_tab_is_no_blank_at_a_subcommand() {
         "OPTS UTF8\tON",
         "TYPE A\tN",
         "SITE A\tB FILETYPE=JES",
+        "SITE \"CH\\MOD\"777 x",
+        "SITE \"EX\\EC\"ls",
     ] {
         assert_eq!(parse(line), Err(ClientFault::ControlByte), "{line:?}");
     }
     assert!(parse("SITE CHMOD 777 a\tb").is_ok());
+    assert!(parse("SITE CHMOD 777 a\\b").is_ok());
 }
 
 #[test]
