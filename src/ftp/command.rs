@@ -96,7 +96,8 @@ impl Command {
     /// blank; [`ClientFault::CrossProtocol`] for a line of another protocol;
     /// [`ClientFault::Nul`] for a NUL; [`ClientFault::BareCr`] for a CR, and for an LF, which no
     /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
-    /// that is no secret, and for a TAB or a backslash at a subcommand.
+    /// that is no secret, for a TAB at a subcommand, and for a backslash at
+    /// one of SITE.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
         let end = line
             .iter()
@@ -152,7 +153,8 @@ impl Command {
     fn has_control_byte(&self) -> bool {
         let argument = self.argument_bytes();
         let takes_word = self.name.known().is_some_and(verb::takes_word);
-        let is_doubtful = |word: &[u8]| word.iter().any(|byte| matches!(byte, b'\t' | b'\\'));
+        let is_site = self.name == Name::Known(Verb::Site);
+        let is_doubtful = |word: &[u8]| word.contains(&b'\t') || is_site && word.contains(&b'\\');
         (takes_word && words(argument).next().is_some_and(is_doubtful))
             || argument
                 .iter()

@@ -291,6 +291,7 @@ fn has_control(spoken: &Spoken) -> bool {
     let mut words = argument.split(|byte| *byte == b' ');
     let first = words.find(|word| !word.is_empty()).unwrap_or_default();
     takes_word && first.contains(&b'\t')
+        || verb == "SITE" && first.contains(&b'\\')
         || argument
             .iter()
             .any(|byte| byte.is_ascii_control() && *byte != b'\t')
