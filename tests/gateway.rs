@@ -22,7 +22,7 @@ use ftpwarden::upstream::connect;
 use socket2::SockRef;
 use support::{
     Bench, Control, GREETING, active_port, exchange, extended_passive, help, is_reset, login,
-    passive, passive_address, passive_pair, pattern, read_all, reset, settings, within,
+    passive, passive_over_active, passive_pair, pattern, read_all, reset, settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -515,11 +515,7 @@ async fn an_upload_is_complete_when_its_data_ended_before_the_control_connection
 async fn an_upload_waits_for_a_server_that_dials_behind_the_end_of_its_client() {
     let bench = Bench::start("", "data_mode = \"active\"", "").await;
     let (mut client, mut server) = bench.logged_in().await;
-    client.say("PASV").await;
-    let port = active_port(&server.line().await);
-    server.say("200 PORT command successful.").await;
-    let address = passive_address(&client.line().await);
-    let mut data = TcpStream::connect(address).await.unwrap();
+    let (mut data, port) = passive_over_active(&mut client, &mut server).await;
     exchange(&mut client, &mut server, "STOR file", "150 Go on.").await;
     data.write_all(b"all of it").await.unwrap();
     drop(data);
@@ -1035,11 +1031,7 @@ async fn a_client_that_ends_with_its_upload_leaves_no_session() {
 async fn a_gateway_that_stood_still_looks_who_came_before_it_gives_up() {
     let bench = Bench::start("", "data_mode = \"active\"", "").await;
     let (mut client, mut server) = bench.logged_in().await;
-    client.say("PASV").await;
-    let port = active_port(&server.line().await);
-    server.say("200 PORT command successful.").await;
-    let address = passive_address(&client.line().await);
-    let mut data = TcpStream::connect(address).await.unwrap();
+    let (mut data, port) = passive_over_active(&mut client, &mut server).await;
     client.say("RETR file").await;
     server.hear("RETR file").await;
     server.say("150 Here it comes.").await;

@@ -10,9 +10,9 @@ use std::fs::File;
 use std::net::SocketAddr;
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use support::{Bench, active_port, is_reset, passive_address, within};
+use support::{Bench, is_reset, passive_over_active, within};
 use tokio::io::AsyncWriteExt;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::net::TcpSocket;
 
 /// Sets how many descriptors this process may have.
 fn limit(current: Option<u64>) {
@@ -24,11 +24,7 @@ fn limit(current: Option<u64>) {
 async fn a_listing_whose_connection_cannot_be_accepted_is_not_told_to_be_complete() {
     let bench = Bench::start("", "data_mode = \"active\"", "").await;
     let (mut client, mut server) = bench.logged_in().await;
-    client.say("PASV").await;
-    let port = active_port(&server.line().await);
-    server.say("200 PORT command successful.").await;
-    let address = passive_address(&client.line().await);
-    let data = TcpStream::connect(address).await.unwrap();
+    let (data, port) = passive_over_active(&mut client, &mut server).await;
     client.say("LIST").await;
     server.hear("LIST").await;
     server.say("150 Here it comes.").await;

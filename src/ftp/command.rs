@@ -96,8 +96,7 @@ impl Command {
     /// blank; [`ClientFault::CrossProtocol`] for a line of another protocol;
     /// [`ClientFault::Nul`] for a NUL; [`ClientFault::BareCr`] for a CR, and for an LF, which no
     /// line has; [`ClientFault::ControlByte`] for another control byte but TAB in an argument
-    /// that is no secret, for a TAB at a subcommand, and for a backslash at
-    /// one of SITE.
+    /// that is no secret, for a TAB at a subcommand, and for a backslash at one of SITE.
     pub fn parse(line: &Bytes) -> Result<Self, ClientFault> {
         let end = line
             .iter()

@@ -1,9 +1,8 @@
 //! Moves the bytes of one transfer, one way, and counts them.
 //!
 //! A relay splices where both connections are in clear and a pipe is to spare. Else it copies through a
-//! buffer at first; once a transfer is long enough to be worth a pipe of its own it
-//! splices, or takes a larger buffer where it cannot, as under TLS. It
-//! never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one
+//! buffer at first; once a transfer is long enough to be worth a pipe of its own it splices, or takes a
+//! larger buffer where it cannot, as under TLS. It never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one
 //! pipe of bytes: a sink that takes nothing stops the source. Must not know FTP or why a transfer
 //! runs.
 

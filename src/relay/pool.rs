@@ -2,7 +2,8 @@
 //!
 //! Bounds: [`IDLE_BUFFERS`] of each size and [`IDLE_PIPES`] are kept when nobody uses them;
 //! [`WIDE_PIPES`] of [`WIDE_BYTES`] exist at once, [`EARLY_PIPES`] of them for transfers that may turn
-//! out short, and [`PIPES`] in all, beyond which relays copy: the kernel gives a user 16,384 pages of pipe (`fs.pipe-user-pages-soft`), then starves them.
+//! out short, and [`PIPES`] in all, beyond which relays copy: the kernel gives a user 16,384 pages
+//! of pipe (`fs.pipe-user-pages-soft`), then starves them.
 
 use std::io;
 use std::os::fd::AsFd;

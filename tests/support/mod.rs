@@ -258,6 +258,19 @@ pub(crate) fn active_port(line: &str) -> u16 {
     u16::from_be_bytes([high.parse().unwrap(), low.parse().unwrap()])
 }
 
+/// PASV of a client at a server in active mode: the client's data connection, and the port that the server is
+/// to dial.
+pub(crate) async fn passive_over_active(
+    client: &mut Control,
+    server: &mut Control,
+) -> (TcpStream, u16) {
+    client.say("PASV").await;
+    let port = active_port(&server.line().await);
+    server.say("200 PORT command successful.").await;
+    let address = passive_address(&client.line().await);
+    (connect(address, None).await.unwrap(), port)
+}
+
 /// Both data connections in passive mode.
 pub(crate) async fn passive_pair(
     client: &mut Control,

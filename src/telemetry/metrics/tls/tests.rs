@@ -6,8 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::ftp::security::TlsVersion;
-use crate::session::Channel;
-use crate::session::{ClientTls, Leg};
+use crate::session::{Channel, ClientTls, Leg};
 use crate::settings::{ListenerTls, LogFormat, LogLevel, Settings};
 use crate::telemetry::SessionRecorder;
 use crate::telemetry::log::tests::logged;
