@@ -410,6 +410,19 @@ fn explain_says_which_condition_on_channels_fails() {
 }
 
 #[test]
+fn explain_knows_what_tls_towards_the_server_forbids() {
+    for (mode, fate) in [("off", 0), ("explicit", 3), ("implicit", 3), ("match", 0)] {
+        let (_directory, path) = file(&format!(
+            "listeners.main = {{ bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"permissive\" }}\n\
+             upstreams.legacy = {{ address = \"10.0.0.5:21\", tls.mode = \"{mode}\" }}\n",
+        ));
+        let (code, told) = explain(&path, &["LIST", "REIN"]);
+        assert_eq!(code, Some(fate), "{mode}: {told}");
+        assert_eq!(told.contains("reply: 534 "), fate == 3, "{mode}: {told}");
+    }
+}
+
+#[test]
 fn explain_exits_with_0_when_all_is_allowed() {
     let config = ["explain", "--config", "config/ftpwarden.toml"];
     let output = run(&[&config[..], &["LIST", "RETR a", "SYST"]].concat());

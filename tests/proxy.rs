@@ -9,11 +9,12 @@ mod support;
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use ftpwarden::upstream::connect;
 use support::{
     Bench, Control, GREETING, active_port, exchange, extended_passive, is_reset, login, passive,
-    read_all, within,
+    read_all, settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -460,6 +461,33 @@ async fn a_reload_changes_who_is_believed() {
     exchange(&mut client, &mut server, "NOOP", "200 Here.").await;
     bench.reload("", "", "");
     let (_direct, _server) = bench.greet(dial(bench.address()).await).await;
+}
+
+#[tokio::test]
+async fn who_is_turned_away_is_counted_under_the_name_that_a_reload_gave() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let legacy = server.local_addr().unwrap();
+    // An address that no other test uses, so that nobody takes the port meanwhile.
+    let free = TcpListener::bind("127.0.0.18:0").await.unwrap();
+    let door = free.local_addr().unwrap();
+    drop(free);
+    let named = |name: &str| {
+        format!(
+            "[listeners.{name}]\nbind = \"{door}\"\nupstream = \"legacy\"\n{BELIEVED}\n\
+             [upstreams.legacy]\naddress = \"{legacy}\"\n"
+        )
+    };
+    let bench = Bench::of(&named("main"), server);
+    assert!(is_closed(announced(&bench, b"USER test\r\n").await).await);
+    assert!(turned_away(&bench, "proxy_header", 1));
+    let renamed = settings(&named("edge"));
+    let reloaded = bench
+        .gateway
+        .reload(Arc::new(renamed.settings), renamed.policies);
+    reloaded.unwrap();
+    assert!(is_closed(announced(&bench, b"USER test\r\n").await).await);
+    let name = "ftpwarden_sessions_rejected_total{listener=\"edge\"";
+    assert!(bench.counts(&format!("{name},reason=\"proxy_header\"}} 1")));
 }
 
 #[tokio::test]

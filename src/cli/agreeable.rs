@@ -69,6 +69,7 @@ impl Server {
             Verb::Size | Verb::Mdtm => "213 20260101000000",
             Verb::Syst => "215 UNIX Type: L8",
             Verb::Rein => "220 Ready.",
+            Verb::Auth => "234 TLS it is.",
             Verb::Quit => "221 Goodbye.",
             Verb::Abor => "226 Nothing to abort.",
             Verb::Mkd => "257 \"made\" created.",

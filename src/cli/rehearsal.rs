@@ -19,8 +19,8 @@ use crate::ftp::verb::Verb;
 use crate::gateway;
 use crate::policy::{Channels, Judge, Lack, Query, RuleInfo};
 use crate::session::{
-    Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, RelayEnd, Secured, ServerTls,
-    Session, TlsOffer, Told,
+    Action, CommandRecord, Direction, Fact, Leg, Now, Outcome, RelayEnd, Secured, Session,
+    TlsOffer, Told,
 };
 use crate::settings::Listener;
 
@@ -206,8 +206,6 @@ impl<'a> Stage<'a> {
         let upstream = loaded.settings.upstreams.get(&listener.upstream)?;
         let judge = gateway::judge(&loaded.policies, listener, upstream).ok()?;
         let mut profile = gateway::profile(&loaded.settings, listener, upstream);
-        // The rehearsed server speaks in clear.
-        profile.server_tls = ServerTls::Off;
         if situation.tls.is_some() {
             // As implicit TLS has it: nothing to be said for it, and data is private.
             profile.client_tls.offer = TlsOffer::Implicit;

@@ -241,6 +241,20 @@ fn a_reload_still_listens_on_a_port_that_needs_no_right() {
 }
 
 #[test]
+fn a_reload_does_not_ask_for_authorities_that_are_nowhere() {
+    let (server, _) = server::start();
+    let text = configuration(server, "", "");
+    let environment = [
+        ("SSL_CERT_DIR", "/nonexistent/authorities"),
+        ("SSL_CERT_FILE", "/nonexistent/authorities.pem"),
+    ];
+    let gateway = Gateway::run_with(&text, &environment);
+    gateway.signal("HUP");
+    let line = gateway.line("reloaded");
+    assert!(line.contains("the configuration was reloaded"), "{line}");
+}
+
+#[test]
 fn a_privileged_port_that_is_not_held_asks_for_a_restart() {
     if !is_root() {
         return;

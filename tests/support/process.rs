@@ -45,6 +45,11 @@ impl Gateway {
 
     /// Starts it with a configuration that has admin endpoints.
     pub(crate) fn run(text: &str) -> Self {
+        Self::run_with(text, &[])
+    }
+
+    /// The same, with variables of its environment.
+    pub(crate) fn run_with(text: &str, environment: &[(&str, &str)]) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Whom the gateway may become reads its configuration as one of the others.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -54,6 +59,7 @@ impl Gateway {
             .args(["run", "--config"])
             .arg(&file)
             .env("NO_COLOR", "1")
+            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
