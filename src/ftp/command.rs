@@ -10,6 +10,7 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use super::foreign;
 use super::misbehaviour::ClientFault;
+use super::subcommand::{self, FILETYPE, words};
 use super::verb::{self, Argument, Group, Paths, Row, SiteRow, Verb};
 
 #[cfg(test)]
@@ -17,9 +18,6 @@ mod tests;
 
 /// The shortest and the longest verb, in bytes.
 const VERB_BYTES: std::ops::RangeInclusive<usize> = 2..=12;
-
-/// The SITE parameter of z/OS that makes a transfer submit a job or run a query.
-const FILETYPE: &[u8] = b"FILETYPE";
 
 /// The verb of a command: one of the table, or a well-formed one that the table does not have.
 #[derive(Clone, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -190,10 +188,23 @@ impl Command {
         }
     }
 
-    /// The first word of the argument, up to a `=`, whatever it is judged as.
-    pub fn first_word(&self) -> Option<&[u8]> {
-        let first = words(self.argument_bytes()).next()?;
-        first.split(|byte| *byte == b'=').next()
+    /// Whether some server may read a subcommand of SITE in it whose name `is_wanted`: as the first
+    /// word, strictly or leniently, or as a parameter with a value behind it.
+    pub fn may_name(&self, is_wanted: impl Fn(&[u8]) -> bool) -> bool {
+        if self.judged() != Some(Verb::Site) {
+            return false;
+        }
+        if self.word().is_some_and(&is_wanted) {
+            return true;
+        }
+        // Of Pure-FTPd's CHMOD the argument has no subcommand.
+        self.name == Name::Known(Verb::Site)
+            && words(self.argument_bytes())
+                .enumerate()
+                .any(|(position, word)| {
+                    let name = subcommand::lenient_name(word);
+                    (position == 0 || subcommand::assigns(word, name)) && is_wanted(name)
+                })
     }
 
     /// The name of SITE's first parameter, or FILETYPE.
@@ -315,9 +326,11 @@ impl Command {
         }
     }
 
-    /// Whether the argument, or what follows the subcommand, is a secret of the built-in list.
+    /// Whether the argument, or what follows a subcommand that some server may read in it, is a
+    /// secret of the built-in list.
     pub fn is_secret(&self) -> bool {
-        self.row().is_some_and(|row| row.secret) || self.site_row().is_some_and(|row| row.secret)
+        let is_secret_word = |name: &[u8]| verb::site(name).is_some_and(|row| row.secret);
+        self.row().is_some_and(|row| row.secret) || self.may_name(is_secret_word)
     }
 
     /// The line that a server receives: the verb in the client's letter case, one blank and the
@@ -361,20 +374,10 @@ impl Command {
     }
 }
 
-/// The words of `argument`, cut at blanks.
-fn words(argument: &[u8]) -> impl Iterator<Item = &[u8]> {
-    argument
-        .split(|byte| *byte == b' ')
-        .filter(|word| !word.is_empty())
-}
-
 /// Whether `word` is z/OS's `FILEtype=x`, of which the small letters may be left out.
 fn sets_file_type(word: &[u8]) -> bool {
-    let name = word.split(|byte| *byte == b'=').next().unwrap_or_default();
-    (4..word.len()).contains(&name.len())
-        && FILETYPE
-            .get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
+    let mut parts = word.splitn(2, |byte| *byte == b'=');
+    parts.next().is_some_and(subcommand::is_filetype) && parts.next().is_some()
 }
 
 /// Whether blanks alone are no argument of `verb`: it has none, or it is sent in canonical form.

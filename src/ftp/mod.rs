@@ -17,4 +17,5 @@ pub mod line;
 pub mod misbehaviour;
 pub mod reply;
 pub mod security;
+pub mod subcommand;
 pub mod verb;

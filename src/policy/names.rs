@@ -5,11 +5,8 @@
 
 use super::judge::System;
 use crate::ftp::command::Command;
+use crate::ftp::subcommand::{self, FILETYPE, assigns, is_filetype, lenient_name};
 use crate::ftp::verb::{self, Alias, Forward, Group, Paths, SiteRow, Verb};
-
-/// The SITE parameter of z/OS that makes a transfer submit a job or run a query; its name may be
-/// cut short after the fourth letter.
-const FILETYPE: &[u8] = b"FILETYPE";
 
 /// The verb that policy judges.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
@@ -258,12 +255,7 @@ impl<'a> Subject<'a> {
 impl<'a> Word<'a> {
     /// Reads one word behind `key`.
     fn new(key: Key<'_>, whole: &'a [u8]) -> Self {
-        let outside = |byte: &u8| !is_word_byte(*byte);
-        let start = whole.iter().position(|byte| !outside(byte));
-        let inside = whole
-            .get(start.unwrap_or(whole.len())..)
-            .unwrap_or_default();
-        let head = inside.split(outside).next().unwrap_or_default();
+        let head = lenient_name(whole);
         let plain = Self {
             whole,
             head,
@@ -333,30 +325,9 @@ impl<'a> Word<'a> {
 /// The words of `text` behind `key` of which a name may be read.
 fn words<'a>(key: Key<'a>, text: &'a [u8]) -> impl Iterator<Item = Word<'a>> {
     let is_site = key == Key::Known(Verb::Site);
-    text.trim_ascii_start()
-        .split(|byte| *byte == b' ')
-        .filter(|word| !word.is_empty())
+    subcommand::words(text.trim_ascii_start())
         .take(if is_site { usize::MAX } else { 1 })
         .map(move |whole| Word::new(key, whole))
-}
-
-/// Whether `word` begins with `name` and gives it a value: `NAME=VALUE`, `NAME(VALUE)`.
-fn assigns(word: &[u8], name: &[u8]) -> bool {
-    word.strip_prefix(name)
-        .is_some_and(|behind| behind.starts_with(b"=") || behind.starts_with(b"("))
-}
-
-/// Whether `name` is FILETYPE, perhaps cut short.
-fn is_filetype(name: &[u8]) -> bool {
-    name.len() >= 4
-        && FILETYPE
-            .get(..name.len())
-            .is_some_and(|start| start.eq_ignore_ascii_case(name))
-}
-
-/// Whether a word of a policy may have this byte.
-pub(super) const fn is_word_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.')
 }
 
 impl Pattern {

@@ -80,18 +80,13 @@ impl Session {
     }
 
     /// Whether the operator named this SITE subcommand as secret.
-    pub(super) fn is_configured_secret(&self, command: &Command) -> bool {
-        !self.profile.secret_words.is_empty()
-            && command.judged() == Some(Verb::Site)
-            && [command.word(), command.first_word()]
-                .into_iter()
-                .flatten()
-                .any(|word| {
-                    self.profile
-                        .secret_words
-                        .iter()
-                        .any(|secret| secret.as_bytes().eq_ignore_ascii_case(word))
-                })
+    fn is_configured_secret(&self, command: &Command) -> bool {
+        let secrets = &self.profile.secret_words;
+        let is_one = |word: &[u8]| {
+            let is_it = |secret: &str| secret.as_bytes().eq_ignore_ascii_case(word);
+            secrets.iter().any(|secret| is_it(secret))
+        };
+        !secrets.is_empty() && command.may_name(is_one)
     }
 
     /// Answers a line that was no command.

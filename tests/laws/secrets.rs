@@ -55,7 +55,7 @@ fn look(bytes: &[u8], pieces: usize) {
 
 #[test]
 fn law_4_no_form_of_a_password_is_told() {
-    let lines: [&[u8]; 20] = [
+    let lines: [&[u8]; 31] = [
         b"PASS hunter2swordfish\r\n",
         b"pass hunter2swordfish\r\n",
         b"PASS  hunter2swordfish\r\n",
@@ -74,6 +74,19 @@ fn law_4_no_form_of_a_password_is_told() {
         b"SITE  TOKEN hunter2swordfish\r\n",
         b"SITE TOKEN hunter2swordfish FILE=x\r\n",
         b"SITE TOKEN FILE=hunter2swordfish\r\n",
+        // What a lenient server may read as these words.
+        b"SITE PSWD(hunter2swordfish\r\n",
+        b"SITE PSWD:hunter2swordfish x\r\n",
+        b"SITE PSWD, hunter2swordfish\r\n",
+        b"SITE \"PSWD\" x hunter2swordfish\r\n",
+        b"SITE 'gpass' hunter2swordfish\r\n",
+        b"SITE TOKEN(hunter2swordfish)\r\n",
+        b"SITE TOKEN;hunter2swordfish\r\n",
+        b"SITE \"token\" hunter2swordfish\r\n",
+        // Parameters of which each has its value.
+        b"SITE RECFM=FB TOKEN=hunter2swordfish\r\n",
+        b"SITE UNIT=3390 PSWD(hunter2swordfish)\r\n",
+        b"SITE LRECL=80 FILETYPE=JES Token=hunter2swordfish\r\n",
         b"MIC hunter2swordfish\r\n",
         b"ENC hunter2swordfish\r\n",
     ];

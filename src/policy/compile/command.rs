@@ -2,11 +2,12 @@
 //!
 //! Owns which names there are, and what is said of one that is none. Must not know rules.
 
-use super::super::names::{Names, Pattern, Sense, is_word_byte};
+use super::super::names::{Names, Pattern, Sense};
 use super::super::spec::Located;
 use super::super::suggest::nearest;
 use super::{Problems, did_you_mean, each};
 use crate::ftp::command::Name;
+use crate::ftp::subcommand::is_name_byte;
 use crate::ftp::verb::{self, Alias, Forward, Group, Verb};
 
 /// Reads names of commands.
@@ -113,7 +114,7 @@ fn known(
             Some(Alias::Verb(_)) | None => Pattern::Verb(canonical),
         });
     };
-    if !verb::takes_word(verb) || !word.bytes().all(is_word_byte) {
+    if !verb::takes_word(verb) || !word.bytes().all(is_name_byte) {
         problems
             .error(
                 "policy/bad-command",
