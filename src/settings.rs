@@ -138,6 +138,22 @@ pub struct Upstream {
     pub tls: Option<UpstreamTls>,
 }
 
+impl Upstream {
+    /// Host and port as one text.
+    pub fn address(&self) -> String {
+        join(&self.host, self.port)
+    }
+}
+
+/// A host, which is an address or a name, and a port as one text.
+pub fn join(host: &str, port: u16) -> String {
+    if host.contains(':') {
+        format!("[{host}]:{port}")
+    } else {
+        format!("{host}:{port}")
+    }
+}
+
 /// `[admin]`.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct Admin {

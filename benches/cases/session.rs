@@ -56,10 +56,7 @@ pub(crate) fn session(made: &Made) -> Session {
         Now::default(),
     );
     draw(&mut session);
-    let told = Told::Connected {
-        server: address("10.0.0.5:21"),
-        local: address("10.0.0.1:39000"),
-    };
+    let told = Told::Connected(address("10.0.0.5:21"));
     session.tell(told, Now::default());
     draw(&mut session);
     feed(&mut session, Leg::Server, b"220 Ready.\r\n");

@@ -11,6 +11,7 @@ use super::args::Probe;
 use super::dialogue::{Dialogue, Reply};
 use super::{Answer, Outcome};
 use crate::config;
+use crate::settings;
 
 /// The lengths of lines that are tried, in bytes with CR LF: each just below a buffer that a
 /// server is known to have.
@@ -198,11 +199,7 @@ impl Findings {
 
     /// The configuration itself.
     fn tables(&self) -> String {
-        let address = if self.host.contains(':') {
-            format!("[{}]:{}", self.host, self.port)
-        } else {
-            format!("{}:{}", self.host, self.port)
-        };
+        let address = settings::join(&self.host, self.port);
         // On the server's own machine its port is taken.
         let local = self.host == "localhost"
             || self

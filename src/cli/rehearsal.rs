@@ -397,8 +397,7 @@ impl<'a> Stage<'a> {
             Action::Forward(permit) => self.ask_server(permit.line()),
             Action::Connect => {
                 let server = agreeable::ADDRESS;
-                let local = SocketAddr::new(GATEWAY, DATA_PORT);
-                self.told(Told::Connected { server, local });
+                self.told(Told::Connected(server));
                 self.inputs
                     .push_back(Input::Said(Bytes::from_static(agreeable::GREETING)));
             }

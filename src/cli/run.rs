@@ -307,7 +307,7 @@ impl Service {
                 listener = &*name,
                 %address,
                 upstream = &*upstream.name,
-                server = format!("{}:{}", upstream.host, upstream.port),
+                server = upstream.address(),
                 policy = &*listener.policy,
                 "listening"
             );

@@ -282,17 +282,6 @@ pub enum RelayEnd {
     SourceBroke,
 }
 
-/// Why the upstream could not be reached.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-pub enum ConnectFailure {
-    /// Its name could not be resolved.
-    Name,
-    /// Refused or unreachable.
-    Refused,
-    /// No answer within `connect_timeout`.
-    Timeout,
-}
-
 /// Why the shell ends a session.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum EndReason {
@@ -307,15 +296,10 @@ pub enum EndReason {
 /// What the shell tells a session.
 #[derive(Clone, Debug)]
 pub enum Told {
-    /// The upstream answered the dial.
-    Connected {
-        /// The server's address, as dialled.
-        server: SocketAddr,
-        /// The gateway's own address on that connection.
-        local: SocketAddr,
-    },
+    /// The upstream answered the dial, at this address.
+    Connected(SocketAddr),
     /// It did not.
-    ConnectFailed(ConnectFailure),
+    ConnectFailed,
     /// A data connection that is not being relayed was reset by its peer.
     DataReset(Leg),
     /// A data connection is under TLS.

@@ -47,9 +47,9 @@ use data::DataPair;
 use deadline::{Deadlines, Timer};
 use effect::{Login, Place};
 pub use event::{
-    Action, Channel, CloseReason, CommandRecord, ConnectFailure, DataForm, DataMode, DataOutcome,
-    Direction, End, EndReason, Fact, Leg, LoginOutcome, Now, Origin, Outcome, OwnCommand, RelayEnd,
-    Told, TransferOutcome,
+    Action, Channel, CloseReason, CommandRecord, DataForm, DataMode, DataOutcome, Direction, End,
+    EndReason, Fact, Leg, LoginOutcome, Now, Origin, Outcome, OwnCommand, RelayEnd, Told,
+    TransferOutcome,
 };
 pub use limits::Limits;
 use pipeline::Pipeline;
@@ -270,13 +270,13 @@ impl Session {
             return;
         }
         match told {
-            Told::Connected { server, .. } => self.connected(server),
+            Told::Connected(server) => self.connected(server),
             Told::DataSecured(leg) => self.data_secured(leg),
             Told::DataUnsecured(leg) => self.data_unsecured(leg),
             Told::Secured { leg, secured } => self.secured(leg, secured),
             Told::Unsecured(leg) => self.unsecured(leg),
             Told::VersionRefused => self.version_refused(),
-            Told::ConnectFailed(_) => {
+            Told::ConnectFailed => {
                 self.goodbye(
                     CloseReason::ServerGone,
                     "Service not available, the server cannot be reached.",

@@ -17,6 +17,7 @@ mod spool;
 mod status;
 mod tables;
 
+use std::error::Error;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -32,7 +33,8 @@ use crate::settings::{self, Settings};
 use audit::{Audit, BanEvent, EndEvent, Head};
 pub use bans::BanStatus;
 use bans::Bans;
-use metrics::{Dial, Metrics, PolicyTable};
+pub use metrics::DialResult;
+use metrics::{Metrics, PolicyTable};
 pub use readiness::{PortStatus, Status, UpstreamStatus};
 pub use recorder::SessionRecorder;
 use spool::Target;
@@ -407,20 +409,37 @@ impl Telemetry {
             .certificate_expiry(listener, certificate, unix_time);
     }
 
-    /// A dial of an upstream ended: `connected`, or a failure's name. `address` is told in the
-    /// log; the metric has the one of the configuration.
-    pub fn upstream_connect(&self, upstream: &str, address: &str, result: &'static str) {
+    /// A dial of an upstream at `address`, as it is configured, ended; `error` says why it failed.
+    pub fn upstream_connect(
+        &self,
+        upstream: &str,
+        address: &str,
+        result: DialResult,
+        error: Option<&dyn Error>,
+    ) {
         let tables = self.tables.load();
         let table = tables.upstream(&self.metrics, upstream);
-        let before = table.connected(result);
-        let is_up = result == metrics::CONNECTED;
         // Only what changes is worth a line: a server that is down is dialled often.
-        if before.is_none_or(Dial::succeeded) == is_up {
-            tracing::debug!(upstream, address, result, "upstream dialled");
-        } else if is_up {
-            tracing::info!(upstream, address, "the upstream answers again");
-        } else {
-            tracing::warn!(upstream, address, result, "the upstream does not answer");
+        let is_news = table.dialled(result);
+        let (result, error) = (result, error.map(tracing::field::display));
+        match result {
+            _ if !is_news => {
+                let result = result.name();
+                tracing::debug!(upstream, address, result, error, "upstream dialled");
+            }
+            DialResult::Connected => {
+                tracing::info!(upstream, address, "the upstream answers again");
+            }
+            failed => {
+                let result = failed.name();
+                tracing::warn!(
+                    upstream,
+                    address,
+                    result,
+                    error,
+                    "the upstream does not answer"
+                );
+            }
         }
     }
 

@@ -85,7 +85,7 @@ impl Telemetry {
             if let Some(dial) = failed {
                 obstacles.push(format!(
                     "listener {listener}: upstream {upstream} is down ({})",
-                    dial.result
+                    dial.result.name()
                 ));
             }
         }
@@ -106,7 +106,7 @@ impl Telemetry {
                     name: table.name.to_string(),
                     address: table.address.to_string(),
                     up: last.map(super::metrics::Dial::succeeded),
-                    last_connect: last.map(|dial| dial.result),
+                    last_connect: last.map(|dial| dial.result.name()),
                     last_connect_age_seconds: last.map(|dial| age(dial.at)),
                 }
             })

@@ -95,7 +95,7 @@ impl Tables {
             .upstreams
             .iter()
             .map(|(name, upstream)| {
-                let address = address(upstream);
+                let address = upstream.address().into();
                 let kept = before
                     .and_then(|tables| tables.upstreams.get(name))
                     .filter(|table| table.address == address);
@@ -184,15 +184,6 @@ fn certificates(settings: &Settings) -> BTreeSet<(Arc<str>, String)> {
             .collect::<Vec<_>>()
     };
     settings.listeners.iter().flat_map(of).collect()
-}
-
-/// An upstream's address as the configuration has it.
-fn address(upstream: &settings::Upstream) -> Arc<str> {
-    if upstream.host.contains(':') {
-        format!("[{}]:{}", upstream.host, upstream.port).into()
-    } else {
-        format!("{}:{}", upstream.host, upstream.port).into()
-    }
 }
 
 /// The codes that the configuration names for a listener: its greeting's, and those of the rules

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use regex::Regex;
 
-use super::{BanStatus, Opening, Rejection, SessionRecorder, Telemetry};
+use super::{BanStatus, DialResult, Opening, Rejection, SessionRecorder, Telemetry};
 use crate::policy::RuleInfo;
 use crate::policy::judge::System;
 use crate::policy::spec::Span;
@@ -391,7 +391,7 @@ fn a_reload_keeps_counts_and_adds_what_is_new() {
     changed
         .upstreams
         .insert("legacy".into(), upstream("legacy", "2001:db8::5"));
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Refused, None);
     let added = [rule("partners", "added", Action::Allow)];
     telemetry.reconfigure_rules(&changed, None, &added).unwrap();
     recorder.note(&fact());
@@ -496,12 +496,12 @@ fn passive_ports_and_dials_are_told() {
         let labels = [("upstream", "legacy"), ("address", "10.0.0.5:21")];
         value(&telemetry, "ftpwarden_upstream_up", &labels)
     };
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "timeout");
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Timeout, None);
     assert_eq!((dials("timeout"), up()), (Some(1.0), Some(0.0)));
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "connected");
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Connected, None);
     assert_eq!((dials("connected"), up()), (Some(1.0), Some(1.0)));
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "unheard of");
-    assert_eq!((dials("unheard of"), up()), (Some(1.0), Some(0.0)));
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Local, None);
+    assert_eq!((dials("local"), up()), (Some(1.0), Some(0.0)));
 }
 
 #[test]
@@ -531,7 +531,7 @@ fn the_full_audit_is_told_and_refuses_where_that_is_wanted() {
 fn a_dial_that_failed_long_ago_counts_no_more() {
     let telemetry = telemetry(&settings(None));
     assert_eq!(telemetry.obstacles(), Vec::<String>::new());
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "refused");
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Refused, None);
     let now = super::clock::monotonic();
     assert_eq!(
         telemetry.obstacles_at(now),
@@ -539,7 +539,7 @@ fn a_dial_that_failed_long_ago_counts_no_more() {
     );
     let later = now + Duration::from_mins(1);
     assert_eq!(telemetry.obstacles_at(later), Vec::<String>::new());
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "connected");
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Connected, None);
     assert_eq!(telemetry.obstacles(), Vec::<String>::new());
     telemetry.draining();
     assert_eq!(telemetry.obstacles(), ["the gateway is draining"]);

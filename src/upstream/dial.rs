@@ -47,7 +47,7 @@ pub async fn dial(target: &Target, resolver: &Resolver, now: Instant) -> Result<
         let server = SocketAddr::new(address, target.port);
         match dial_address(server, target.source, target.timeout).await {
             Ok(stream) => {
-                let local = stream.local_addr().map_err(Fault::Refused)?;
+                let local = stream.local_addr()?;
                 return Ok(Dialled {
                     stream,
                     server,
@@ -63,7 +63,7 @@ pub async fn dial(target: &Target, resolver: &Resolver, now: Instant) -> Result<
 /// Dials one address.
 ///
 /// # Errors
-/// [`Fault::Refused`] and [`Fault::Timeout`].
+/// [`Fault`] by variant, but [`Fault::Name`].
 async fn dial_address(
     server: SocketAddr,
     source: Option<IpAddr>,
@@ -72,8 +72,7 @@ async fn dial_address(
     let source = source.map(|address| SocketAddr::new(address, 0));
     match timeout(limit, connect(server, source)).await {
         Ok(Ok(stream)) => Ok(stream),
-        Ok(Err(error)) if error.kind() == io::ErrorKind::TimedOut => Err(Fault::Timeout),
-        Ok(Err(error)) => Err(Fault::Refused(error)),
+        Ok(Err(error)) => Err(error.into()),
         Err(_) => Err(Fault::Timeout),
     }
 }

@@ -10,16 +10,67 @@ pub use resolve::{Answer, Lookup, Resolver};
 
 use std::io;
 
+use crate::sys::socket;
+
 /// Why a server could not be reached.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     /// Its name has no address.
-    #[error("its name could not be resolved")]
+    #[error("its name could not be resolved: {0}")]
     Name(#[source] io::Error),
-    /// Refused, unreachable, or no descriptor or port to dial with.
-    #[error("the connection was refused")]
+    /// Nobody listens there, or somebody on the way says no.
+    #[error("the connection was refused: {0}")]
     Refused(#[source] io::Error),
+    /// No way leads there.
+    #[error("it cannot be reached: {0}")]
+    Unreachable(#[source] io::Error),
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,
+    /// The gateway has no descriptor, port or memory to dial with, or not the address to dial from:
+    /// nothing is known of the server.
+    #[error("the gateway has no address, port or descriptor to dial with: {0}")]
+    Local(#[source] io::Error),
+}
+
+impl From<io::Error> for Fault {
+    /// What the error of a dial says.
+    fn from(error: io::Error) -> Self {
+        if socket::is_exhausted(&error) || error.kind() == io::ErrorKind::AddrNotAvailable {
+            return Self::Local(error);
+        }
+        match error.kind() {
+            io::ErrorKind::TimedOut => Self::Timeout,
+            io::ErrorKind::NetworkUnreachable
+            | io::ErrorKind::HostUnreachable
+            | io::ErrorKind::NetworkDown => Self::Unreachable(error),
+            _ => Self::Refused(error),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::Fault;
+
+    #[test]
+    fn a_failed_dial_is_told_by_its_cause() {
+        let fault = |number| Fault::from(io::Error::from_raw_os_error(number));
+        assert!(matches!(fault(libc::ECONNREFUSED), Fault::Refused(_)));
+        assert!(matches!(fault(libc::EACCES), Fault::Refused(_)));
+        for number in [libc::ENETUNREACH, libc::EHOSTUNREACH, libc::ENETDOWN] {
+            assert!(matches!(fault(number), Fault::Unreachable(_)), "{number}");
+        }
+        for number in [
+            libc::EMFILE,
+            libc::ENFILE,
+            libc::EADDRNOTAVAIL,
+            libc::ENOBUFS,
+        ] {
+            assert!(matches!(fault(number), Fault::Local(_)), "{number}");
+        }
+        assert!(matches!(fault(libc::ETIMEDOUT), Fault::Timeout));
+    }
 }

@@ -15,8 +15,8 @@ use ftpwarden::ftp::address::Family;
 use ftpwarden::ftp::security::TlsVersion;
 use ftpwarden::policy::Judge;
 use ftpwarden::session::{
-    Action, ConnectFailure, Direction, End, Fact, Leg, Now, OwnCommand, Profile, RelayEnd, Secured,
-    Session, Told, Workspace,
+    Action, Direction, End, Fact, Leg, Now, OwnCommand, Profile, RelayEnd, Secured, Session, Told,
+    Workspace,
 };
 
 /// The most that one read of a control connection takes.
@@ -631,12 +631,9 @@ impl World {
             Action::Close(leg, end) => self.close(leg, end),
             Action::Connect => {
                 let told = if self.unreachable {
-                    Told::ConnectFailed(ConnectFailure::Refused)
+                    Told::ConnectFailed
                 } else {
-                    Told::Connected {
-                        server: self.places.server,
-                        local: self.places.outside,
-                    }
+                    Told::Connected(self.places.server)
                 };
                 self.come(told);
             }

@@ -12,8 +12,8 @@ use tokio::time::timeout;
 use super::{CONNECTIONS_MAX, serve};
 use crate::session::event::LoginOutcome;
 use crate::session::{Direction, Fact};
-use crate::telemetry::Telemetry;
 use crate::telemetry::tests::{session, settings, telemetry};
+use crate::telemetry::{DialResult, Telemetry};
 
 /// Long enough for a test that is going to fail anyway.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -108,7 +108,7 @@ async fn readiness_tells_its_reasons() {
     assert_eq!(body, "ready\n");
     server
         .telemetry
-        .upstream_connect("legacy", "10.0.0.5:21", "refused");
+        .upstream_connect("legacy", "10.0.0.5:21", DialResult::Refused, None);
     server.telemetry.draining();
     let (head, body) = server.ask("GET", "/readyz").await;
     assert!(head.starts_with("http/1.1 503 "), "{head}");
@@ -134,7 +134,7 @@ async fn status_shows_sessions_upstreams_and_ports() {
         offset: 0,
     });
     telemetry.passive_ports("main", 10, 1);
-    telemetry.upstream_connect("legacy", "10.0.0.5:21", "timeout");
+    telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Timeout, None);
     let (head, body) = server.ask("GET", "/status").await;
     assert!(head.contains("content-type: application/json"), "{head}");
     assert!(head.contains("x-content-type-options: nosniff"), "{head}");

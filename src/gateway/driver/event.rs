@@ -1,5 +1,6 @@
 //! Whatever happens next, found and fed to the session.
 
+use std::error::Error;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -13,10 +14,11 @@ use crate::gateway::listener::canonical;
 use crate::gateway::plan::secret_words;
 use crate::gateway::{Orders, Stage};
 use crate::relay::{Ending, give_way};
-use crate::session::event::{ConnectFailure, EndReason};
+use crate::session::event::EndReason;
 use crate::session::{Channel, Direction, End, Leg, Secured, TlsOffer, Told};
 use crate::settings::Settings;
 use crate::sys::socket;
+use crate::telemetry::DialResult;
 use crate::tls::fault::HandshakeFault;
 use crate::tls::peer::{self, Peer};
 use crate::upstream::{Dialled, Fault};
@@ -544,16 +546,19 @@ impl Driver {
         };
         let dialled = ready!(Connecting::as_mut(connecting).poll(context));
         self.connecting = None;
-        let (told, result) = match dialled {
-            Ok(dialled) => (self.connected(dialled), "connected"),
-            Err(fault) => connect_failure(&fault),
-        };
-        let upstream = &self.route.upstream;
-        let address = format!("{}:{}", upstream.host, upstream.port);
-        let telemetry = &self.shared.telemetry;
-        telemetry.upstream_connect(&upstream.name, &address, result);
+        self.note_dial(dialled.as_ref().err());
+        let told = dialled.map_or(Told::ConnectFailed, |dialled| self.connected(dialled));
         self.told.push_back(told);
         Poll::Ready(())
+    }
+
+    /// A dial of the upstream ended.
+    fn note_dial(&self, fault: Option<&Fault>) {
+        let result = fault.map_or(DialResult::Connected, dial_result);
+        let error = fault.map(|fault| fault as &dyn Error);
+        let upstream = &self.route.upstream;
+        let telemetry = &self.shared.telemetry;
+        telemetry.upstream_connect(&upstream.name, &upstream.address(), result, error);
     }
 
     /// The upstream is there.
@@ -564,7 +569,7 @@ impl Driver {
         socket::send_at_once(&dialled.stream).ok();
         self.legs.server.open(dialled.stream);
         self.server_local = Some(local);
-        Told::Connected { server, local }
+        Told::Connected(server)
     }
 
     /// Data connections that wait for their peer's end.
@@ -580,12 +585,13 @@ impl Driver {
     }
 }
 
-/// What a session is told of an upstream that was not reached, and its name among results.
-fn connect_failure(fault: &Fault) -> (Told, &'static str) {
-    let (failure, name) = match fault {
-        Fault::Name(_) => (ConnectFailure::Name, "name"),
-        Fault::Refused(_) => (ConnectFailure::Refused, "refused"),
-        Fault::Timeout => (ConnectFailure::Timeout, "timeout"),
-    };
-    (Told::ConnectFailed(failure), name)
+/// How telemetry calls a dial that failed.
+const fn dial_result(fault: &Fault) -> DialResult {
+    match fault {
+        Fault::Name(_) => DialResult::Name,
+        Fault::Refused(_) => DialResult::Refused,
+        Fault::Unreachable(_) => DialResult::Unreachable,
+        Fault::Timeout => DialResult::Timeout,
+        Fault::Local(_) => DialResult::Local,
+    }
 }

@@ -25,7 +25,8 @@ use catalogue::{CATALOGUE, Definition, Kind};
 pub(super) use listener::ListenerTable;
 pub(super) use policy::{Mode, PolicyTable, RuleRow};
 use registry::Registry;
-pub(super) use upstream::{CONNECTED, Dial, UpstreamTable};
+pub use upstream::DialResult;
+pub(super) use upstream::{Dial, UpstreamTable};
 
 /// What the facade wants to know of who registers.
 const METADATA: Metadata<'static> = Metadata::new("ftpwarden", Level::INFO, None);

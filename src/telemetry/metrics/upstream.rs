@@ -8,20 +8,67 @@ use std::time::Instant;
 use metrics::{Counter, Gauge, Histogram, SharedString};
 
 use super::codes::{Codes, SERVER_CODES};
-use super::{Registrar, catalogue};
+use super::{Registrar, Row, catalogue, row};
 use crate::telemetry::clock;
 
-/// The result of a dial that succeeded.
-pub(in crate::telemetry) const CONNECTED: &str = "connected";
+/// How a dial of an upstream ended.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum DialResult {
+    /// The server is there.
+    Connected,
+    /// Its name has no address.
+    Name,
+    /// It refused.
+    Refused,
+    /// No way leads there.
+    Unreachable,
+    /// It did not answer in time.
+    Timeout,
+    /// The gateway had nothing to dial with.
+    Local,
+}
 
-/// The results of a failed dial that are there from the start.
-const CONNECT_FAILURES: [&str; 3] = ["name", "refused", "timeout"];
+impl DialResult {
+    /// All of them.
+    const ALL: [Self; 6] = [
+        Self::Connected,
+        Self::Name,
+        Self::Refused,
+        Self::Unreachable,
+        Self::Timeout,
+        Self::Local,
+    ];
+
+    /// The word for it, in metrics, log and `/status`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Connected => "connected",
+            Self::Name => "name",
+            Self::Refused => "refused",
+            Self::Unreachable => "unreachable",
+            Self::Timeout => "timeout",
+            Self::Local => "local",
+        }
+    }
+
+    /// Where it stands among [`DialResult::ALL`].
+    const fn index(self) -> usize {
+        match self {
+            Self::Connected => 0,
+            Self::Name => 1,
+            Self::Refused => 2,
+            Self::Unreachable => 3,
+            Self::Timeout => 4,
+            Self::Local => 5,
+        }
+    }
+}
 
 /// What the last dial of a server said.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::telemetry) struct Dial {
-    /// `connected`, or a failure's name.
-    pub(in crate::telemetry) result: &'static str,
+    /// How it ended.
+    pub(in crate::telemetry) result: DialResult,
     /// When.
     pub(in crate::telemetry) at: Instant,
 }
@@ -29,7 +76,7 @@ pub(in crate::telemetry) struct Dial {
 impl Dial {
     /// Whether it succeeded.
     pub(in crate::telemetry) fn succeeded(self) -> bool {
-        self.result == CONNECTED
+        self.result == DialResult::Connected
     }
 }
 
@@ -42,14 +89,12 @@ pub(in crate::telemetry) struct UpstreamTable {
     pub(in crate::telemetry) address: Arc<str>,
     /// From the dial to the greeting.
     pub(in crate::telemetry) connect_duration: Histogram,
-    /// Makes the counters that come later.
-    registrar: Arc<Registrar>,
     /// What its servers said.
     replies: Codes,
     /// Whether it is up.
     up: Gauge,
-    /// By result; the shell names the results.
-    connects: Mutex<Vec<(&'static str, Counter)>>,
+    /// By result.
+    connects: Row<Counter>,
     /// The last dial.
     last: Mutex<Option<Dial>>,
 }
@@ -67,11 +112,10 @@ impl UpstreamTable {
             &[label(), Arc::clone(address).into()],
         );
         up.set(1.0);
-        let table = Self {
+        Self {
             name: Arc::clone(name),
             address: Arc::clone(address),
             connect_duration: registrar.histogram(catalogue::UPSTREAM_CONNECT_DURATION, &[label()]),
-            registrar: Arc::clone(registrar),
             replies: Codes::new(
                 registrar,
                 catalogue::SERVER_REPLIES,
@@ -80,13 +124,14 @@ impl UpstreamTable {
                 &SERVER_CODES,
             ),
             up,
-            connects: Mutex::default(),
+            connects: row(&DialResult::ALL, DialResult::index, |result| {
+                registrar.counter(
+                    catalogue::UPSTREAM_CONNECTS,
+                    &[label(), result.name().into()],
+                )
+            }),
             last: Mutex::default(),
-        };
-        for result in CONNECT_FAILURES.into_iter().chain([CONNECTED]) {
-            table.count_connect(result, 0);
         }
-        table
     }
 
     /// A server sent a reply.
@@ -94,33 +139,25 @@ impl UpstreamTable {
         self.replies.count(code);
     }
 
-    /// A dial ended. Says what the one before it was.
-    pub(in crate::telemetry) fn connected(&self, result: &'static str) -> Option<Dial> {
-        self.count_connect(result, 1);
+    /// A dial ended. Says whether that is news: the one before it ended otherwise.
+    pub(in crate::telemetry) fn dialled(&self, result: DialResult) -> bool {
+        if let Some(counter) = self.connects.get(result.index()) {
+            counter.increment(1);
+        }
         let dial = Dial {
             result,
             at: clock::monotonic(),
         };
         self.up.set(f64::from(u8::from(dial.succeeded())));
-        self.last
+        let before = self
+            .last
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
-            .replace(dial)
-    }
-
-    /// Adds to the counter of a result.
-    fn count_connect(&self, result: &'static str, count: u64) {
-        let mut connects = self.connects.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, counter)) = connects.iter().find(|(known, _)| *known == result) {
-            counter.increment(count);
-            return;
+            .replace(dial);
+        match before {
+            Some(before) => before.result != result,
+            None => !dial.succeeded(),
         }
-        let counter = self.registrar.counter(
-            catalogue::UPSTREAM_CONNECTS,
-            &[Arc::clone(&self.name).into(), result.into()],
-        );
-        counter.increment(count);
-        connects.push((result, counter));
     }
 
     /// The last dial.
