@@ -96,7 +96,7 @@ pub enum Paths {
     WholeOrDirectory,
 }
 
-/// When a verb may come, as information: sequence is the server's to judge.
+/// When a verb may come. Sequence is the server's to judge, but between two logins.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum BeforeLogin {
     /// After login.

@@ -24,6 +24,17 @@ pub(super) struct Login {
     pub(super) user: Option<Bytes>,
     /// The server's greeting said that no login is needed.
     pub(super) open: bool,
+    /// Who was logged in first, once another login has begun.
+    first: Option<Box<FirstLogin>>,
+}
+
+/// The first login of a session that has begun another one.
+#[derive(Debug)]
+struct FirstLogin {
+    /// The name.
+    user: Bytes,
+    /// The directory that the server stated right after it.
+    home: Option<Bytes>,
 }
 
 impl Login {
@@ -31,13 +42,22 @@ impl Login {
     pub(super) const fn is_in(&self) -> bool {
         self.user.is_some() || self.open
     }
+
+    /// Whether another login has begun and nobody is in yet. Some servers (vsftpd) ask for a password
+    /// and keep the former login all the same.
+    pub(super) fn is_between(&self) -> bool {
+        self.user.is_none() && self.first.is_some()
+    }
 }
 
 /// A RNFR that waits for its RNTO.
 #[derive(Debug)]
 pub(super) struct RenameFrom {
-    /// Its normalised path, where that was certain.
+    /// Its normalised path, where that was certain and still is.
     pub(super) path: Option<Bytes>,
+    /// It was told from the working directory, which some servers (vsftpd, Pure-FTPd) look at again
+    /// with RNTO.
+    is_relative: bool,
 }
 
 /// What the server remembers between commands.
@@ -114,6 +134,9 @@ impl Place {
         self.untold = false;
         self.directory = None;
         self.moved = true;
+        if let Some(from) = self.renaming.as_mut().filter(|from| from.is_relative) {
+            from.path = None;
+        }
     }
 
     /// The client has changed to `argument`.
@@ -186,6 +209,7 @@ impl Session {
                 self.place.renaming = (code.class() == 3).then(|| {
                     Box::new(RenameFrom {
                         path: path.cloned(),
+                        is_relative: !is_absolute(command.argument_bytes()),
                     })
                 });
             }
@@ -254,11 +278,17 @@ impl Session {
             // A login without a name is nobody's.
             return;
         };
-        self.login.user = Some(user.clone());
         self.place = Place {
             only_epsv: self.place.only_epsv,
             ..Place::default()
         };
+        if let Some(first) = &self.login.first {
+            // A server that was not impressed is where it was before: what it states next is home to
+            // nobody.
+            self.place.home_settled = true;
+            self.place.home = first.home.clone().filter(|_| first.user == user);
+        }
+        self.login.user = Some(user.clone());
         self.deadlines.disarm(Timer::Login);
         self.note(Fact::Login {
             user,
@@ -268,13 +298,23 @@ impl Session {
 
     /// Nobody is logged in any more.
     fn void_user(&mut self) {
-        if self.login.user.is_some() {
+        let former = self.login.user.take();
+        if former.is_some() {
             self.note(Fact::UserVoided);
         }
+        let first = self.login.first.take().or_else(|| {
+            Some(Box::new(FirstLogin {
+                user: former?,
+                home: self.place.home.clone(),
+            }))
+        });
         let timeout = self.limits.login_timeout;
         self.deadlines
             .arm_once(Timer::Login, self.now.elapsed, timeout);
-        self.login = Login::default();
+        self.login = Login {
+            first,
+            ..Login::default()
+        };
         self.place = Place {
             only_epsv: self.place.only_epsv,
             ..Place::default()

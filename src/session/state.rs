@@ -30,7 +30,7 @@ use super::refusal::Refusal;
 use super::{CloseReason, Fact, Outcome, OwnCommand, Session};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::ClientFault;
-use crate::ftp::verb::Verb;
+use crate::ftp::verb::{BeforeLogin, Verb};
 use crate::policy::verdict::{Reply, RuleId};
 use crate::policy::{Judgement, Permit, Query, Verdict};
 
@@ -313,6 +313,12 @@ impl Session {
         let Some(mut head) = self.answer_protection(head) else {
             return;
         };
+        if self.login.is_between() && !may_come_before_login(head.verb()) {
+            // Whoever the server takes the client for, no rule for users would hold.
+            self.unlearn(&head.command);
+            self.answer(head, 530, "Please log in with USER and PASS.", Outcome::Denied);
+            return;
+        }
         if !self.login.is_in() && matches!(head.verb(), Some(Verb::Site | Verb::Chmod)) {
             // It is never forwarded before login: servers copied files for anybody there.
             self.answer(head, 502, "Command not implemented.", Outcome::Denied);
@@ -435,6 +441,11 @@ impl Session {
         self.judge
             .could_allow_over(name, word, user, client, unix_time, outlook)
     }
+}
+
+/// Whether a command may come before login; one that nobody knows may not.
+fn may_come_before_login(verb: Option<Verb>) -> bool {
+    verb.is_some_and(|verb| verb.row().before_login != BeforeLogin::No)
 }
 
 /// `verb` on something in the working directory, to ask policy what it would need.

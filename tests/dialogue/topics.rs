@@ -152,6 +152,8 @@ const VERBS: &[Topic] = &[
         &[
             "login/identity-ends-with-a-new-user",
             "login/identity-lasts-through-a-refused-user",
+            "login/login-that-the-server-keeps",
+            "login/home-of-the-first-login",
         ],
     ),
     (
