@@ -380,8 +380,8 @@ subcommands! {
     "GROUP", [Site], Yes, Text, None, false;
     "GPASS", [Site], Yes, Text, None, true;
     "PSWD", [Site], Yes, Text, None, true;
-    "NEWER", [Site], Yes, Text, None, false;
-    "MINFO", [Site], Yes, Text, None, false;
+    "NEWER", [Site], Yes, Path, Opaque, false;
+    "MINFO", [Site], Yes, Path, Opaque, false;
     "INDEX", [Site], Named, Text, None, false;
     "GROUPS", [Site], Yes, None, None, false;
     "CDPATH", [Site], Yes, None, None, false;

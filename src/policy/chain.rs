@@ -177,74 +177,152 @@ impl Decision<'_> {
     }
 }
 
-/// What `policy` decides. `excused` tells that another policy has named the command already, so
-/// that here a general name or a default is enough.
-pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -> Decision<'p> {
-    let subject = &scene.subject;
-    let named = !excused && subject.is_named();
-    let mut policy = policy;
-    let mut first = policy.first;
-    let mut has_paths = false;
-    let mut near: Option<Near> = None;
-    'policies: loop {
-        has_paths |= policy.has_paths;
-        let wary = Wary {
-            named,
-            traceless: has_paths && subject.is_traceless(),
-        };
-        let decided = |offset: usize, ruling, near| Decision {
-            id: RuleId::new(policy.set, first.saturating_add(offset)),
+/// How far the walk through one policy has come.
+#[derive(Clone, Copy)]
+struct Walk<'p> {
+    /// The policy.
+    policy: &'p Policy,
+    /// The index of its first id on this way to it.
+    first: usize,
+    /// Whether it, or a policy before it, looks at paths.
+    has_paths: bool,
+    /// The next of its steps.
+    next: usize,
+    /// The condition by which an allow rule was missed.
+    near: Option<Near>,
+}
+
+impl<'p> Walk<'p> {
+    /// At the beginning of `policy`.
+    const fn into(policy: &'p Policy, first: usize, has_paths: bool, near: Option<Near>) -> Self {
+        Self {
+            policy,
+            first,
+            has_paths: has_paths || policy.has_paths,
+            next: 0,
+            near,
+        }
+    }
+
+    /// What the slot at `offset` decides.
+    fn decided(&self, offset: usize, ruling: Ruling<'p>, near: Option<Near>) -> Decision<'p> {
+        Decision {
+            id: RuleId::new(self.policy.set, self.first.saturating_add(offset)),
             ruling,
             near,
+        }
+    }
+
+    /// Walks on to what decides, or to a hand-over to the policy and the first id that it names.
+    fn go_on(&mut self, scene: &Scene<'_>, named: bool) -> Stop<'p> {
+        let subject = &scene.subject;
+        let policy = self.policy;
+        let wary = Wary {
+            named,
+            traceless: self.has_paths && subject.is_traceless(),
         };
-        for step in &policy.chain(subject.key).steps {
+        let steps = policy.chain(subject.key).steps.get(self.next..);
+        for step in steps.unwrap_or_default() {
+            self.next = self.next.saturating_add(1);
             let (rule, offset) = match step {
                 Step::Rule(rule, offset) => (rule, *offset),
                 Step::Lists(lists) => match lists.decide(subject, wary) {
                     Some(Stance::Allow) => {
-                        return decided(lists.allow_slot, Ruling::Allow, None);
+                        return Stop::At(self.decided(lists.allow_slot, Ruling::Allow, None));
                     }
                     Some(Stance::Deny) => {
-                        return decided(lists.deny_slot, Ruling::Deny(None), near);
+                        let ruling = Ruling::Deny(None);
+                        return Stop::At(self.decided(lists.deny_slot, ruling, self.near));
                     }
                     None => continue,
                 },
             };
-            match (rule.weigh(scene, wary), &rule.effect) {
-                (Weight::Misses(miss), Effect::Allow) => near = Some(first_of(near, miss)),
-                (Weight::Misses(_) | Weight::Silent, _) => {}
-                (Weight::Holds, Effect::Allow) => return decided(offset, Ruling::Allow, None),
-                (Weight::Holds, Effect::Answer(reply)) => {
-                    return decided(offset, Ruling::Answer(reply), None);
-                }
-                (Weight::Holds, Effect::Deny(reply)) => {
-                    let near = match (rule.has_paths(), rule.argument.is_empty()) {
-                        _ if rule.security.wants_clear() => {
-                            security::missing(scene.query).map(Near::Security)
-                        }
-                        (true, _) => Some(first_of(near, Near::Path)),
-                        (false, false) => Some(first_of(near, Near::Argument)),
-                        (false, true) => near,
-                    };
-                    return decided(offset, Ruling::Deny(reply.as_ref()), near);
-                }
-                (Weight::Holds, Effect::Disconnect(reply)) => {
-                    return decided(offset, Ruling::Disconnect(reply), None);
+            let decision = match (rule.weigh(scene, wary), &rule.effect) {
+                (Weight::Misses(miss), Effect::Allow) => {
+                    self.near = Some(first_of(self.near, miss));
+                    continue;
                 }
                 (Weight::Holds, Effect::Policy(next)) => {
-                    first = first.saturating_add(offset);
-                    policy = next;
-                    continue 'policies;
+                    return Stop::HandOver(next, self.first.saturating_add(offset));
                 }
-            }
+                (Weight::MayHold, Effect::Policy(next)) => {
+                    return Stop::MayHandOver(next, self.first.saturating_add(offset));
+                }
+                (Weight::Misses(_) | Weight::MayHold | Weight::Silent, _) => continue,
+                (Weight::Holds, Effect::Allow) => self.decided(offset, Ruling::Allow, None),
+                (Weight::Holds, Effect::Answer(reply)) => {
+                    self.decided(offset, Ruling::Answer(reply), None)
+                }
+                (Weight::Holds, Effect::Deny(reply)) => {
+                    let near = self.near_of_deny(rule, scene);
+                    self.decided(offset, Ruling::Deny(reply.as_ref()), near)
+                }
+                (Weight::Holds, Effect::Disconnect(reply)) => {
+                    self.decided(offset, Ruling::Disconnect(reply), None)
+                }
+            };
+            return Stop::At(decision);
         }
-        return match policy.stance {
+        Stop::At(match policy.stance {
             Stance::Allow if wary.general_names_suffice() => {
-                decided(policy.default, Ruling::Allow, None)
+                self.decided(policy.default, Ruling::Allow, None)
             }
-            Stance::Allow => decided(policy.default.saturating_add(1), Ruling::Deny(None), near),
-            Stance::Deny => decided(policy.default, Ruling::Deny(None), near),
-        };
+            Stance::Allow => {
+                let wary = policy.default.saturating_add(1);
+                self.decided(wary, Ruling::Deny(None), self.near)
+            }
+            Stance::Deny => self.decided(policy.default, Ruling::Deny(None), self.near),
+        })
+    }
+
+    /// The condition by which a command met `rule`, which refuses it.
+    fn near_of_deny(&self, rule: &Rule, scene: &Scene<'_>) -> Option<Near> {
+        match (rule.has_paths(), rule.argument.is_empty()) {
+            _ if rule.security.wants_clear() => security::missing(scene.query).map(Near::Security),
+            (true, _) => Some(first_of(self.near, Near::Path)),
+            (false, false) => Some(first_of(self.near, Near::Argument)),
+            (false, true) => self.near,
+        }
+    }
+}
+
+/// Where a walk stops.
+enum Stop<'p> {
+    /// At what decides.
+    At(Decision<'p>),
+    /// At a hand-over to a policy, whose first id this is.
+    HandOver(&'p Policy, usize),
+    /// At one of which nobody can tell whether it applies.
+    MayHandOver(&'p Policy, usize),
+}
+
+/// What `policy` decides. `excused` tells that another policy has named the command already, so
+/// that here a general name or a default is enough.
+///
+/// A hand-over that may apply leads to a policy whose refusal stands, and whose leave is none: then the
+/// walk goes on behind it.
+pub(super) fn decide<'p>(policy: &'p Policy, scene: &Scene<'_>, excused: bool) -> Decision<'p> {
+    let named = !excused && scene.subject.is_named();
+    let mut walk = Walk::into(policy, policy.first, false, None);
+    // Where to go on, one for each hand-over on the way that may apply.
+    let mut doubts: Vec<Walk<'p>> = Vec::new();
+    loop {
+        match walk.go_on(scene, named) {
+            Stop::HandOver(next, first) => {
+                walk = Walk::into(next, first, walk.has_paths, walk.near);
+            }
+            Stop::MayHandOver(next, first) => {
+                doubts.push(walk);
+                walk = Walk::into(next, first, walk.has_paths, walk.near);
+            }
+            Stop::At(decision) => match (decision.ruling, doubts.pop()) {
+                (Ruling::Allow, Some(before)) => walk = before,
+                (
+                    Ruling::Allow | Ruling::Answer(_) | Ruling::Deny(_) | Ruling::Disconnect(_),
+                    _,
+                ) => return decision,
+            },
+        }
     }
 }
 

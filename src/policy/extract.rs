@@ -7,6 +7,7 @@
 use super::names::{Key, Subject};
 use super::path::{Ground, Path, Place};
 use crate::ftp::command::Command;
+use crate::ftp::subcommand::{self, words};
 use crate::ftp::verb::{Paths, Verb};
 
 /// More paths than any server takes in one line.
@@ -60,12 +61,16 @@ pub(super) fn places(
             places.extend(command.doubtful_path().map(|path| tight(path, ground)));
             places
         }
+        // ProFTPD copies a directory with all that lies below.
+        Paths::Whole if is_site && names(subject, &["CPFR", "CPTO"]) => {
+            vec![tight(argument, ground).with_subtree()]
+        }
         Paths::Whole if is_site => vec![tight(argument, ground)],
         Paths::Whole | Paths::WholeOrDirectory => whole(argument, ground),
         Paths::AfterWord => after_word(argument, ground),
         Paths::Checksum => checksum(argument, ground),
         Paths::CommaList => comma_list(argument, ground),
-        Paths::Pair => pair(argument, ground, is_symlink(subject)),
+        Paths::Pair => pair(argument, ground, names(subject, &["SYMLINK"])),
         Paths::Utime => utime(argument, ground),
     };
     if places.len() > PLACES_MAX {
@@ -74,14 +79,18 @@ pub(super) fn places(
     Some(match subject.key {
         Key::Known(Verb::Rnfr) => places.into_iter().map(moved).collect(),
         Key::Known(Verb::Rnto) => with_source(places, renaming),
-        // It deletes all that lies below.
-        Key::Known(Verb::Rmda) => places.into_iter().map(Place::with_subtree).collect(),
+        // All that lies below is deleted, or counted.
+        Key::Known(Verb::Rmda | Verb::Dsiz) => {
+            places.into_iter().map(Place::with_subtree).collect()
+        }
         Key::Known(_) | Key::Other(_) => places,
     })
 }
 
-/// RNTO is judged by both names: its own comes first.
-fn with_source(mut places: Vec<Place>, renaming: Option<Path>) -> Vec<Place> {
+/// RNTO is judged by both names: its own comes first. What is moved may be a directory, with what a
+/// rule names below either.
+fn with_source(places: Vec<Place>, renaming: Option<Path>) -> Vec<Place> {
+    let mut places: Vec<Place> = places.into_iter().map(moved).collect();
     places.push(renaming.map_or(Place::Unsure, Place::Moved));
     places
 }
@@ -104,13 +113,12 @@ fn is_step_up(subject: &Subject<'_>, argument: &[u8]) -> bool {
     subject.key == Key::Known(Verb::Cwd) && matches!(argument, b".." | b"../")
 }
 
-/// Whether it is SITE SYMLINK, whose first path is read from where the link stands.
-fn is_symlink(subject: &Subject<'_>) -> bool {
-    subject
-        .text
-        .trim_ascii_start()
-        .get(..7)
-        .is_some_and(|word| word.eq_ignore_ascii_case(b"SYMLINK"))
+/// Whether the subcommand of SITE is one of `words`.
+fn names(subject: &Subject<'_>, words: &[&str]) -> bool {
+    let word = subcommand::words(subject.text).next().unwrap_or_default();
+    words
+        .iter()
+        .any(|one| one.as_bytes().eq_ignore_ascii_case(word))
 }
 
 /// The whole argument.
@@ -158,6 +166,7 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
     }
     let mut rest = if is_flagged { begun } else { argument };
     let mut subtree = false;
+    let mut takes_word = false;
     while rest.starts_with(b"-") {
         let (flags, behind) = cut(rest);
         rest = behind.trim_ascii_start();
@@ -172,20 +181,22 @@ fn listing(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
             break;
         }
         subtree |= goes_down(flags);
+        takes_word |= may_take_word(flags);
     }
     let mut places = Vec::new();
     if !rest.is_empty() {
-        places.push(ground.expand(rest));
+        places.push(ground.resolve(rest));
     }
     if rest.contains(&b' ') {
         let (flags, paths): (Vec<&[u8]>, Vec<&[u8]>) = words(rest).partition(|word| is_flags(word));
-        subtree |= flags.into_iter().any(goes_down);
+        subtree |= flags.iter().copied().any(goes_down);
+        takes_word |= flags.into_iter().any(may_take_word);
         if paths.is_empty() {
             places.push(ground.here());
         }
-        places.extend(paths.into_iter().map(|path| ground.expand(path)));
+        places.extend(paths.into_iter().map(|path| ground.resolve(path)));
     }
-    if rest.is_empty() {
+    if rest.is_empty() || takes_word {
         places.push(ground.here());
     }
     if subtree {
@@ -207,6 +218,13 @@ fn is_flags(word: &[u8]) -> bool {
 /// some servers read their letters one by one.
 fn goes_down(flags: &[u8]) -> bool {
     flags.contains(&b'R') || flags.starts_with(b"--r")
+}
+
+/// Whether flags of `ls` may take the next word for themselves, which then is no path: `-I x`, `-w 80`,
+/// `-T 8`, `-D format`, `--hide x`.
+fn may_take_word(flags: &[u8]) -> bool {
+    let is_long = flags.len() > 2 && flags.starts_with(b"--");
+    is_long || flags.iter().any(|byte| b"DITw".contains(byte))
 }
 
 /// `word path`: MFMT, MFF, SITE CHMOD.
@@ -275,7 +293,7 @@ fn comma_list(argument: &[u8], ground: &Ground<'_>) -> Vec<Place> {
 }
 
 /// SITE COPY, SITE SYMLINK: exactly two words. The source of a link is read from where the link
-/// stands, so only an absolute one is sure.
+/// stands, so only an absolute one is sure. What lies below comes along, but for the link itself.
 fn pair(argument: &[u8], ground: &Ground<'_>, symlink: bool) -> Vec<Place> {
     let mut words = words(argument);
     let (Some(first), Some(second), None) = (words.next(), words.next(), words.next()) else {
@@ -284,9 +302,17 @@ fn pair(argument: &[u8], ground: &Ground<'_>, symlink: bool) -> Vec<Place> {
     let source = if symlink && !first.starts_with(b"/") {
         Place::Unsure
     } else {
-        ground.resolve(first)
+        ground.resolve(first).with_subtree()
     };
-    vec![source, ground.resolve(second)]
+    let target = ground.resolve(second);
+    vec![
+        source,
+        if symlink {
+            target
+        } else {
+            target.with_subtree()
+        },
+    ]
 }
 
 /// SITE UTIME: `time path`, or `path time time time UTC`; what fits both is unsure.
@@ -328,12 +354,6 @@ fn cut(text: &[u8]) -> (&[u8], &[u8]) {
         .unwrap_or(text.len());
     let (word, rest) = text.split_at(end);
     (word, rest.get(1..).unwrap_or_default())
-}
-
-/// The words between blanks.
-fn words(text: &[u8]) -> impl Iterator<Item = &[u8]> {
-    text.split(|byte| *byte == b' ')
-        .filter(|word| !word.is_empty())
 }
 
 /// Whether blanks begin it, end it, or stand side by side.

@@ -233,16 +233,6 @@ impl<'a> Ground<'a> {
         Place::Unsure
     }
 
-    /// Where the `pattern` of a listing points. Servers give it to glob(3), which drops a backslash
-    /// and takes what follows as it stands; on Windows it is a slash.
-    pub(super) fn expand(&self, pattern: &[u8]) -> Place {
-        let place = self.resolve(pattern);
-        if pattern.contains(&b'\\') && self.dialect.system != System::Windows {
-            return Place::Unsure;
-        }
-        place
-    }
-
     /// The working directory.
     pub(super) fn here(&self) -> Place {
         self.stated().map_or(Place::Unsure, Place::Exact)

@@ -85,6 +85,9 @@ pub(super) enum Near {
 pub(super) enum Weight {
     /// It decides.
     Holds,
+    /// A hand-over of which nobody can tell whether it applies: what it leads to may refuse, and not
+    /// let pass.
+    MayHold,
     /// Only this condition, which the command could have met, keeps it from deciding.
     Misses(Near),
     /// It has nothing to say.
@@ -152,7 +155,19 @@ impl Rule {
 
     /// What it says of the command of `scene`.
     pub(super) fn weigh(&self, scene: &Scene<'_>, wary: Wary) -> Weight {
-        let sense = self.effect.sense();
+        if !matches!(self.effect, Effect::Policy(_)) {
+            return self.weigh_as(self.effect.sense(), scene, wary);
+        }
+        match self.weigh_as(Sense::Refuse, scene, wary) {
+            Weight::Holds if self.weigh_as(Sense::Pass, scene, wary) != Weight::Holds => {
+                Weight::MayHold
+            }
+            weight => weight,
+        }
+    }
+
+    /// The same, with what is uncertain read in one sense.
+    fn weigh_as(&self, sense: Sense, scene: &Scene<'_>, wary: Wary) -> Weight {
         if self.names.rank(&scene.subject, sense, wary).is_none() {
             return Weight::Silent;
         }
@@ -189,6 +204,15 @@ impl Rule {
             // The empty argument of PASS is one; behind a subcommand nothing is nothing.
             Some(all) if !command.value().is_empty() || all.is_empty() => {
                 let value = command.sent_value();
+                // ProFTPD reads the words of SITE without their quotes, and a TAB as a blank.
+                let is_doubtful = |byte: &u8| matches!(byte, b'\t' | b'"' | b'\\');
+                if scene.subject.is_site() && value.iter().any(is_doubtful) {
+                    return if sense.needs_certainty() {
+                        Weight::Misses(Near::Argument)
+                    } else {
+                        Weight::Holds
+                    };
+                }
                 if self.argument.iter().any(|regex| regex.is_match(&value)) {
                     Weight::Holds
                 } else {

@@ -5,7 +5,7 @@
 use bytes::Bytes;
 
 use super::deadline::Timer;
-use super::{Fact, LoginOutcome, Session};
+use super::{Fact, LoginOutcome, OwnCommand, Session};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::reply::{self, Code};
 use crate::ftp::verb::Verb;
@@ -34,7 +34,7 @@ struct FirstLogin {
     /// The name.
     user: Bytes,
     /// The directory that the server stated right after it.
-    home: Option<Bytes>,
+    home: Option<Box<[u8]>>,
 }
 
 impl Login {
@@ -47,6 +47,28 @@ impl Login {
     /// and keep the former login all the same.
     pub(super) fn is_between(&self) -> bool {
         self.user.is_none() && self.first.is_some()
+    }
+}
+
+/// What of a file the next transfer is about, by the RANG that the server has accepted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+enum Range {
+    /// All of it.
+    #[default]
+    Whole,
+    /// A part of it.
+    Kept,
+    /// A part of it, for a transfer that was refused: it must be taken back.
+    Stale,
+}
+
+impl Range {
+    /// What is left of it where its transfer was refused.
+    const fn refused(self) -> Self {
+        match self {
+            Self::Whole => Self::Whole,
+            Self::Kept | Self::Stale => Self::Stale,
+        }
     }
 }
 
@@ -75,7 +97,7 @@ pub(super) struct Place {
     /// together since.
     unstated_bytes: u16,
     /// The directory that it stated right after login.
-    pub(super) home: Option<Bytes>,
+    pub(super) home: Option<Box<[u8]>>,
     /// A directory was stated since login, or could not be.
     home_settled: bool,
     /// Something may have moved since login.
@@ -84,6 +106,8 @@ pub(super) struct Place {
     pub(super) restart: Option<u64>,
     /// That offset belongs to a transfer which was refused: it must be taken back.
     pub(super) restart_is_stale: bool,
+    /// What the server has made of a RANG.
+    range: Range,
     /// A RNFR that the server has accepted.
     pub(super) renaming: Option<Box<RenameFrom>>,
     /// EPSV ALL was said (RFC 2428 §4).
@@ -96,6 +120,7 @@ impl Place {
         *self = Self {
             restart: self.restart,
             restart_is_stale: self.restart.is_some(),
+            range: self.range.refused(),
             ..Self::default()
         };
     }
@@ -107,20 +132,20 @@ impl Place {
 
     /// Whether a question would come between two commands that belong together, of which the server
     /// would then forget the first, and was asked in vain before that.
-    pub(super) const fn must_not_ask(&self) -> bool {
+    pub(super) fn must_not_ask(&self) -> bool {
         self.untold && self.is_half_done()
     }
 
     /// Whether what the client says next belongs to what it said last.
-    pub(super) const fn is_half_done(&self) -> bool {
-        self.restart.is_some() || self.renaming.is_some()
+    pub(super) fn is_half_done(&self) -> bool {
+        self.restart.is_some() || self.range != Range::Whole || self.renaming.is_some()
     }
 
     /// The server stated the working directory, or failed to.
     pub(super) fn state(&mut self, directory: Option<Bytes>) {
         if self.may_learn_home() {
             self.home_settled = true;
-            self.home.clone_from(&directory);
+            self.home = directory.as_deref().map(Box::from);
         }
         self.untold = directory.is_none();
         self.directory = directory;
@@ -204,6 +229,9 @@ impl Session {
             Verb::Rest if code.class() == 3 => {
                 self.place.restart_is_stale = false;
                 self.place.restart = offset(command);
+            }
+            Verb::Rang if code.class() == 3 => {
+                self.place.range = Range::Kept;
             }
             Verb::Rnfr => {
                 self.place.renaming = (code.class() == 3).then(|| {
@@ -329,13 +357,36 @@ impl Session {
         if matches!(verb, Verb::Rnfr | Verb::Rnto) {
             self.place.renaming = None;
         }
-        if verb.transfers() && self.place.restart.is_some() {
-            self.place.restart_is_stale = true;
+        if verb.transfers() {
+            self.place.restart_is_stale |= self.place.restart.is_some();
+            self.place.range = self.place.range.refused();
+        }
+    }
+
+    /// What takes back the first of what a refused transfer has left at the server.
+    pub(super) fn takes_back(&self) -> Option<OwnCommand> {
+        if self.place.restart_is_stale {
+            Some(OwnCommand::RestZero)
+        } else if self.place.range == Range::Stale {
+            Some(OwnCommand::RangeAll)
+        } else {
+            None
+        }
+    }
+
+    /// The server has forgotten that.
+    pub(super) fn taken_back(&mut self) {
+        if self.place.restart_is_stale {
+            self.place.restart_is_stale = false;
+            self.place.restart = None;
+        } else {
+            self.place.range = Range::Whole;
         }
     }
 
     /// A transfer verb reached the server and used up what was set for it.
     pub(super) fn take_restart(&mut self) -> u64 {
+        self.place.range = Range::Whole;
         self.place.restart_is_stale = false;
         self.place.restart.take().unwrap_or(0)
     }

@@ -129,6 +129,8 @@ pub enum OwnCommand {
     ProtPrivate,
     /// PWD, to learn the working directory.
     Pwd,
+    /// RANG 1 0, to take back a range whose transfer was refused (draft-bryan-ftp-range).
+    RangeAll,
     /// REST 0, to take back an offset whose transfer was refused.
     RestZero,
 }
@@ -150,6 +152,7 @@ impl OwnCommand {
             Self::ProtClear => Bytes::from_static(b"PROT C\r\n"),
             Self::ProtPrivate => Bytes::from_static(b"PROT P\r\n"),
             Self::Pwd => Bytes::from_static(b"PWD\r\n"),
+            Self::RangeAll => Bytes::from_static(b"RANG 1 0\r\n"),
             Self::RestZero => Bytes::from_static(b"REST 0\r\n"),
         }
     }
@@ -171,6 +174,7 @@ impl OwnCommand {
             | Self::ProtClear
             | Self::ProtPrivate
             | Self::Pwd
+            | Self::RangeAll
             | Self::RestZero => None,
         }
     }

@@ -9,6 +9,7 @@ use super::{Action, DataForm, End, Outcome, OwnCommand, Session};
 use crate::ftp::address::{self, AddressFault, Epsv, Family};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::ClientFault;
+use crate::ftp::subcommand::words;
 use crate::ftp::verb::{self, Argument, Data, Verb};
 use crate::policy::Permit;
 
@@ -185,10 +186,31 @@ impl Session {
 
     /// Whether HELP may be asked about this: not about what the session is refused anyway.
     pub(super) fn may_help(&self, command: &Command) -> bool {
-        let topic = command.argument_bytes().trim_ascii();
-        let Some(name) = Name::parse(topic) else {
+        self.may_name(command.argument_bytes())
+    }
+
+    /// Whether OPTS may set something about this (RFC 2389 §4): not about what the session is refused anyway.
+    pub(super) fn may_set_options(&self, command: &Command) -> bool {
+        let argument = command.argument_bytes();
+        // RFC 3659 §7.9: these options are those of both verbs.
+        let is_mlst = words(argument)
+            .next()
+            .is_some_and(|word| word.eq_ignore_ascii_case(b"MLST"));
+        // Before login nobody knows yet who it is for.
+        !self.login.is_in() || self.may_name(argument) || is_mlst && self.may_name(b"MLSD")
+    }
+
+    /// Whether the session could use the verb that `text` begins with, and the word behind it where that
+    /// matters. What is no verb of the table is none of the gateway's business.
+    fn may_name(&self, text: &[u8]) -> bool {
+        let mut words = words(text);
+        let Some(name @ Name::Known(verb)) = words.next().and_then(Name::parse) else {
             return true;
         };
-        matches!(name, Name::Other(_)) || self.could_allow(&name, None)
+        let word = words
+            .next()
+            .filter(|_| verb::takes_word(verb))
+            .map(String::from_utf8_lossy);
+        self.could_allow(&name, word.as_deref())
     }
 }

@@ -7,7 +7,7 @@
 //!            │          ├─▶ Refusing ─────────────────▶ done  │ a login that policy refuses
 //!            │          ├─▶ Protecting ─▶ Judging             │ hidden AUTH, PBSZ, PROT
 //!            │          ├─▶ Preparing ────────────────▶ done  │ PASV EPSV PORT EPRT
-//!            │          ├─▶ TakingBack ─▶ Transferring        │ hidden REST 0
+//!            │          ├─▶ TakingBack ─▶ Transferring        │ hidden REST 0, RANG 1 0
 //!            │          ├─▶ Transferring ─────────────▶ done  │ `transfer.rs`
 //!            │          └─▶ Forwarded ─┬──────────────▶ done  │ the server's reply
 //!            │                         └─▶ Refusing ─▶ done  │ a login that the server refuses
@@ -65,7 +65,7 @@ pub(super) enum Stage {
     Preparing(Setup),
     /// The server is being asked for the protection that it needs.
     Protecting,
-    /// REST 0 was sent; the permitted line follows.
+    /// REST 0 or RANG 1 0 was sent; the permitted line follows.
     TakingBack(Permit),
     /// It was forwarded and runs a transfer.
     Transferring,
@@ -316,7 +316,12 @@ impl Session {
         if self.login.is_between() && !may_come_before_login(head.verb()) {
             // Whoever the server takes the client for, no rule for users would hold.
             self.unlearn(&head.command);
-            self.answer(head, 530, "Please log in with USER and PASS.", Outcome::Denied);
+            self.answer(
+                head,
+                530,
+                "Please log in with USER and PASS.",
+                Outcome::Denied,
+            );
             return;
         }
         if !self.login.is_in() && matches!(head.verb(), Some(Verb::Site | Verb::Chmod)) {
@@ -348,6 +353,11 @@ impl Session {
                 self.answer(head, 503, "Bad sequence of commands.", Outcome::Invalid);
             }
             Verdict::Deny(reply) => self.refuse(head, &reply),
+            Verdict::Forward(_)
+                if head.verb() == Some(Verb::Opts) && !self.may_set_options(&head.command) =>
+            {
+                self.answer(head, 502, "Command not implemented.", Outcome::Denied);
+            }
             Verdict::Forward(permit) => self.forward(head, permit),
         }
     }
@@ -378,7 +388,7 @@ impl Session {
         // RFC 3659 §5.2, RFC 959 §4.1.3: what follows REST is the transfer, and what follows RNFR is
         // RNTO, so the question comes before them.
         let next: &[Verb] = match head.verb() {
-            Some(Verb::Rest) => &[Verb::Retr, Verb::Stor, Verb::Appe, Verb::Stou],
+            Some(Verb::Rest | Verb::Rang) => &[Verb::Retr, Verb::Stor, Verb::Appe, Verb::Stou],
             Some(Verb::Rnfr) => &[Verb::Rnto],
             Some(_) | None => &[],
         };

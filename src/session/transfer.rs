@@ -15,10 +15,7 @@ use bytes::Bytes;
 
 use super::deadline::Timer;
 use super::state::{Head, Stage};
-use super::{
-    Action, Direction, End, Fact, Leg, Limits, Origin, Outcome, OwnCommand, Session,
-    TransferOutcome,
-};
+use super::{Action, Direction, End, Fact, Leg, Limits, Origin, Outcome, Session, TransferOutcome};
 use crate::ftp::command::Name;
 use crate::ftp::reply::Code;
 use crate::ftp::verb::Data;
@@ -183,16 +180,16 @@ impl Session {
             self.answer(head, 426, text, Outcome::Answered);
             return;
         }
-        if self.place.restart_is_stale {
+        if let Some(own) = self.takes_back() {
             head.stage = Stage::TakingBack(permit);
             self.head = Some(head);
-            self.ask(OwnCommand::RestZero);
+            self.ask(own);
         } else {
             self.forward_transfer(head, permit);
         }
     }
 
-    /// REST 0 was answered.
+    /// REST 0 or RANG 1 0 was answered.
     pub(super) fn restart_taken_back(&mut self, code: Code) {
         self.deadlines.disarm(Timer::Reply);
         let Some(mut head) = self.head.take() else {
@@ -205,11 +202,11 @@ impl Session {
         )]
         match stage {
             Stage::TakingBack(permit) if matches!(code.class(), 2 | 3) => {
-                self.take_restart();
+                self.taken_back();
                 // The client may have ended, and data connections may have, in the meantime.
                 self.begin_transfer(head, permit);
             }
-            // The offset is still there and would damage a file that it was not meant for.
+            // It is still there and would damage a file that it was not meant for.
             _ => self.answer(head, 451, "Requested action aborted.", Outcome::Answered),
         }
     }

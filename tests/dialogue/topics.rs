@@ -20,6 +20,7 @@ const REPLIES: &[Topic] = &[
             "transfer/offset-of-a-refused-transfer",
             "transfer/offset-of-a-transfer-without-endpoint",
             "transfer/offset-of-an-upload-that-is-not-trusted",
+            "transfer/range-of-a-refused-transfer",
             "policy/rename-needs-both",
         ],
     ),

@@ -9,7 +9,7 @@ use crate::shadow::{SECRET, Shadow};
 use crate::world::{Listens, Seen, World};
 
 /// Commands that a client may send at any time.
-const COMMANDS: [&str; 66] = [
+const COMMANDS: [&str; 67] = [
     "SYST",
     "FEAT",
     "HELP",
@@ -56,6 +56,7 @@ const COMMANDS: [&str; 66] = [
     "RNTO /secret/b",
     "RNTO",
     "REST 10",
+    "RANG 2 4",
     "REST 99999999999999999999",
     "REST ~",
     "ALLO 5",

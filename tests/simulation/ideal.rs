@@ -31,6 +31,12 @@ const BEFORE_TLS: [&str; 11] = [
     "AUTH", "CLNT", "FEAT", "HELP", "HOST", "LANG", "NOOP", "NOP", "OPTS", "QUIT", "SYST",
 ];
 
+/// May come between two logins.
+const BETWEEN_LOGINS: [&str; 15] = [
+    "ACCT", "CLNT", "CSID", "FEAT", "HELP", "HOST", "LANG", "NOOP", "NOP", "OPTS", "PASS", "QUIT",
+    "REIN", "SYST", "USER",
+];
+
 /// Verbs whose argument must be there.
 const MANDATORY: [&str; 24] = [
     "USER", "ACCT", "HOST", "OPTS", "TYPE", "MODE", "STRU", "ALLO", "REST", "PORT", "EPRT", "RETR",
@@ -153,6 +159,8 @@ pub(crate) struct Circumstances {
     pub(crate) private: bool,
     /// Who is logged in.
     pub(crate) user: Option<Vec<u8>>,
+    /// Somebody has been.
+    pub(crate) was_in: bool,
     /// The last USER was refused.
     pub(crate) refused: bool,
     /// EPSV ALL was said.
@@ -181,6 +189,9 @@ impl Circumstances {
             return Verdict::Local;
         }
         if verb == "REIN" && (self.client_secured || self.server_secured) {
+            return Verdict::Local;
+        }
+        if self.user.is_none() && self.was_in && !BETWEEN_LOGINS.contains(&verb) {
             return Verdict::Local;
         }
         if ["SITE", "CHMOD"].contains(&verb) && self.user.is_none() {
@@ -307,8 +318,8 @@ impl Circumstances {
 
 /// What is permitted for its verb, unless it is a subcommand of SITE that must be named.
 fn risky_site(verb: &str, spoken: &Spoken) -> Verdict {
-    if verb == "HELP" && spoken.argument.is_some() {
-        // Nobody is helped with what is refused.
+    if ["HELP", "OPTS"].contains(&verb) && spoken.argument.is_some() {
+        // Nobody is helped with what is refused, or sets options of it.
         return Verdict::Unsure;
     }
     if verb != "SITE" || spoken.verb == "CHMOD" {

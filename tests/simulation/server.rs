@@ -303,7 +303,7 @@ impl Server {
                         "257 \"/secret\"",
                         "257 \"/\"",
                     ]),
-                    "RNFR" | "REST" => "350 Go on.",
+                    "RNFR" | "REST" | "RANG" => "350 Go on.",
                     "QUIT" => "221 Bye.",
                     "AUTH" => "234 Go.",
                     "SIZE" => "213 5",

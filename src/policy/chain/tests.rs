@@ -107,6 +107,59 @@ fn what_is_unsure_is_not_handed_over() {
 }
 
 #[test]
+fn what_may_be_handed_over_may_be_refused_there_and_is_not_granted() {
+    let sitting = Sitting::under(&[
+        policy("p")
+            .by_default()
+            .rule(
+                hand_over(&[], "read-only")
+                    .paths(&["/archive/**"])
+                    .named("archive"),
+            )
+            .rule(
+                hand_over(&["RETR"], "none")
+                    .paths(&["/other/**"])
+                    .named("other"),
+            )
+            .deny(&["MKD"]),
+        policy("read-only")
+            .rule(
+                hand_over(&["SIZE"], "none")
+                    .paths(&["/archive/x"])
+                    .named("x"),
+            )
+            .allow(&["RETR", "SIZE", "MKD"]),
+        policy("none"),
+    ]);
+    assert_eq!(sitting.decided("DELE /archive/x"), "p archive/default deny");
+    assert_eq!(sitting.decided("DELE /pub/x"), "p default allow");
+    for path in ["~", "/pub/../archive/x", "/arch*/x"] {
+        let decided = |verb| sitting.decided(&format!("{verb} {path}"));
+        assert_eq!(decided("DELE"), "p archive/default deny", "{path}");
+        assert_eq!(decided("SIZE"), "p archive/x/default deny", "{path}");
+        assert_eq!(decided("RETR"), "p other/default deny", "{path}");
+        // What is behind the doubt decides, whatever the other policy grants.
+        assert_eq!(decided("MKD"), "p deny deny", "{path}");
+    }
+}
+
+#[test]
+fn whoever_may_be_named_by_a_hand_over_gets_nothing_beyond_it() {
+    let specs = [
+        policy("p")
+            .by_default()
+            .rule(hand_over(&[], "read-only").users(&["anonymous"])),
+        policy("read-only").allow(&["RETR"]),
+    ];
+    // vsftpd takes all of them for one account.
+    for user in ["anonymous", "ftp", "FTP"] {
+        let sitting = Sitting::under(&specs).user(user.as_bytes());
+        assert_eq!(sitting.codes(&["RETR /x", "DELE /x"]), [0, 502], "{user}");
+    }
+    assert_eq!(Sitting::under(&specs).user(b"ann").code("DELE /x"), 0);
+}
+
+#[test]
 fn a_hand_over_takes_site_and_named_verbs_along() {
     let specs = [
         policy("p").rule(hand_over(&["*"], "named")),

@@ -405,10 +405,11 @@ fn allowed_by(policy: &Policy, below: &[Step], subject: &Subject<'_>) -> Option<
                     continue 'policies;
                 }
                 (
-                    Weight::Holds | Weight::Misses(_),
+                    Weight::Holds | Weight::MayHold | Weight::Misses(_),
                     Effect::Answer(_) | Effect::Deny(_) | Effect::Disconnect(_),
                 )
-                | (Weight::Misses(_), Effect::Policy(_)) => return None,
+                | (Weight::MayHold, Effect::Allow)
+                | (Weight::MayHold | Weight::Misses(_), Effect::Policy(_)) => return None,
             }
         }
         let allows = policy.stance == Stance::Allow && wary.general_names_suffice();

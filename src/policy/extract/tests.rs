@@ -246,7 +246,7 @@ fn wildcards_in_listings_must_match_with_every_match() {
 }
 
 #[test]
-fn a_backslash_in_a_listing_may_be_an_escape() {
+fn a_backslash_may_be_an_escape() {
     let lines = [
         "LIST /in/\\../no",
         "LIST /n\\o",
@@ -257,7 +257,9 @@ fn a_backslash_in_a_listing_may_be_an_escape() {
     assert_eq!(codes(&lines), [550; 5]);
     let denied = Sitting::under(&[outside()]);
     assert_eq!(denied.codes(&lines), [550; 5]);
-    assert_eq!(codes(&["RETR a\\b", "SIZE a\\b", "MLSD a\\b"]), [0; 3]);
+    let names = ["RETR /in/.\\./no", "SIZE a\\b", "DELE n\\o", "MLSD a\\b"];
+    assert_eq!(codes(&names), [550; 4]);
+    assert_eq!(denied.codes(&names), [550; 4]);
     let windows = Sitting::before(System::Windows, &[inside()]).cd("/in");
     assert_eq!(windows.codes(&["LIST \\in\\a", "LIST \\no"]), [0, 550]);
     let mvs = Sitting::before(System::Mvs, &[inside()]).cd("/in");
@@ -491,6 +493,7 @@ fn a_directory_is_not_moved_from_above_what_is_denied() {
         "/in/{user}/keys",
         "{home}/x",
         "/own/*.key",
+        "/users/*/.ssh/**",
         "**/*.exe",
     ]))];
     let sitting = Sitting::under(&specs);
@@ -502,9 +505,10 @@ fn a_directory_is_not_moved_from_above_what_is_denied() {
             "RNFR /",
             "RNFR /in",
             "RNFR /in/acme",
+            "RNFR /users/bob",
             "RNFR /home"
         ]),
-        [550; 7]
+        [550; 8]
     );
     assert_eq!(
         sitting.codes(&[
@@ -513,9 +517,10 @@ fn a_directory_is_not_moved_from_above_what_is_denied() {
             "RNFR /x",
             "RNFR /in/globex",
             "RNFR /home/other",
+            "RNFR /users/bob/x",
             "RETR /data"
         ]),
-        [0; 6]
+        [0; 7]
     );
     assert_eq!(
         Sitting::under(&specs)
@@ -527,11 +532,67 @@ fn a_directory_is_not_moved_from_above_what_is_denied() {
         Sitting::under(&specs).renaming(Some("/x")).code("RNTO /y"),
         0
     );
+    // Nor is one put where a rule names what lies in it.
+    for line in ["RNTO /own", "RNTO /users/bob", "RNTO /data"] {
+        let sitting = Sitting::under(&specs).renaming(Some("/x"));
+        assert_eq!(sitting.code(line), 553, "{line}");
+    }
     let allowing = [policy("p").rule(allow(&["RNFR"]).paths(&["/in/*"]))];
     assert_eq!(
         Sitting::under(&allowing).codes(&["RNFR /in/a", "RNFR /in"]),
         [0, 550]
     );
+}
+
+#[test]
+fn a_copy_and_a_link_take_all_below_along() {
+    let specs = [policy("p")
+        .by_default()
+        .allow(&["SITE CPFR", "SITE CPTO", "SITE COPY", "SITE SYMLINK"])
+        .rule(deny(&[]).paths(&["/srv/secret/**", "**/*.key"]))];
+    let sitting = Sitting::under(&specs);
+    assert_eq!(
+        sitting.codes(&[
+            "SITE CPFR /srv",
+            "site cpto /srv",
+            "SITE COPY /srv /pub/c",
+            "SITE COPY /pub/c /srv",
+            "SITE SYMLINK / /pub/root",
+            "DSIZ /srv",
+        ]),
+        [550; 6]
+    );
+    let specs = [policy("p")
+        .rule(allow(&["SITE CPFR", "SITE COPY", "SITE SYMLINK"]).paths(&["/pub/**", "/files/*"]))];
+    assert_eq!(
+        Sitting::under(&specs).codes(&[
+            "SITE CPFR /pub/a",
+            "SITE COPY /pub/a /pub/b",
+            "SITE SYMLINK /pub/a /files/b",
+            "SITE CPFR /files/a",
+        ]),
+        [0, 0, 0, 550]
+    );
+}
+
+#[test]
+fn a_flag_that_takes_the_next_word_may_leave_the_working_directory() {
+    let specs = [policy("p")
+        .by_default()
+        .rule(deny(&["@list"]).paths(&["/secret/**"]))];
+    let sitting = Sitting::under(&specs).cd("/secret");
+    assert_eq!(
+        sitting.codes(&[
+            "LIST -I /pub",
+            "LIST -w 80",
+            "NLST -lT /pub",
+            "LIST --hide /pub",
+            "LIST -D x /pub",
+            "LIST a -I /pub",
+        ]),
+        [550; 6]
+    );
+    assert_eq!(sitting.codes(&["LIST -la /pub", "NLST -CF /pub"]), [0; 2]);
 }
 
 #[test]

@@ -12,6 +12,9 @@ const NAME_MAX: usize = 44;
 /// The longest qualifier or member, in characters.
 const QUALIFIER_MAX: usize = 8;
 
+/// The most digits of a relative generation.
+const GENERATION_DIGITS_MAX: usize = 3;
+
 /// What an unquoted name is read against.
 enum Base {
     /// The member of a library.
@@ -127,9 +130,19 @@ fn read(prefix: Option<&Path>, text: &str) -> Option<Place> {
             let member = format!("({member})");
             Some(Place::Exact(Path::data_set(all, Some(&member))))
         }
-        // A relative generation, `(+1)`: which data set that is only the catalogue knows.
+        // Which generation that is only the catalogue knows: `BASE.G0007V00` or another.
+        Some(member) if is_generation(member) => Some(Place::Children(set)),
         Some(_) => None,
     }
+}
+
+/// Whether `member` is a relative generation: `0`, `+1`, `-3`.
+fn is_generation(member: &str) -> bool {
+    let digits = member.strip_prefix(['+', '-']).unwrap_or(member);
+    let is_signed = digits.len() < member.len();
+    (is_signed || member == "0")
+        && (1..=GENERATION_DIGITS_MAX).contains(&digits.len())
+        && digits.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 /// Whether `name`, in upper case, may be a qualifier or a member.

@@ -57,16 +57,6 @@ enum Part {
 }
 
 impl Part {
-    /// Whether it is a name without wildcards.
-    fn is_fixed(&self) -> bool {
-        match self {
-            Self::One(tokens) => tokens
-                .iter()
-                .all(|token| matches!(token, Token::Literal(_) | Token::User)),
-            Self::Span => false,
-        }
-    }
-
     /// Whether it is `*`, which any component is.
     fn is_star(&self) -> bool {
         match self {
@@ -281,11 +271,11 @@ impl Reach {
             skip_spans(parts, &mut next);
             positions = next;
         }
-        let fixed = parts.iter().take_while(|part| part.is_fixed()).count();
+        let before_span = parts.iter().take_while(|part| **part != Part::Span).count();
         let mut reach = Self {
             here: positions.has(parts.len()),
             below: Extent::Nothing,
-            leads_below: components.len() <= fixed && positions.has(components.len()),
+            leads_below: components.len() <= before_span && positions.has(components.len()),
         };
         for (index, part) in parts.iter().enumerate() {
             if !positions.has(index) {

@@ -120,13 +120,13 @@ fn a_parent_of_the_stated_directory_is_unsure_where_there_are_links() {
 #[test]
 fn what_servers_expand_or_read_in_two_ways_is_unsure() {
     for argument in [
-        "~", "~/x", "~root/x", "'HLQ.X'", "a\tb", "a\u{7f}", "a\u{85}b", "",
+        "~", "~/x", "~root/x", "'HLQ.X'", "a\tb", "a\u{7f}", "a\u{85}b", "", "a\\b", ".\\./x",
+        "/\\a",
     ] {
         assert_eq!(unix(argument), "unsure", "{argument:?}");
     }
     assert_eq!(unix("x/~"), "/a/b/x/~");
     assert_eq!(unix("\"x\""), "/a/b/\"x\"");
-    assert_eq!(unix("a\\b"), "/a/b/a\\b");
 }
 
 #[test]
@@ -289,6 +289,9 @@ fn data_sets_are_quoted_or_behind_the_prefix() {
     assert_eq!(mvs("'PROD.'", "'A.B.'"), "A.B");
     assert_eq!(mvs("'PROD.'", "'A.B(C)'"), "A.B(C)");
     assert_eq!(mvs("'PROD.'", "X*"), "below PROD");
+    assert_eq!(mvs("'PROD.'", "A.B(+1)"), "in PROD.A.B");
+    assert_eq!(mvs("'PROD.'", "'A.B(-12)'"), "in A.B");
+    assert_eq!(mvs("'PROD.'", "A(0)"), "in PROD.A");
     assert_eq!(mvs("'PROD.'", "'A.B(*)'"), "below A.B");
     assert_eq!(mvs("'PROD.'", "/u/x/../y"), "unsure");
     assert_eq!(mvs("'PROD.'", "/u/x"), "/u/x");
@@ -304,8 +307,10 @@ fn names_that_are_no_data_sets_are_unsure() {
         "toolongname",
         "1ABC",
         "A..B",
-        "A.B(+1)",
-        "A(0)",
+        "A.B(1)",
+        "A.B(+)",
+        "A.B(+1000)",
+        "A.B(-1x)",
         "A(B",
         "A(B)C",
         "''",

@@ -35,6 +35,11 @@ pub(super) fn is_component(user: &str) -> bool {
 
 /// Follows `text` from `base`, or from the root.
 pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Place> {
+    // The servers of BSD give the path of any verb to glob(3), which drops a backslash and takes what
+    // follows as it stands: `.\.` is `..` there.
+    if text.contains('\\') {
+        return None;
+    }
     // OpenBSD's server takes `/~user` for `~user`.
     if base.is_none() && text.starts_with("/~") {
         return None;

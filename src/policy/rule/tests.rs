@@ -355,16 +355,42 @@ fn windows_compares_paths_and_filenames_without_letter_case() {
 #[test]
 fn of_two_paths_a_deny_needs_one_that_meets_all_of_it() {
     let specs = [policy("p")
+        .by_default()
+        .rule(deny(&["RNTO"]).paths(&["/a/**"]).filename(&["x"]))];
+    let code = |from: &str, line: &str| {
+        let sitting = Sitting::under(&specs).renaming(Some(from));
+        sitting.code(line)
+    };
+    assert_eq!(code("/a/x", "RNTO /b/y"), 553);
+    assert_eq!(code("/a/y", "RNTO /b/x"), 0);
+    assert_eq!(code("/b/x", "RNTO /a/x"), 553);
+}
+
+#[test]
+fn an_argument_that_a_server_may_read_in_two_ways_helps_nobody() {
+    let mode = "0?[0-7][0-7][2367] .*";
+    let denied = Sitting::under(&[policy("p")
         .allow(&["SITE"])
-        .rule(deny(&["SITE COPY"]).paths(&["/a/**"]).filename(&["x"]))];
-    let sitting = Sitting::under(&specs);
+        .rule(deny(&["SITE CHMOD"]).argument(&[mode]))]);
     assert_eq!(
-        sitting.codes(&[
-            "SITE COPY /a/x /b/y",
-            "SITE COPY /a/y /b/x",
-            "SITE COPY /b/x /a/x"
+        denied.codes(&[
+            "SITE CHMOD 777 x",
+            "SITE CHMOD 776\tx",
+            "SITE CHMOD \"777\" x",
+            "SITE CHMOD 7\\77 x",
+            "SITE CHMOD 644 x"
         ]),
-        [550, 0, 550]
+        [501, 501, 501, 501, 0]
+    );
+    let allowed =
+        Sitting::under(&[policy("p").rule(allow(&["SITE CHMOD"]).argument(&["644[ \\t].*"]))]);
+    assert_eq!(
+        allowed.codes(&[
+            "SITE CHMOD 644 x",
+            "SITE CHMOD 644\tx",
+            "SITE CHMOD 644 \"x\""
+        ]),
+        [0, 501, 501]
     );
 }
 

@@ -28,6 +28,8 @@ impl Shadow {
         self.circumstances.renaming = false;
         self.restart = false;
         self.restart_stale = false;
+        self.range = false;
+        self.range_stale = false;
     }
 
     /// What the reply to a command changes.
@@ -49,7 +51,10 @@ impl Shadow {
                     self.circumstances.private = old;
                 }
                 "EPSV" if code == 200 => self.circumstances.only_epsv = true,
-                _ if transfers && self.restart => self.restart_stale = true,
+                _ if transfers => {
+                    self.restart_stale |= self.restart;
+                    self.range_stale |= self.range;
+                }
                 _ => {}
             }
             return;
@@ -88,6 +93,10 @@ impl Shadow {
                 self.restart = true;
                 self.restart_stale = false;
             }
+            "RANG" if (300..400).contains(&code) => {
+                self.range = true;
+                self.range_stale = false;
+            }
             _ => {}
         }
     }
@@ -104,6 +113,7 @@ impl Shadow {
     fn log_in(&mut self) {
         if let Some(name) = &self.trying {
             self.circumstances.user = Some(name.clone());
+            self.circumstances.was_in = true;
             self.forget_place();
         }
     }

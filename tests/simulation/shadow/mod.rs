@@ -194,6 +194,10 @@ pub(crate) struct Shadow {
     restart: bool,
     /// It belongs to a transfer that was refused.
     restart_stale: bool,
+    /// The server keeps a range.
+    range: bool,
+    /// It is that of a transfer that was refused.
+    range_stale: bool,
     /// The server has asked for an account.
     wants_account: bool,
     /// Where the client may be dialled.
@@ -241,6 +245,7 @@ impl Shadow {
                 client_secured: false,
                 server_secured: false,
                 private: false,
+                was_in: false,
                 user: None,
                 refused: false,
                 only_epsv: false,
@@ -274,6 +279,8 @@ impl Shadow {
             trying: None,
             restart: false,
             restart_stale: false,
+            range: false,
+            range_stale: false,
             wants_account: false,
             client_target: None,
             server_target: None,

@@ -128,6 +128,11 @@ impl Shadow {
                 self.restart_stale = false;
                 return;
             }
+            OwnCommand::RangeAll if (200..400).contains(&reply.code) => {
+                self.range = false;
+                self.range_stale = false;
+                return;
+            }
             _ => return,
         };
     }

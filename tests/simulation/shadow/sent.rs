@@ -116,11 +116,12 @@ impl Shadow {
         let transfers = front.transfers();
         if transfers {
             law!(
-                !self.restart_stale,
+                !self.restart_stale && !self.range_stale,
                 "L1: a transfer is sent behind an offset that is not its own"
             );
             law!(self.moving.is_none(), "L3: a relay ran before its transfer");
             self.restart = false;
+            self.range = false;
             self.complete = None;
         }
         match spoken.verb.as_str() {
@@ -191,6 +192,9 @@ impl Shadow {
                 self.circumstances.user.is_some(),
                 "L1: PWD goes to the server before a login"
             ),
+            OwnCommand::RangeAll => {
+                law!(self.range_stale, "L1: RANG 1 0 goes to the server unasked");
+            }
             OwnCommand::RestZero => {
                 law!(self.restart_stale, "L1: REST 0 goes to the server unasked");
             }
