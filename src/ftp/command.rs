@@ -313,6 +313,32 @@ impl Command {
         (is_time && !path.trim_ascii().is_empty()).then_some(path)
     }
 
+    /// Of MFF with facts that a subcommand of SITE sets as well, those subcommands:
+    /// `MFF UNIX.mode=0644; x` is `SITE CHMOD 0644 x`.
+    pub fn site_changes(&self) -> Vec<Self> {
+        if self.name != Name::Known(Verb::Mff) {
+            return Vec::new();
+        }
+        let argument = self.argument_bytes();
+        let end = argument.iter().position(|byte| *byte == b' ');
+        let (facts, path) = argument.split_at(end.unwrap_or(argument.len()));
+        let changes = facts.split(|byte| *byte == b';').filter_map(|fact| {
+            let mut halves = fact.splitn(2, |byte| *byte == b'=');
+            let (name, value) = (halves.next()?.to_ascii_lowercase(), halves.next()?);
+            let subcommand: &[u8] = match name.strip_prefix(b"unix.")? {
+                b"mode" => b"CHMOD ",
+                [b'g', ..] => b"CHGRP ",
+                _ => b"CHOWN ",
+            };
+            Some(Self {
+                name: Name::Known(Verb::Site),
+                spelling: Bytes::from_static(b"SITE"),
+                argument: Some([subcommand, value, path].concat().into()),
+            })
+        });
+        changes.collect()
+    }
+
     /// The plain groups of this command, by what it does: STAT with an argument is a listing,
     /// MDTM with a time changes the file.
     pub fn groups(&self) -> &'static [Group] {

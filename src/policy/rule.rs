@@ -158,12 +158,11 @@ impl Rule {
         if !matches!(self.effect, Effect::Policy(_)) {
             return self.weigh_as(self.effect.sense(), scene, wary);
         }
-        match self.weigh_as(Sense::Refuse, scene, wary) {
-            Weight::Holds if self.weigh_as(Sense::Pass, scene, wary) != Weight::Holds => {
-                Weight::MayHold
-            }
-            weight => weight,
+        let weight = self.weigh_as(Sense::Refuse, scene, wary);
+        if weight == Weight::Holds && self.weigh_as(Sense::Pass, scene, wary) != Weight::Holds {
+            return Weight::MayHold;
         }
+        weight
     }
 
     /// The same, with what is uncertain read in one sense.

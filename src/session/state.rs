@@ -239,24 +239,37 @@ impl Session {
         judgement
     }
 
-    /// The same, with what REST has made of it: old servers write from the offset on where they are to
-    /// append, so that must be allowed as an upload too.
-    fn judge_offset(&mut self, command: &Command) -> Judgement {
+    /// The same, and of what else it does at some servers, which must be allowed too.
+    fn judge_all(&mut self, command: &Command) -> Judgement {
         let judgement = self.judge(command);
-        let overwrites = command.name == Name::Known(Verb::Appe)
-            && self.place.restart.is_some_and(|offset| offset > 0)
-            && !self.place.restart_is_stale;
-        if !overwrites || !matches!(judgement.verdict, Verdict::Forward(_)) {
+        if !matches!(judgement.verdict, Verdict::Forward(_)) {
             return judgement;
         }
-        let upload = self.judge(&Command {
-            name: Name::Known(Verb::Stor),
-            spelling: Bytes::from_static(b"STOR"),
-            argument: command.argument.clone(),
-        });
-        match upload.verdict {
-            Verdict::Forward(_) => judgement,
-            Verdict::Answer(_) | Verdict::Close(_) | Verdict::Deny(_) => upload,
+        for other in self.also_does(command) {
+            let refusal = self.judge(&other);
+            if !matches!(refusal.verdict, Verdict::Forward(_)) {
+                return refusal;
+            }
+        }
+        judgement
+    }
+
+    /// What `command` does beside what its verb says. Old servers write from the offset of REST on where
+    /// they are to append; MFF sets modes and owners, as subcommands of SITE do.
+    fn also_does(&self, command: &Command) -> Vec<Command> {
+        match command.name {
+            Name::Known(Verb::Appe)
+                if self.place.restart.is_some_and(|offset| offset > 0)
+                    && !self.place.restart_is_stale =>
+            {
+                vec![Command {
+                    name: Name::Known(Verb::Stor),
+                    spelling: Bytes::from_static(b"STOR"),
+                    argument: command.argument.clone(),
+                }]
+            }
+            Name::Known(Verb::Mff) => command.site_changes(),
+            Name::Known(_) | Name::Other(_) => Vec::new(),
         }
     }
 
@@ -336,7 +349,7 @@ impl Session {
             self.ask(OwnCommand::Pwd);
             return;
         }
-        let judgement = self.judge_offset(&head.command);
+        let judgement = self.judge_all(&head.command);
         head.keep(&judgement, self.place.directory.as_ref());
         match judgement.verdict {
             Verdict::Answer(reply) => self.answer(head, reply.code, &reply.text, Outcome::Answered),

@@ -202,7 +202,11 @@ const VERBS: &[Topic] = &[
             "transfer/large-offsets",
         ],
     ),
-    ("APPE behind REST", &["policy/read-only"]),
+    (
+        "APPE behind REST",
+        &["policy/read-only", "policy/append-behind-an-offset"],
+    ),
+    ("facts that MFF sets", &["policy/facts-that-are-modes"]),
     (
         "values of TYPE",
         &["evasion/types-in-canonical-form", "quirks/mvs-client"],
