@@ -294,7 +294,7 @@ impl Session {
             }
             Told::End(EndReason::Audit) => {
                 self.goodbye(
-                    CloseReason::Limit,
+                    CloseReason::Audit,
                     "Service not available, closing control connection.",
                 );
             }

@@ -464,6 +464,7 @@ impl Telemetry {
     pub fn render(&self) -> String {
         self.sessions.count_moved();
         self.metrics.show_bans(self.bans.now().0);
+        self.metrics.show_refusing(self.refuses_commands());
         self.metrics.render()
     }
 

@@ -73,6 +73,9 @@ impl Telemetry {
         if self.draining.load(Ordering::Relaxed) {
             obstacles.push("the gateway is draining".to_owned());
         }
+        if self.refuses_commands() {
+            obstacles.push("the audit cannot be written and refuses commands".to_owned());
+        }
         let tables = self.tables.load();
         for (listener, upstream) in &tables.routes {
             let failed = tables

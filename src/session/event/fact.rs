@@ -210,6 +210,8 @@ impl LoginOutcome {
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum CloseReason {
+    /// The audit cannot be written, and `when_full = "refuse"`.
+    Audit,
     /// The client closed its control connection, or vanished.
     ClientGone,
     /// The gateway is stopping.
@@ -232,6 +234,7 @@ impl CloseReason {
     /// The word in logs and audit.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Audit => "audit",
             Self::ClientGone => "client_gone",
             Self::Drain => "drain",
             Self::Limit => "limit",

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics::Counter;
 
 use super::{BYTES_MAX, Shared, Spool, Target};
+use crate::telemetry::tests::until;
 
 /// Long enough for a test that is going to fail anyway.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -230,6 +231,20 @@ fn what_must_be_kept_survives_a_full_disk() {
     assert_eq!(gate.text(), lines(0..5));
     assert_eq!(lost.load(Ordering::Relaxed), 0);
     assert!(!spool.is_at_risk());
+}
+
+#[test]
+fn a_disk_that_was_full_when_nothing_was_kept_is_tried_again() {
+    let gate = Gate::new(Mode::Room(0));
+    let (spool, lost) = spool(&gate, 64);
+    spool.push(line(0));
+    assert!(spool.flush(PATIENCE));
+    assert_eq!(lost.load(Ordering::Relaxed), 1);
+    assert!(spool.is_at_risk(), "the last write failed");
+    gate.set(Mode::Open);
+    // From now on nobody hands in a line before it is known to be safe.
+    spool.keep(true);
+    until(|| !spool.is_at_risk());
 }
 
 #[test]
