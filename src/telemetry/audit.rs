@@ -212,6 +212,16 @@ impl Audit {
         self.refuses.load(Ordering::Relaxed) && self.spool.is_at_risk()
     }
 
+    /// Whether no event is to be lost.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
+    }
+
+    /// How many events wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.spool.waiting()
+    }
+
     /// Opens the file again.
     pub(super) fn reopen(&self) {
         self.spool.reopen();

@@ -203,6 +203,11 @@ impl Spool {
         !outcome.timed_out()
     }
 
+    /// How many lines are neither written nor lost.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.lines.load(Ordering::Acquire)
+    }
+
     /// Puts a message into the queue; false if it is full.
     fn send(&self, message: Message) -> bool {
         self.sender

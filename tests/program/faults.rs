@@ -312,6 +312,14 @@ fn a_full_disk_refuses_commands_where_that_is_wanted() {
     let reply = Client::refused(gateway.address, "SYST");
     assert!(reply.starts_with("421"), "{reply:?}");
     assert_eq!(heard.lines().len(), before, "a command went on unrecorded");
+    // What was carried out and is not recorded is told at the end.
+    drop(client);
+    gateway.settles("ftpwarden_sessions", 0.0);
+    gateway.signal("TERM");
+    let line = gateway.line("the audit lacks events");
+    assert!(line.contains("ERROR") && line.contains("events="), "{line}");
+    assert!(!line.contains("events=0"), "{line}");
+    assert_eq!(gateway.wait().code(), Some(1));
 }
 
 /// A named pipe in `directory`.
@@ -378,6 +386,9 @@ fn an_audit_pipe_that_stands_still_holds_up_nothing() {
     gateway.settles("ftpwarden_sessions", 0.0);
     let began = now();
     gateway.signal("TERM");
+    // They may be dropped, but not in silence.
+    let line = gateway.line("the audit lacks events");
+    assert!(line.contains("ERROR"), "{line}");
     assert!(gateway.wait().success());
     assert!(began.elapsed().as_secs() < 15, "the end waits for the pipe");
     drop(reader);

@@ -178,6 +178,12 @@ impl Metrics {
         self.bans.set(bans as f64);
     }
 
+    /// How many audit events were lost so far.
+    pub(super) fn audit_lost(&self) -> u64 {
+        let key = Registrar::key(catalogue::AUDIT_EVENTS_DROPPED, &[]);
+        self.registrar.recorder.count(&key).unwrap_or_default()
+    }
+
     /// Whether commands are refused because the audit cannot be written.
     pub(super) fn show_refusing(&self, refusing: bool) {
         self.audit_refusing.set(f64::from(u8::from(refusing)));

@@ -300,6 +300,41 @@ fn a_file_is_appended_to_and_opened_again_on_request() {
 }
 
 #[test]
+fn a_line_that_somebody_was_cut_off_in_is_ended_before_another_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    for (before, after) in [
+        ("", "line 1\nline 2\n"),
+        ("whole\n", "whole\nline 1\nline 2\n"),
+        ("whole\nha", "whole\nha\nline 1\nline 2\n"),
+    ] {
+        std::fs::write(&path, before).unwrap();
+        let (spool, lost) = file_spool(&path);
+        spool.push(line(1));
+        assert!(spool.flush(PATIENCE));
+        spool.push(line(2));
+        assert!(spool.flush(PATIENCE));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_line_that_is_torn_begins_anew_behind_what_is_there_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    std::fs::write(&path, "line 0\n").unwrap();
+    let (spool, _) = file_spool(&path);
+    // Half of it got there before the file took no more.
+    std::fs::write(&path, "line 0\nlin").unwrap();
+    spool.reopen();
+    spool.push(line(1));
+    assert!(spool.flush(PATIENCE));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "line 0\nlin\nline 1\n");
+}
+
+#[test]
 fn a_file_that_cannot_be_opened_again_stays_open() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("audit.jsonl");
