@@ -48,6 +48,60 @@ async fn a_server_that_is_not_there_is_421() {
 }
 
 #[tokio::test]
+async fn a_gateway_that_is_its_own_upstream_makes_one_session_of_one_client() {
+    for (bind, host) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.7"),
+        ("[::1]", "[::1]"),
+        ("[::]", "[::1]"),
+    ] {
+        let text = |upstream: &str| {
+            format!(
+                "[listeners.main]\nbind = \"{bind}:0\"\nupstream = \"legacy\"\n\
+                 [upstreams.legacy]\naddress = \"{upstream}\"\n"
+            )
+        };
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let bench = Bench::of(&text(&server.local_addr().unwrap().to_string()), server);
+        // Its port is known once it is there.
+        let port = bench.address().port();
+        let loaded = settings(&text(&format!("{host}:{port}")));
+        bench
+            .gateway
+            .reload(Arc::new(loaded.settings), loaded.policies)
+            .unwrap();
+        let dialled = bind.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
+        let address: SocketAddr = format!("{dialled}:{port}").parse().unwrap();
+        let mut client = Control::dial(address).await;
+        client.hear_code("421 ").await;
+        client.hear_end().await;
+        let once = "ftpwarden_sessions_total{listener=\"main\"} 1";
+        assert!(bench.counts(once), "{bind} {host}");
+        let looped = "ftpwarden_upstream_connects_total{upstream=\"legacy\",result=\"loop\"} 1";
+        assert!(bench.counts(looped), "{bind} {host}");
+        let down = format!(
+            "ftpwarden_upstream_up{{upstream=\"legacy\",address=\"{host}:{port}\"}} 0"
+        );
+        assert!(bench.counts(&down), "{bind} {host}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_on_the_same_machine_with_another_port_is_no_loop() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = server.local_addr().unwrap();
+    let text = format!(
+        "[listeners.main]\nbind = \"0.0.0.0:0\"\nupstream = \"legacy\"\n\
+         [upstreams.legacy]\naddress = \"{upstream}\"\n"
+    );
+    let bench = Bench::of(&text, server);
+    let port = bench.address().port();
+    let client = Control::dial(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    bench.greet(client).await;
+}
+
+#[tokio::test]
 async fn a_listener_takes_no_more_sessions_than_it_may() {
     let bench = Bench::start("sessions = 1", "", "").await;
     let (mut first, mut server) = bench.greeted().await;

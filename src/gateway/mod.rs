@@ -25,7 +25,7 @@ pub mod proxy;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -152,12 +152,49 @@ struct Shared {
     orders: watch::Sender<Orders>,
     /// Rung when it changes.
     bell: Arc<Bell>,
+    /// Where the gateway listens.
+    addresses: Mutex<Vec<SocketAddr>>,
     /// Where accept loops and sessions run.
     lanes: Lanes,
     /// The accept loops.
     entrances: TaskTracker,
     /// The sessions.
     sessions: TaskTracker,
+}
+
+impl Shared {
+    /// Whether a dial of `address` would come to one of the gateway's own listeners: each session would
+    /// make another one, without end.
+    fn leads_here(&self, address: SocketAddr) -> bool {
+        let mut address = listener::canonical(address);
+        if address.ip().is_unspecified() {
+            // That is how the kernel reads it.
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let (is_named, is_any) = {
+            let listening = self.addresses.lock();
+            let listening = listening.unwrap_or_else(PoisonError::into_inner);
+            let has = |ip| listening.contains(&SocketAddr::new(ip, address.port()));
+            let any = match address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            (has(address.ip()), has(any))
+        };
+        is_named || is_any && socket::is_own_address(address.ip())
+    }
+
+    /// Notes where the gateway listens.
+    fn listens_at(&self, doors: &BTreeMap<DoorKey, Door>) {
+        let addresses = doors.values().map(|door| door.address).collect();
+        *self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
 }
 
 /// A listening socket of the gateway's.
@@ -264,6 +301,7 @@ impl Gateway {
                 advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
                 orders,
                 bell: Arc::default(),
+                addresses: Mutex::default(),
                 lanes,
                 entrances: TaskTracker::new(),
                 sessions: TaskTracker::new(),
@@ -346,6 +384,7 @@ impl Gateway {
             self.shared.entrances.spawn_on(entrance.run(), &runtime);
             doors.insert(key, Door { address, closed });
         }
+        self.shared.listens_at(doors);
     }
 
     /// Stops accepting and lets sessions finish what runs; those that are left at the end of
@@ -425,6 +464,7 @@ impl Gateway {
             door.closed.cancel();
         }
         doors.clear();
+        self.shared.listens_at(&doors);
     }
 
     /// The listening sockets.

@@ -439,6 +439,13 @@ impl Telemetry {
             DialResult::Connected => {
                 tracing::info!(upstream, address, "the upstream answers again");
             }
+            DialResult::Loop => {
+                tracing::error!(
+                    upstream,
+                    address,
+                    "the upstream is the gateway itself and is not dialled"
+                );
+            }
             failed => {
                 let result = failed.name();
                 tracing::warn!(

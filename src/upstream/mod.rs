@@ -24,6 +24,9 @@ pub enum Fault {
     /// No way leads there.
     #[error("it cannot be reached: {0}")]
     Unreachable(#[source] io::Error),
+    /// The gateway would dial itself.
+    #[error("the gateway itself listens there")]
+    Loop,
     /// No answer in time.
     #[error("no answer in time")]
     Timeout,

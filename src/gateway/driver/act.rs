@@ -120,10 +120,11 @@ impl Driver {
             source: upstream.source_address,
             timeout: upstream.connect_timeout,
         };
-        let names = Arc::clone(&self.shared.upstream_names);
+        let shared = Arc::clone(&self.shared);
         self.dialled_at = Some(now);
         self.connecting = Some(Box::pin(async move {
-            upstream::dial(&target, &names, now).await
+            let is_ours = |address| shared.leads_here(address);
+            upstream::dial(&target, &shared.upstream_names, now, is_ours).await
         }));
     }
 

@@ -593,5 +593,6 @@ const fn dial_result(fault: &Fault) -> DialResult {
         Fault::Unreachable(_) => DialResult::Unreachable,
         Fault::Timeout => DialResult::Timeout,
         Fault::Local(_) => DialResult::Local,
+        Fault::Loop => DialResult::Loop,
     }
 }
