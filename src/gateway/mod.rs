@@ -4,7 +4,7 @@
 //! nothing about FTP: a driver feeds a [`crate::session::Session`] and does what it says.
 //!
 //! Tasks are spawned in two places: `Gateway::open` spawns one accept loop for each listening
-//! socket, and `listener.rs` one task for each session, and before it one for a connection whose
+//! socket and one task that looks after upstreams that could not be reached, and `listener.rs` one task for each session, and before it one for a connection whose
 //! header is awaited. A session's task owns all that the session owns; it never spawns. `lanes.rs`
 //! starts the threads that all of them run on.
 
@@ -22,6 +22,7 @@ mod offer;
 mod plan;
 mod ports;
 pub mod proxy;
+mod upstreams;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -50,6 +51,7 @@ pub use lanes::{LaneThreads, Lanes};
 use listener::Entrance;
 use plan::{DoorKey, Plan};
 pub use plan::{judge, profile};
+use upstreams::REDIAL_EVERY;
 
 /// How long the addresses of an upstream's name are remembered.
 const UPSTREAM_NAMES: Duration = Duration::from_secs(30);
@@ -224,6 +226,8 @@ pub struct Prepared {
     telemetry: Arc<Telemetry>,
     /// Addresses of upstreams.
     upstream_names: Resolver,
+    /// How often an upstream whose last dial failed is dialled.
+    redial_every: Duration,
 }
 
 impl Prepared {
@@ -243,6 +247,7 @@ impl Prepared {
             bound,
             telemetry,
             upstream_names: Resolver::new(UPSTREAM_NAMES),
+            redial_every: REDIAL_EVERY,
         })
     }
 
@@ -251,6 +256,15 @@ impl Prepared {
     pub fn with_upstream_names(self, names: Resolver) -> Self {
         Self {
             upstream_names: names,
+            ..self
+        }
+    }
+
+    /// The same, dialling an upstream whose last dial failed `every` so often.
+    #[must_use]
+    pub fn with_redials(self, every: Duration) -> Self {
+        Self {
+            redial_every: every,
             ..self
         }
     }
@@ -282,6 +296,7 @@ impl Gateway {
             bound,
             telemetry,
             upstream_names,
+            redial_every,
         } = prepared;
         let entrances = register(bound, &lanes, 0)?;
         let (orders, _) = watch::channel(Orders {
@@ -315,6 +330,10 @@ impl Gateway {
             .plan
             .announce(None, &gateway.shared.telemetry);
         gateway.admit(&mut gateway.doors(), entrances);
+        let shared = &gateway.shared;
+        let watch = upstreams::look_after(Arc::clone(shared), redial_every);
+        let lane = shared.lanes.in_turn(0);
+        shared.entrances.spawn_on(watch, lane.runtime());
         Ok(gateway)
     }
 
