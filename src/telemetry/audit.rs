@@ -118,7 +118,11 @@ pub(super) struct TransferEvent<'a> {
     pub(super) direction: &'static str,
     /// The verb.
     pub(super) verb: &'a str,
-    /// The path.
+    /// The argument, as the client wrote it.
+    pub(super) argument: Option<Cow<'a, str>>,
+    /// The working directory.
+    pub(super) directory: Option<Cow<'a, str>>,
+    /// The normalised path, or the name that the server gave.
     pub(super) path: Option<Cow<'a, str>>,
     /// Bytes that arrived.
     pub(super) bytes: u64,

@@ -205,6 +205,8 @@ impl SessionRecorder {
             Fact::TransferEnded {
                 direction,
                 ref name,
+                ref argument,
+                ref directory,
                 ref path,
                 bytes,
                 took,
@@ -212,6 +214,8 @@ impl SessionRecorder {
             } => self.transfer_ended(&Ended {
                 direction,
                 name,
+                argument: argument.as_ref(),
+                directory: directory.as_ref(),
                 path: path.as_ref(),
                 bytes,
                 took,
@@ -502,12 +506,15 @@ impl SessionRecorder {
         listener.transferred(ended.direction, ended.bytes.saturating_sub(counted));
         listener.transfer(ended.direction, ended.outcome, ended.took.as_secs_f64());
         let path = ended.path.map(|path| escape(path));
+        let argument = ended.argument.map(|argument| escape(argument));
+        let directory = ended.directory.map(|directory| escape(directory));
         say!(
             info,
             self,
             "transfer ended",
             direction = ended.direction.name(),
             command = ended.name.as_str(),
+            argument = argument.as_deref(),
             path = path.as_deref(),
             bytes = ended.bytes,
             seconds = audit::seconds(ended.took),
@@ -518,6 +525,8 @@ impl SessionRecorder {
             let body = TransferEvent {
                 direction: ended.direction.name(),
                 verb: ended.name.as_str(),
+                argument,
+                directory,
                 path,
                 bytes: ended.bytes,
                 seconds: audit::seconds(ended.took),
@@ -534,6 +543,10 @@ struct Ended<'a> {
     direction: Direction,
     /// The verb.
     name: &'a Name,
+    /// What followed it.
+    argument: Option<&'a Bytes>,
+    /// The working directory.
+    directory: Option<&'a Bytes>,
     /// The path.
     path: Option<&'a Bytes>,
     /// Bytes that arrived.

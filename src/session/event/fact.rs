@@ -334,6 +334,10 @@ pub enum Fact {
         direction: Direction,
         /// The verb.
         name: Name,
+        /// The verb's argument as the client wrote it: no transfer's is a secret.
+        argument: Option<Bytes>,
+        /// The working directory in which it was judged, where it is known.
+        directory: Option<Bytes>,
         /// The normalised path, or the name that the server gave (STOU).
         path: Option<Bytes>,
         /// Bytes that the sink took.

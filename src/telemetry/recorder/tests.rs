@@ -54,6 +54,8 @@ fn ended(bytes: u64, outcome: TransferOutcome) -> Fact {
     Fact::TransferEnded {
         direction: Direction::Upload,
         name: Name::parse(b"STOR").unwrap(),
+        argument: Some(Bytes::from_static(b"x")),
+        directory: Some(Bytes::from_static(b"/in")),
         path: Some(Bytes::from_static(b"/in/x")),
         bytes,
         took: Duration::from_millis(1_500),
@@ -277,7 +279,7 @@ fn the_audit_has_one_event_for_each() {
             + r#""observed_policy":null,"observed_rule":null,"observed_verdict":null,"#
             + r#""outcome":"forwarded","code":226,"origin":"server","duration":0.012345}"#,
         common("transfer")
-            + r#""user":"bob","direction":"upload","verb":"STOR","path":"/in/x","bytes":100,"#
+            + r#""user":"bob","direction":"upload","verb":"STOR","argument":"x","directory":"/in","path":"/in/x","bytes":100,"#
             + r#""seconds":1.5,"result":"complete"}"#,
         common("logout") + r#""user":"bob","reason":"quit","duration":"#,
     ];
@@ -375,7 +377,7 @@ fn sessions_logins_refusals_and_transfers_are_logged() {
         (
             "INFO",
             "transfer ended",
-            "user=bob direction=upload command=STOR path=/in/x bytes=100 seconds=1.5 result=aborted",
+            "user=bob direction=upload command=STOR argument=x path=/in/x bytes=100 seconds=1.5 result=aborted",
         ),
         ("INFO", "session ended", "user=bob reason=quit seconds="),
     ] {
