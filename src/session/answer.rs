@@ -10,7 +10,7 @@ use super::{
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, Fate};
 use crate::ftp::reply;
-use crate::ftp::verb::Verb;
+use crate::ftp::verb::{self, Verb};
 
 impl Session {
     /// Answers `head` in the gateway's own words.
@@ -51,10 +51,16 @@ impl Session {
     ) {
         let head = spare.take();
         self.spare_head = Some(spare);
-        // A verb that nobody knows may be a mistyped PASS, and its name a password.
+        // A verb that nobody knows may be a mistyped PASS, and its name a password. Who is logged in has
+        // said the password: what is like no such verb is told, so that a policy can name it.
         let is_unknown = matches!(head.command.name, Name::Other(_));
-        let nameless = is_unknown && outcome != Outcome::Forwarded;
-        let secret = nameless
+        let untaken = is_unknown && outcome != Outcome::Forwarded;
+        let may_hold_secret = match &head.command.name {
+            Name::Known(_) => false,
+            Name::Other(name) => self.login.user.is_none() || verb::may_hold_secret(name),
+        };
+        let nameless = untaken && may_hold_secret;
+        let secret = untaken
             || is_unknown && !self.login.is_in()
             || head.command.is_secret()
             || self.is_configured_secret(&head.command);

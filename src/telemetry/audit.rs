@@ -75,7 +75,7 @@ pub(super) struct Decision<'a> {
 /// A command that has had its final reply.
 #[derive(Debug, Serialize)]
 pub(super) struct CommandEvent<'a> {
-    /// The verb in upper case; `other` where it may be a secret by mistake.
+    /// The verb in upper case; `other`, or nothing, where it may be a secret by mistake.
     pub(super) verb: Option<&'a str>,
     /// The argument; `***` for a secret.
     pub(super) argument: Option<&'a str>,

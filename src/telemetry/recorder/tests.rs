@@ -297,13 +297,14 @@ fn the_audit_has_one_event_for_each() {
 
 #[test]
 fn what_may_be_a_secret_by_mistake_is_not_told() {
-    let told = |name: &str, outcome, code| {
+    let told_to = |logged_in, name: &str, outcome, code| {
         let mut record = record(name, outcome, code);
         record.argument = Some(Bytes::from_static(SECRET.as_bytes()));
-        let verb = told_verb(&record).map(str::to_owned);
+        let verb = told_verb(&record, logged_in).map(str::to_owned);
         let argument = told_argument(&record, verb.as_deref()).map(std::borrow::Cow::into_owned);
         (verb, argument)
     };
+    let told = |name: &str, outcome, code| told_to(false, name, outcome, code);
     let hidden = (Some("other".to_owned()), Some("***".to_owned()));
     assert_eq!(told("PASSHUNTER", Outcome::Denied, 502), hidden);
     assert_eq!(told("PAS", Outcome::Invalid, 500), hidden);
@@ -313,6 +314,15 @@ fn what_may_be_a_secret_by_mistake_is_not_told() {
         told("?", Outcome::Invalid, 500),
         (None, Some("***".to_owned()))
     );
+    assert_eq!(told("RCMD", Outcome::Denied, 502), hidden);
+    // Behind the login the verb is told, so that a policy can name it, and its argument is not.
+    let named = (Some("RCMD".to_owned()), Some("***".to_owned()));
+    assert_eq!(told_to(true, "RCMD", Outcome::Denied, 502), named);
+    assert_eq!(told_to(true, "RCMD", Outcome::Forwarded, 500), named);
+    for slip in ["PASSHUNTER", "PASHUNTER", "PSASHUNTER", "ACTHUNTER"] {
+        assert_eq!(told_to(true, slip, Outcome::Denied, 502), hidden);
+        assert_eq!(told_to(true, slip, Outcome::Forwarded, 200), hidden);
+    }
     let shown = (Some("RCMD".to_owned()), Some(SECRET.to_owned()));
     assert_eq!(told("RCMD", Outcome::Forwarded, 250), shown);
     let shown = (Some("STOR".to_owned()), Some(SECRET.to_owned()));
