@@ -103,10 +103,13 @@ impl Session {
         read_at: Duration,
     ) {
         self.note(Fact::ClientFault(fault));
-        let (code, text, fate) = match fault.answer() {
+        let (code, text, end) = match fault.answer() {
             // The line has one reply, also where it is the last one.
-            (_, _, Fate::Counted) if self.is_too_many(fault) => (421, TOO_MANY, Fate::Ends),
-            answer => answer,
+            (_, _, Fate::Counted) if self.is_too_many(fault) => {
+                (421, TOO_MANY, Some(CloseReason::Violations))
+            }
+            (code, text, Fate::Ends) => (code, text, Some(CloseReason::Violation)),
+            (code, text, Fate::Counted | Fate::Lives) => (code, text, None),
         };
         self.say(code, text);
         let name = verb.map(Name::Known);
@@ -126,9 +129,8 @@ impl Session {
             took,
             transferred: false,
         });
-        match fate {
-            Fate::Ends => self.close(CloseReason::Violation, End::Fin),
-            Fate::Counted | Fate::Lives => {}
+        if let Some(reason) = end {
+            self.close(reason, End::Fin);
         }
     }
 

@@ -413,7 +413,7 @@ impl Session {
             self.note(Fact::ClientFault(ClientFault::UnknownVerb));
             if self.is_too_many(ClientFault::UnknownVerb) {
                 self.answer(head, 421, TOO_MANY, Outcome::Denied);
-                self.close(CloseReason::Violation, super::End::Fin);
+                self.close(CloseReason::Violations, super::End::Fin);
                 return;
             }
         }
