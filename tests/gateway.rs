@@ -180,7 +180,9 @@ async fn a_gateway_that_is_its_own_upstream_makes_one_session_of_one_client() {
             .gateway
             .reload(Arc::new(loaded.settings), loaded.policies)
             .unwrap();
-        let dialled = bind.replace("0.0.0.0", "127.0.0.1").replace("[::]", "[::1]");
+        let dialled = bind
+            .replace("0.0.0.0", "127.0.0.1")
+            .replace("[::]", "[::1]");
         let address: SocketAddr = format!("{dialled}:{port}").parse().unwrap();
         let mut client = Control::dial(address).await;
         client.hear_code("421 ").await;
@@ -189,9 +191,8 @@ async fn a_gateway_that_is_its_own_upstream_makes_one_session_of_one_client() {
         assert!(bench.counts(once), "{bind} {host}");
         let looped = "ftpwarden_upstream_connects_total{upstream=\"legacy\",result=\"loop\"} 1";
         assert!(bench.counts(looped), "{bind} {host}");
-        let down = format!(
-            "ftpwarden_upstream_up{{upstream=\"legacy\",address=\"{host}:{port}\"}} 0"
-        );
+        let down =
+            format!("ftpwarden_upstream_up{{upstream=\"legacy\",address=\"{host}:{port}\"}} 0");
         assert!(bench.counts(&down), "{bind} {host}");
     }
 }

@@ -430,7 +430,10 @@ impl Service {
         }
         let loss = self.telemetry.finish();
         if loss.events > 0 {
-            tracing::error!(events = loss.events, "the audit lacks events: they are lost");
+            tracing::error!(
+                events = loss.events,
+                "the audit lacks events: they are lost"
+            );
         }
         tracing::info!("ftpwarden has ended");
         if loss.events > 0 && loss.is_wrong {

@@ -346,7 +346,9 @@ pub fn may_hold_secret(name: &str) -> bool {
     Verb::ALL.iter().any(begins)
         || PASSWORDS.iter().any(|verb| {
             let slips = (3..=5).filter_map(|length| name.get(..length));
-            slips.into_iter().any(|slip| is_slip(slip, verb.name().as_bytes()))
+            slips
+                .into_iter()
+                .any(|slip| is_slip(slip, verb.name().as_bytes()))
         })
 }
 

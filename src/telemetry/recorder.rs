@@ -563,7 +563,9 @@ struct Ended<'a> {
 fn told_verb(record: &CommandRecord, logged_in: bool) -> Option<&str> {
     match record.name.as_ref()? {
         Name::Known(verb) => Some(verb.name()),
-        Name::Other(text) if (logged_in || is_taken(record)) && !may_hold_secret(text) => Some(text),
+        Name::Other(text) if (logged_in || is_taken(record)) && !may_hold_secret(text) => {
+            Some(text)
+        }
         Name::Other(_) => Some(OTHER),
     }
 }
@@ -576,9 +578,8 @@ fn is_taken(record: &CommandRecord) -> bool {
 /// The argument as it may be told; of a verb that the table does not have only where the server took it.
 fn told_argument<'a>(record: &'a CommandRecord, verb: Option<&str>) -> Option<Cow<'a, str>> {
     let is_unknown = matches!(record.name, Some(Name::Other(_)));
-    let hidden = record.secret
-        || verb.is_none_or(|verb| verb == OTHER)
-        || is_unknown && !is_taken(record);
+    let hidden =
+        record.secret || verb.is_none_or(|verb| verb == OTHER) || is_unknown && !is_taken(record);
     match (&record.argument, hidden) {
         (None, _) if !record.secret => None,
         (_, true) | (None, _) => Some(Cow::Borrowed(SECRET)),

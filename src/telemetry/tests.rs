@@ -523,7 +523,10 @@ fn the_full_audit_is_told_and_refuses_where_that_is_wanted() {
     let dropped = || value(&telemetry, "ftpwarden_audit_events_dropped_total", &[]);
     assert_eq!(dropped(), Some(1.0));
     assert!(!telemetry.refuses_commands(), "it drops");
-    assert_eq!(value(&telemetry, "ftpwarden_audit_refusing", &[]), Some(0.0));
+    assert_eq!(
+        value(&telemetry, "ftpwarden_audit_refusing", &[]),
+        Some(0.0)
+    );
 
     settings.audit.as_mut().unwrap().when_full = WhenFull::Refuse;
     telemetry

@@ -164,8 +164,10 @@ mod tests {
         let mut target = target(listener.local_addr().unwrap().port());
         target.source = Some("127.0.0.9".parse().unwrap());
         let resolver = resolver();
-        let (dialled, accepted) =
-            tokio::join!(dial(&target, &resolver, Instant::now(), nobody), listener.accept());
+        let (dialled, accepted) = tokio::join!(
+            dial(&target, &resolver, Instant::now(), nobody),
+            listener.accept()
+        );
         let dialled = dialled.unwrap();
         assert_eq!(accepted.unwrap().1, dialled.local);
         assert_eq!(dialled.local.ip(), target.source.unwrap());
@@ -182,7 +184,13 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let is_ours = |dialled| dialled == address;
-        let fault = dial(&target(address.port()), &resolver(), Instant::now(), is_ours).await;
+        let fault = dial(
+            &target(address.port()),
+            &resolver(),
+            Instant::now(),
+            is_ours,
+        )
+        .await;
         assert!(matches!(fault, Err(Fault::Loop)));
         let accepted = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
         assert!(accepted.is_pending(), "it was dialled");

@@ -127,7 +127,9 @@ fn look_for_hunter(login: &[u8], line: &str, policy: &str) {
 #[test]
 fn law_4_a_refused_verb_that_is_like_pass_is_not_told() {
     let logins = [b"".as_slice(), b"USER ann\r\nPASS x\r\n"];
-    for verb in ["PASS", "PAS", "PSAS", "PASSS", "PADS", "ASS", "ACCT", "ACT", "ADAT", "ADTA"] {
+    for verb in [
+        "PASS", "PAS", "PSAS", "PASSS", "PADS", "ASS", "ACCT", "ACT", "ADAT", "ADTA",
+    ] {
         for login in logins {
             for line in [format!("{verb}hunter2"), format!("{verb} hunter2")] {
                 look_for_hunter(login, &line, "extends = \"standard\"");

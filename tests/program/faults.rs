@@ -300,7 +300,10 @@ fn a_full_disk_refuses_commands_where_that_is_wanted() {
         assert!(began.elapsed().as_secs() < 20, "nothing is refused");
     }
     // Who watches the gateway is told, and so is who reads the log.
-    assert_eq!(gateway.sum("ftpwarden_audit_refusing", &[]).to_bits(), 1.0_f64.to_bits());
+    assert_eq!(
+        gateway.sum("ftpwarden_audit_refusing", &[]).to_bits(),
+        1.0_f64.to_bits()
+    );
     let readiness = gateway.answer("/readyz").unwrap();
     assert!(readiness.starts_with("HTTP/1.1 503"), "{readiness}");
     assert!(

@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,14 +9,17 @@ use serde_json::Value;
 use super::{FORMER_MAX, SessionRecorder, told_argument, told_verb};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::ftp::security::TlsVersion;
 use crate::policy::judge::{Channels, Dialect, Query, System};
 use crate::policy::spec::{Located, Span, Stance};
 use crate::policy::{Judge, PolicySet, PolicySpec, Verdict, compile};
 use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, TransferOutcome};
-use crate::session::{CommandRecord, Direction, Fact, Leg, Origin, Outcome};
+use crate::session::{Channel, CommandRecord, Direction, Fact, Leg, Origin, Outcome};
 use crate::settings::{LogFormat, LogLevel};
 use crate::telemetry::tests::{check, session, settings, telemetry, value};
 use crate::telemetry::{Rejection, Telemetry, log};
+use crate::tls::fault::HandshakeFault;
+use crate::tls::peer::Peer;
 
 /// A secret that must turn up nowhere.
 const SECRET: &str = "hunter2";
@@ -736,4 +740,75 @@ fn a_command_that_outlasts_many_reloads_has_its_rule() {
         "SITE HELP",
     ))));
     check(&telemetry, counts);
+}
+
+/// All that a session may log, as JSON.
+fn all_that_is_logged(recorder: &mut SessionRecorder) {
+    recorder.note(&Fact::Greeted);
+    recorder.note(&Fact::ClientFault(ClientFault::BareCr));
+    for _ in 0..2 {
+        recorder.note(&Fact::ServerFault(ServerFault::Unsolicited));
+    }
+    recorder.note(&login(b"bob", LoginOutcome::Success));
+    let set = policies(&["SITE"]);
+    recorder.judge_changed(&set);
+    for line in ["SITE x", "STOR x"] {
+        let mut record = judged(&set, line);
+        record.argument = Some(Bytes::from_static(b"x"));
+        recorder.note(&Fact::Command(Box::new(record)));
+    }
+    recorder.note(&began("STOR", "/in/x"));
+    recorder.note(&ended(100, TransferOutcome::Complete));
+    for outcome in [DataOutcome::Opened, DataOutcome::Stranger] {
+        recorder.note(&Fact::DataConnection {
+            leg: Leg::Client,
+            form: DataForm::Pasv,
+            outcome,
+        });
+    }
+    let peer = Peer {
+        version: TlsVersion::V1_3,
+        cipher: "x".into(),
+        resumed: false,
+        server_name: None,
+        subject: None,
+    };
+    recorder.handshake(Leg::Client, Channel::Control, Ok(&peer));
+    recorder.handshake(Leg::Client, Channel::Control, Err(HandshakeFault::Pin));
+    recorder.note(&Fact::Closing(CloseReason::Quit));
+}
+
+#[test]
+fn the_reference_has_every_log_line_of_a_session() {
+    let text = logged(LogFormat::Json, LogLevel::Debug, all_that_is_logged);
+    let mut found = BTreeMap::new();
+    for line in text.lines() {
+        let line: BTreeMap<String, Value> = serde_json::from_str(line).unwrap();
+        let common = [
+            "ts", "level", "message", "session", "listener", "client", "user",
+        ];
+        let keys = line.keys().filter(|key| !common.contains(&key.as_str()));
+        let message = line["message"].as_str().unwrap().to_owned();
+        found.insert(message, keys.cloned().collect::<BTreeSet<_>>());
+    }
+    let reference = include_str!("../../../docs/audit.md");
+    let (_, table) = reference.split_once("Lines of a session").unwrap();
+    let (table, _) = table.split_once("A failed login").unwrap();
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let told: BTreeMap<String, BTreeSet<String>> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+            let message = quoted(cells[0]).concat();
+            (message, quoted(cells[2]).into_iter().collect())
+        })
+        .collect();
+    assert_eq!(found, told);
 }
