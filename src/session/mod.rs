@@ -90,6 +90,9 @@ pub struct Profile {
     /// SITE subcommands whose argument is a secret, in upper case, beside the built-in ones, until
     /// [`Told::SecretsChanged`].
     pub secret_words: Arc<[Arc<str>]>,
+    /// Whether it is to be known which file a command transfers, changes or removes, also where no rule
+    /// asks for that.
+    pub names_paths: bool,
 }
 
 /// One session: two legs and what is known of them.
