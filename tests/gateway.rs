@@ -47,6 +47,170 @@ async fn a_server_that_is_not_there_is_421() {
     client.hear_end().await;
 }
 
+/// A gateway that looks at short intervals for servers that are back.
+async fn looking_often() -> Bench {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let text = format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+         [upstreams.legacy]\naddress = \"{}\"\n",
+        server.local_addr().unwrap()
+    );
+    Bench::prepared(&text, server, |prepared| {
+        prepared.with_redials(Duration::from_millis(5))
+    })
+}
+
+/// A client whose server cannot be reached.
+async fn refused(address: SocketAddr) {
+    let mut client = Control::dial(address).await;
+    client.hear_code("421 ").await;
+    client.hear_end().await;
+}
+
+#[tokio::test]
+async fn a_server_that_is_back_is_found_without_a_client() {
+    let bench = looking_often().await;
+    let address = bench.address();
+    let server = bench.server.local_addr().unwrap();
+    let Bench {
+        gateway,
+        telemetry,
+        server: listener,
+    } = bench;
+    let nobody = deafen(listener).unwrap();
+    refused(address).await;
+    let down = ["listener main: upstream legacy is down (refused)"];
+    assert_eq!(telemetry.obstacles(), down);
+    // It is dialled again and again, and stays down as long as it does not answer.
+    let says = |line: &str| telemetry.render().lines().any(|found| found == line);
+    let refused = |count: u32| {
+        says(&format!(
+            "ftpwarden_upstream_connects_total{{upstream=\"legacy\",result=\"refused\"}} {count}"
+        ))
+    };
+    within(async {
+        while !refused(3) {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert_eq!(telemetry.obstacles(), down);
+    let back = nobody.listen(16).unwrap();
+    let (mut dialled, _) = within(back.accept()).await.unwrap();
+    assert_eq!(read_all(&mut dialled).await, b"", "something was said");
+    within(async {
+        while !telemetry.obstacles().is_empty() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    assert!(says(&format!(
+        "ftpwarden_upstream_up{{upstream=\"legacy\",address=\"{server}\"}} 1"
+    )));
+    // From then on only clients are a reason.
+    let mut client = Control::dial(address).await;
+    let (stream, _) = within(back.accept()).await.unwrap();
+    let mut server = Control::new(stream);
+    server.say(GREETING).await;
+    client.hear(GREETING).await;
+    login(&mut client, &mut server).await;
+    assert!(says(
+        "ftpwarden_upstream_connects_total{upstream=\"legacy\",result=\"connected\"} 2"
+    ));
+    drop((client, server));
+    within(gateway.drain()).await;
+}
+
+#[tokio::test]
+async fn a_server_that_was_taken_out_of_the_configuration_is_dialled_no_more() {
+    let bench = looking_often().await;
+    let address = bench.address();
+    let other = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let Bench {
+        gateway,
+        telemetry,
+        server,
+    } = bench;
+    let nobody = deafen(server).unwrap();
+    refused(address).await;
+    let loaded = settings(&format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"legacy\"\n\
+         [upstreams.legacy]\naddress = \"{}\"\n",
+        other.local_addr().unwrap()
+    ));
+    gateway
+        .reload(Arc::new(loaded.settings), loaded.policies)
+        .unwrap();
+    assert_eq!(telemetry.obstacles(), Vec::<String>::new());
+    let back = nobody.listen(16).unwrap();
+    // A session at the new address, which nobody but its client is the reason of.
+    let mut client = Control::dial(address).await;
+    let (stream, _) = within(other.accept()).await.unwrap();
+    let mut server = Control::new(stream);
+    server.say(GREETING).await;
+    client.hear(GREETING).await;
+    login(&mut client, &mut server).await;
+    for listener in [back, other] {
+        let dialled = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
+        assert!(dialled.is_pending(), "somebody has dialled");
+    }
+}
+
+#[tokio::test]
+async fn a_gateway_that_is_its_own_upstream_makes_one_session_of_one_client() {
+    for (bind, host) in [
+        ("127.0.0.1", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.1"),
+        ("0.0.0.0", "127.0.0.7"),
+        ("[::1]", "[::1]"),
+        ("[::]", "[::1]"),
+    ] {
+        let text = |upstream: &str| {
+            format!(
+                "[listeners.main]\nbind = \"{bind}:0\"\nupstream = \"legacy\"\n\
+                 [upstreams.legacy]\naddress = \"{upstream}\"\n"
+            )
+        };
+        let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let bench = Bench::of(&text(&server.local_addr().unwrap().to_string()), server);
+        // Its port is known once it is there.
+        let port = bench.address().port();
+        let loaded = settings(&text(&format!("{host}:{port}")));
+        bench
+            .gateway
+            .reload(Arc::new(loaded.settings), loaded.policies)
+            .unwrap();
+        let dialled = bind
+            .replace("0.0.0.0", "127.0.0.1")
+            .replace("[::]", "[::1]");
+        let address: SocketAddr = format!("{dialled}:{port}").parse().unwrap();
+        let mut client = Control::dial(address).await;
+        client.hear_code("421 ").await;
+        client.hear_end().await;
+        let once = "ftpwarden_sessions_total{listener=\"main\"} 1";
+        assert!(bench.counts(once), "{bind} {host}");
+        let looped = "ftpwarden_upstream_connects_total{upstream=\"legacy\",result=\"loop\"} 1";
+        assert!(bench.counts(looped), "{bind} {host}");
+        let down =
+            format!("ftpwarden_upstream_up{{upstream=\"legacy\",address=\"{host}:{port}\"}} 0");
+        assert!(bench.counts(&down), "{bind} {host}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_on_the_same_machine_with_another_port_is_no_loop() {
+    let server = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = server.local_addr().unwrap();
+    let text = format!(
+        "[listeners.main]\nbind = \"0.0.0.0:0\"\nupstream = \"legacy\"\n\
+         [upstreams.legacy]\naddress = \"{upstream}\"\n"
+    );
+    let bench = Bench::of(&text, server);
+    let port = bench.address().port();
+    let client = Control::dial(SocketAddr::from(([127, 0, 0, 1], port))).await;
+    bench.greet(client).await;
+}
+
 #[tokio::test]
 async fn a_listener_takes_no_more_sessions_than_it_may() {
     let bench = Bench::start("sessions = 1", "", "").await;

@@ -38,6 +38,7 @@ pub(crate) fn made() -> Made {
         line_bytes: upstream.line_bytes,
         data_addresses: Vec::new(),
         secret_words: Arc::default(),
+        names_paths: false,
     };
     Made {
         profile: Arc::new(profile),

@@ -38,6 +38,9 @@ enum RunError {
     /// The admin endpoints' address cannot be listened on.
     #[error(transparent)]
     Admin(#[from] AdminError),
+    /// Audit events are lost of which none was to be.
+    #[error("{0} audit events were lost, and `when_full` is \"refuse\"")]
+    Audit(u64),
     /// Rights are not given up as they should be.
     #[error(transparent)]
     Confinement(#[from] ConfinementError),
@@ -183,7 +186,7 @@ impl Opened {
 /// Starts everything, then obeys signals until all is over.
 ///
 /// # Errors
-/// What could not be started.
+/// What could not be started, or not be recorded.
 async fn serve(
     origin: Origin,
     opened: Opened,
@@ -207,8 +210,7 @@ async fn serve(
             }
         }
     }
-    service.drain(&mut signals, &mut heart).await;
-    Ok(())
+    service.drain(&mut signals, &mut heart).await
 }
 
 /// Signs of life for the service manager.
@@ -408,7 +410,10 @@ impl Service {
     }
 
     /// Lets sessions finish, and ends them at a second signal.
-    async fn drain(self, signals: &mut Signals, heart: &mut Heart) {
+    ///
+    /// # Errors
+    /// [`RunError::Audit`].
+    async fn drain(self, signals: &mut Signals, heart: &mut Heart) -> Result<(), RunError> {
         tracing::info!(
             sessions = self.gateway.sessions(),
             "draining: nobody new is let in"
@@ -423,8 +428,18 @@ impl Service {
             );
             self.gateway.end_now().await;
         }
+        let loss = self.telemetry.finish();
+        if loss.events > 0 {
+            tracing::error!(
+                events = loss.events,
+                "the audit lacks events: they are lost"
+            );
+        }
         tracing::info!("ftpwarden has ended");
-        self.telemetry.flush();
+        if loss.events > 0 && loss.is_wrong {
+            return Err(RunError::Audit(loss.events));
+        }
+        Ok(())
     }
 
     /// Waits for `drained`; false when a signal came first.

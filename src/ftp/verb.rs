@@ -335,6 +335,40 @@ impl Verb {
     }
 }
 
+/// Verbs of four letters behind which people write a password.
+const PASSWORDS: [Verb; 3] = [Verb::Acct, Verb::Adat, Verb::Pass];
+
+/// Whether a verb that the table does not have, in upper case, may be one whose argument is a secret, with
+/// the argument behind it: `PASShunter2`, or with a slip of the finger in it, `PSAhunter2` (law L4).
+pub fn may_hold_secret(name: &str) -> bool {
+    let begins = |verb: &Verb| verb.row().secret && name.starts_with(verb.name());
+    let name = name.as_bytes();
+    Verb::ALL.iter().any(begins)
+        || PASSWORDS.iter().any(|verb| {
+            let slips = (3..=5).filter_map(|length| name.get(..length));
+            slips
+                .into_iter()
+                .any(|slip| is_slip(slip, verb.name().as_bytes()))
+        })
+}
+
+/// Whether `written` is `word` with a letter too many, too few, another one, or two that changed places.
+fn is_slip(written: &[u8], word: &[u8]) -> bool {
+    let same = |(one, other): &(&u8, &u8)| one == other;
+    let head = written.iter().zip(word).take_while(same).count();
+    let written = written.get(head..).unwrap_or_default();
+    let word = word.get(head..).unwrap_or_default();
+    let behind = written.iter().rev().zip(word.iter().rev());
+    let tail = behind.take_while(same).count();
+    let written = written.get(..written.len().saturating_sub(tail));
+    let word = word.get(..word.len().saturating_sub(tail));
+    match (written, word) {
+        (Some([] | [_]), Some([] | [_])) => true,
+        (Some([one, other]), Some([first, second])) => one == second && other == first,
+        _ => false,
+    }
+}
+
 impl fmt::Debug for Verb {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(self.name())

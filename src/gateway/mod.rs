@@ -4,7 +4,7 @@
 //! nothing about FTP: a driver feeds a [`crate::session::Session`] and does what it says.
 //!
 //! Tasks are spawned in two places: `Gateway::open` spawns one accept loop for each listening
-//! socket, and `listener.rs` one task for each session, and before it one for a connection whose
+//! socket and one task that looks after upstreams that could not be reached, and `listener.rs` one task for each session, and before it one for a connection whose
 //! header is awaited. A session's task owns all that the session owns; it never spawns. `lanes.rs`
 //! starts the threads that all of them run on.
 
@@ -22,10 +22,11 @@ mod offer;
 mod plan;
 mod ports;
 pub mod proxy;
+mod upstreams;
 
 use std::collections::BTreeMap;
 use std::io;
-use std::net::{SocketAddr, TcpListener as StdListener};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener as StdListener};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -50,6 +51,7 @@ pub use lanes::{LaneThreads, Lanes};
 use listener::Entrance;
 use plan::{DoorKey, Plan};
 pub use plan::{judge, profile};
+use upstreams::REDIAL_EVERY;
 
 /// How long the addresses of an upstream's name are remembered.
 const UPSTREAM_NAMES: Duration = Duration::from_secs(30);
@@ -152,12 +154,49 @@ struct Shared {
     orders: watch::Sender<Orders>,
     /// Rung when it changes.
     bell: Arc<Bell>,
+    /// Where the gateway listens.
+    addresses: Mutex<Vec<SocketAddr>>,
     /// Where accept loops and sessions run.
     lanes: Lanes,
     /// The accept loops.
     entrances: TaskTracker,
     /// The sessions.
     sessions: TaskTracker,
+}
+
+impl Shared {
+    /// Whether a dial of `address` would come to one of the gateway's own listeners: each session would
+    /// make another one, without end.
+    fn leads_here(&self, address: SocketAddr) -> bool {
+        let mut address = listener::canonical(address);
+        if address.ip().is_unspecified() {
+            // That is how the kernel reads it.
+            address.set_ip(match address {
+                SocketAddr::V4(_) => Ipv4Addr::LOCALHOST.into(),
+                SocketAddr::V6(_) => Ipv6Addr::LOCALHOST.into(),
+            });
+        }
+        let (is_named, is_any) = {
+            let listening = self.addresses.lock();
+            let listening = listening.unwrap_or_else(PoisonError::into_inner);
+            let has = |ip| listening.contains(&SocketAddr::new(ip, address.port()));
+            let any = match address {
+                SocketAddr::V4(_) => Ipv4Addr::UNSPECIFIED.into(),
+                SocketAddr::V6(_) => Ipv6Addr::UNSPECIFIED.into(),
+            };
+            (has(address.ip()), has(any))
+        };
+        is_named || is_any && socket::is_own_address(address.ip())
+    }
+
+    /// Notes where the gateway listens.
+    fn listens_at(&self, doors: &BTreeMap<DoorKey, Door>) {
+        let addresses = doors.values().map(|door| door.address).collect();
+        *self
+            .addresses
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = addresses;
+    }
 }
 
 /// A listening socket of the gateway's.
@@ -187,6 +226,8 @@ pub struct Prepared {
     telemetry: Arc<Telemetry>,
     /// Addresses of upstreams.
     upstream_names: Resolver,
+    /// How often an upstream whose last dial failed is dialled.
+    redial_every: Duration,
 }
 
 impl Prepared {
@@ -206,6 +247,7 @@ impl Prepared {
             bound,
             telemetry,
             upstream_names: Resolver::new(UPSTREAM_NAMES),
+            redial_every: REDIAL_EVERY,
         })
     }
 
@@ -214,6 +256,15 @@ impl Prepared {
     pub fn with_upstream_names(self, names: Resolver) -> Self {
         Self {
             upstream_names: names,
+            ..self
+        }
+    }
+
+    /// The same, dialling an upstream whose last dial failed `every` so often.
+    #[must_use]
+    pub fn with_redials(self, every: Duration) -> Self {
+        Self {
+            redial_every: every,
             ..self
         }
     }
@@ -245,6 +296,7 @@ impl Gateway {
             bound,
             telemetry,
             upstream_names,
+            redial_every,
         } = prepared;
         let entrances = register(bound, &lanes, 0)?;
         let (orders, _) = watch::channel(Orders {
@@ -264,6 +316,7 @@ impl Gateway {
                 advertised_names: Arc::new(Resolver::new(ADVERTISED_NAMES)),
                 orders,
                 bell: Arc::default(),
+                addresses: Mutex::default(),
                 lanes,
                 entrances: TaskTracker::new(),
                 sessions: TaskTracker::new(),
@@ -277,6 +330,10 @@ impl Gateway {
             .plan
             .announce(None, &gateway.shared.telemetry);
         gateway.admit(&mut gateway.doors(), entrances);
+        let shared = &gateway.shared;
+        let watch = upstreams::look_after(Arc::clone(shared), redial_every);
+        let lane = shared.lanes.in_turn(0);
+        shared.entrances.spawn_on(watch, lane.runtime());
         Ok(gateway)
     }
 
@@ -346,6 +403,7 @@ impl Gateway {
             self.shared.entrances.spawn_on(entrance.run(), &runtime);
             doors.insert(key, Door { address, closed });
         }
+        self.shared.listens_at(doors);
     }
 
     /// Stops accepting and lets sessions finish what runs; those that are left at the end of
@@ -425,6 +483,7 @@ impl Gateway {
             door.closed.cancel();
         }
         doors.clear();
+        self.shared.listens_at(&doors);
     }
 
     /// The listening sockets.

@@ -101,6 +101,7 @@ pub fn profile(settings: &Settings, listener: &Listener, upstream: &Upstream) ->
         line_bytes: upstream.line_bytes,
         data_addresses: upstream.data_addresses.clone(),
         secret_words: secret_words(settings),
+        names_paths: settings.audit.is_some(),
     }
 }
 

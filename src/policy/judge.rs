@@ -317,6 +317,17 @@ impl Judge {
         false
     }
 
+    /// Whether where a command points depends on the working directory, whatever the rules look at.
+    pub fn points_from_directory(&self, query: &Query<'_>) -> bool {
+        let query = Query {
+            directory: None,
+            ..*query
+        };
+        let scene = Scene::new(&query, self.dialect);
+        scene.places();
+        scene.needed_directory()
+    }
+
     /// Whether any policy mentions `{home}`: it is to be learnt right after login.
     pub fn uses_home(&self) -> bool {
         self.listener.uses_home

@@ -10,7 +10,7 @@ use super::{
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, Fate};
 use crate::ftp::reply;
-use crate::ftp::verb::Verb;
+use crate::ftp::verb::{self, Verb};
 
 impl Session {
     /// Answers `head` in the gateway's own words.
@@ -51,10 +51,16 @@ impl Session {
     ) {
         let head = spare.take();
         self.spare_head = Some(spare);
-        // A verb that nobody knows may be a mistyped PASS, and its name a password.
+        // A verb that nobody knows may be a mistyped PASS, and its name a password. Who is logged in has
+        // said the password: what is like no such verb is told, so that a policy can name it.
         let is_unknown = matches!(head.command.name, Name::Other(_));
-        let nameless = is_unknown && outcome != Outcome::Forwarded;
-        let secret = nameless
+        let untaken = is_unknown && outcome != Outcome::Forwarded;
+        let may_hold_secret = match &head.command.name {
+            Name::Known(_) => false,
+            Name::Other(name) => self.login.user.is_none() || verb::may_hold_secret(name),
+        };
+        let nameless = untaken && may_hold_secret;
+        let secret = untaken
             || is_unknown && !self.login.is_in()
             || head.command.is_secret()
             || self.is_configured_secret(&head.command);
@@ -97,10 +103,13 @@ impl Session {
         read_at: Duration,
     ) {
         self.note(Fact::ClientFault(fault));
-        let (code, text, fate) = match fault.answer() {
+        let (code, text, end) = match fault.answer() {
             // The line has one reply, also where it is the last one.
-            (_, _, Fate::Counted) if self.is_too_many(fault) => (421, TOO_MANY, Fate::Ends),
-            answer => answer,
+            (_, _, Fate::Counted) if self.is_too_many(fault) => {
+                (421, TOO_MANY, Some(CloseReason::Violations))
+            }
+            (code, text, Fate::Ends) => (code, text, Some(CloseReason::Violation)),
+            (code, text, Fate::Counted | Fate::Lives) => (code, text, None),
         };
         self.say(code, text);
         let name = verb.map(Name::Known);
@@ -120,9 +129,8 @@ impl Session {
             took,
             transferred: false,
         });
-        match fate {
-            Fate::Ends => self.close(CloseReason::Violation, End::Fin),
-            Fate::Counted | Fate::Lives => {}
+        if let Some(reason) = end {
+            self.close(reason, End::Fin);
         }
     }
 

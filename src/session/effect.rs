@@ -136,6 +136,12 @@ impl Place {
         self.untold && self.is_half_done()
     }
 
+    /// Whether the server may be asked for no more than a name to be told: nothing is half done, and it has
+    /// not kept the answer back.
+    pub(super) fn may_ask_for_name(&self) -> bool {
+        !self.untold && !self.is_half_done()
+    }
+
     /// Whether what the client says next belongs to what it said last.
     pub(super) fn is_half_done(&self) -> bool {
         self.restart.is_some() || self.range != Range::Whole || self.renaming.is_some()

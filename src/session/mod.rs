@@ -90,6 +90,9 @@ pub struct Profile {
     /// SITE subcommands whose argument is a secret, in upper case, beside the built-in ones, until
     /// [`Told::SecretsChanged`].
     pub secret_words: Arc<[Arc<str>]>,
+    /// Whether it is to be known which file a command transfers, changes or removes, also where no rule
+    /// asks for that.
+    pub names_paths: bool,
 }
 
 /// One session: two legs and what is known of them.
@@ -294,13 +297,13 @@ impl Session {
             }
             Told::End(EndReason::Audit) => {
                 self.goodbye(
-                    CloseReason::Limit,
+                    CloseReason::Audit,
                     "Service not available, closing control connection.",
                 );
             }
             Told::End(EndReason::Banned) => {
                 self.goodbye(
-                    CloseReason::Limit,
+                    CloseReason::Banned,
                     "Too many failed logins, closing control connection.",
                 );
             }
@@ -517,7 +520,10 @@ impl Session {
     fn timed_out(&mut self, timer: Timer) {
         match timer {
             Timer::Command => {
-                self.goodbye(CloseReason::Limit, "Timeout: command line not finished.");
+                self.goodbye(
+                    CloseReason::CommandTimeout,
+                    "Timeout: command line not finished.",
+                );
             }
             Timer::DataConnect => self.data_timed_out(),
             Timer::Greeting => {
@@ -528,9 +534,12 @@ impl Session {
                 );
             }
             Timer::Handshake => self.handshake_timed_out(),
-            Timer::Idle => self.goodbye(CloseReason::Limit, "Timeout: no command for too long."),
+            Timer::Idle => self.goodbye(
+                CloseReason::IdleTimeout,
+                "Timeout: no command for too long.",
+            ),
             Timer::LastWord => self.client_vanished(),
-            Timer::Login => self.goodbye(CloseReason::Limit, "Timeout: login not finished."),
+            Timer::Login => self.goodbye(CloseReason::LoginTimeout, "Timeout: login not finished."),
             Timer::Refusal => self.answer_refusal(),
             Timer::Reply if self.stands_in_for_abort_reply() => {}
             Timer::Reply => {

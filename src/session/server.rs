@@ -118,10 +118,13 @@ impl Session {
         };
         self.note(Fact::ServerFault(fault));
         self.fail_transfer_for_server();
-        self.goodbye(
-            CloseReason::Violation,
-            "Service not available, the server broke the protocol.",
-        );
+        let reason = if fault == ServerFault::Unsolicited {
+            CloseReason::Violations
+        } else {
+            CloseReason::Violation
+        };
+        let text = "Service not available, the server broke the protocol.";
+        self.goodbye(reason, text);
     }
 
     /// Takes one line of a reply. One that begins early came before the command in flight was

@@ -343,13 +343,14 @@ impl Session {
             return;
         }
         if self.must_learn(&head) {
-            head.directory_asked = true;
-            head.stage = Stage::Learning;
-            self.head = Some(head);
-            self.ask(OwnCommand::Pwd);
+            self.ask_directory(head);
             return;
         }
         let judgement = self.judge_all(&head.command);
+        if matches!(judgement.verdict, Verdict::Forward(_)) && self.must_name(&head) {
+            self.ask_directory(head);
+            return;
+        }
         head.keep(&judgement, self.place.directory.as_ref());
         match judgement.verdict {
             Verdict::Answer(reply) => self.answer(head, reply.code, &reply.text, Outcome::Answered),
@@ -377,11 +378,7 @@ impl Session {
 
     /// Whether the server must be asked for its working directory before `head` is judged.
     fn must_learn(&self, head: &Head) -> bool {
-        if self.login.user.is_none()
-            || head.directory_asked
-            || head.verb() == Some(Verb::Quit)
-            || self.judge.is_unsupported(&Name::Known(Verb::Pwd))
-        {
+        if !self.may_learn(head) {
             return false;
         }
         if self.judge.uses_home() && self.place.may_learn_home() {
@@ -398,17 +395,42 @@ impl Session {
         if reach > self.judge.path_bytes() && !self.place.is_half_done() {
             return true;
         }
-        // RFC 3659 §5.2, RFC 959 §4.1.3: what follows REST is the transfer, and what follows RNFR is
-        // RNTO, so the question comes before them.
-        let next: &[Verb] = match head.verb() {
-            Some(Verb::Rest | Verb::Rang) => &[Verb::Retr, Verb::Stor, Verb::Appe, Verb::Stou],
-            Some(Verb::Rnfr) => &[Verb::Rnto],
-            Some(_) | None => &[],
-        };
         self.judge.needs_directory(&self.query(&head.command))
-            || next
+            || follows(head)
                 .iter()
                 .any(|verb| self.judge.needs_directory(&self.query(&here(*verb))))
+    }
+
+    /// Whether the server may be asked for its working directory on behalf of `head`.
+    fn may_learn(&self, head: &Head) -> bool {
+        self.login.user.is_some()
+            && !head.directory_asked
+            && head.verb() != Some(Verb::Quit)
+            && !self.judge.is_unsupported(&Name::Known(Verb::Pwd))
+    }
+
+    /// Whether the server must be asked for its working directory so that the audit can name what `head`,
+    /// which is permitted, transfers, changes or removes.
+    fn must_name(&self, head: &Head) -> bool {
+        let is_from_directory = |command: &Command| {
+            is_named(command) && self.judge.points_from_directory(&self.query(command))
+        };
+        self.profile.names_paths
+            && self.place.directory.is_none()
+            && self.place.may_ask_for_name()
+            && self.may_learn(head)
+            && (is_from_directory(&head.command)
+                || follows(head)
+                    .iter()
+                    .any(|verb| is_from_directory(&here(*verb))))
+    }
+
+    /// Asks the server for its working directory; `head` is worked on again when it is known.
+    fn ask_directory(&mut self, mut head: Box<Head>) {
+        head.directory_asked = true;
+        head.stage = Stage::Learning;
+        self.head = Some(head);
+        self.ask(OwnCommand::Pwd);
     }
 
     /// The hidden PWD was answered: what it states is the directory, and home if nothing has
@@ -442,7 +464,7 @@ impl Session {
             self.note(Fact::ClientFault(ClientFault::UnknownVerb));
             if self.is_too_many(ClientFault::UnknownVerb) {
                 self.answer(head, 421, TOO_MANY, Outcome::Denied);
-                self.close(CloseReason::Violation, super::End::Fin);
+                self.close(CloseReason::Violations, super::End::Fin);
                 return;
             }
         }
@@ -469,6 +491,24 @@ impl Session {
 /// Whether a command may come before login; one that nobody knows may not.
 fn may_come_before_login(verb: Option<Verb>) -> bool {
     verb.is_some_and(|verb| verb.row().before_login != BeforeLogin::No)
+}
+
+/// What belongs to `head` and comes behind it (RFC 3659 §5.2, RFC 959 §4.1.3): the transfer behind REST, RNTO
+/// behind RNFR. A question that it needs comes before both.
+fn follows(head: &Head) -> &'static [Verb] {
+    match head.verb() {
+        Some(Verb::Rest | Verb::Rang) => &[Verb::Retr, Verb::Stor, Verb::Appe, Verb::Stou],
+        Some(Verb::Rnfr) => &[Verb::Rnto],
+        Some(_) | None => &[],
+    }
+}
+
+/// Whether the audit is to name what `command` is about.
+fn is_named(command: &Command) -> bool {
+    command.name.canonical().is_some_and(|verb| {
+        let changes = [Verb::Dele, Verb::Mkd, Verb::Rmd, Verb::Rnfr, Verb::Rnto];
+        verb.transfers() || changes.contains(&verb)
+    })
 }
 
 /// `verb` on something in the working directory, to ask policy what it would need.

@@ -52,6 +52,7 @@ fn fresh() -> Session {
         line_bytes: 510,
         data_addresses: Vec::new(),
         secret_words: Arc::default(),
+        names_paths: false,
     };
     Session::new(
         Arc::new(profile),

@@ -81,6 +81,10 @@ pub(super) struct Transfer {
     direction: Direction,
     /// The verb.
     name: Name,
+    /// What followed the verb.
+    argument: Option<Bytes>,
+    /// The directory that it was judged in, where it is known.
+    directory: Option<Bytes>,
     /// The path that was judged, or the name that the server gave.
     path: Option<Bytes>,
     /// When the verb was forwarded.
@@ -222,6 +226,8 @@ impl Session {
         self.transfer = Some(Box::new(Transfer {
             direction,
             name: head.command.name.clone(),
+            argument: head.command.argument.clone(),
+            directory: head.directory.clone(),
             path: head.path.clone(),
             began: self.now.elapsed,
             relay: Relay::Waiting,

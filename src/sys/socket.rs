@@ -2,7 +2,9 @@
 
 use std::fs;
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::net::{
+    IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
+};
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
 use std::sync::OnceLock;
@@ -48,6 +50,35 @@ pub fn accept(listener: &impl AsFd) -> io::Result<(TcpStream, SocketAddr)> {
     let (accepted, peer) = rustix::net::acceptfrom_with(listener, flags)?;
     let peer = peer.ok_or(io::ErrorKind::ConnectionAborted)?;
     Ok((accepted.into(), peer.try_into()?))
+}
+
+/// Whether `address` is one of this machine. Nothing is sent.
+pub fn is_own_address(address: IpAddr) -> bool {
+    if address.is_loopback() {
+        return true;
+    }
+    // Addresses that no machine has: RFC 5737, RFC 3849.
+    let (any, nobodys) = match address {
+        IpAddr::V4(_) => (
+            Ipv4Addr::UNSPECIFIED.into(),
+            Ipv4Addr::new(192, 0, 2, 1).into(),
+        ),
+        IpAddr::V6(_) => (
+            Ipv6Addr::UNSPECIFIED.into(),
+            Ipv6Addr::new(0x2001, 0xDB8, 0, 0, 0, 0, 0, 1).into(),
+        ),
+    };
+    let bind = |address| UdpSocket::bind(SocketAddr::new(address, 0));
+    let reached_from = |socket: UdpSocket| {
+        socket.connect(SocketAddr::new(address, 9))?;
+        socket.local_addr()
+    };
+    // The kernel reaches an address of its own from that address, but not the second one of an interface.
+    // That one can be bound, which says nothing where any address can (`ip_nonlocal_bind`).
+    bind(any)
+        .and_then(reached_from)
+        .is_ok_and(|from| from.ip() == address)
+        || bind(address).is_ok() && bind(nobodys).is_err()
 }
 
 /// Switches off Nagle's delay.
@@ -224,6 +255,21 @@ mod tests {
         let dialled = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
         let (accepted, _) = listener.accept().unwrap();
         (dialled, accepted)
+    }
+
+    #[test]
+    fn addresses_of_this_machine_are_told_from_others() {
+        for own in ["127.0.0.1", "127.9.8.7", "::1"] {
+            assert!(is_own_address(own.parse().unwrap()), "{own}");
+        }
+        for other in ["198.51.100.7", "2001:db8::7"] {
+            assert!(!is_own_address(other.parse().unwrap()), "{other}");
+        }
+        // That by which others are reached, where there is one.
+        let socket = UdpSocket::bind("0.0.0.0:0").unwrap();
+        if socket.connect("198.51.100.7:9").is_ok() {
+            assert!(is_own_address(socket.local_addr().unwrap().ip()));
+        }
     }
 
     #[test]

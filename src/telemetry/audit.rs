@@ -75,7 +75,7 @@ pub(super) struct Decision<'a> {
 /// A command that has had its final reply.
 #[derive(Debug, Serialize)]
 pub(super) struct CommandEvent<'a> {
-    /// The verb in upper case; `other` where it may be a secret by mistake.
+    /// The verb in upper case; `other`, or nothing, where it may be a secret by mistake.
     pub(super) verb: Option<&'a str>,
     /// The argument; `***` for a secret.
     pub(super) argument: Option<&'a str>,
@@ -118,7 +118,11 @@ pub(super) struct TransferEvent<'a> {
     pub(super) direction: &'static str,
     /// The verb.
     pub(super) verb: &'a str,
-    /// The path.
+    /// The argument, as the client wrote it.
+    pub(super) argument: Option<Cow<'a, str>>,
+    /// The working directory.
+    pub(super) directory: Option<Cow<'a, str>>,
+    /// The normalised path, or the name that the server gave.
     pub(super) path: Option<Cow<'a, str>>,
     /// Bytes that arrived.
     pub(super) bytes: u64,
@@ -210,6 +214,16 @@ impl Audit {
     /// Whether new commands are to be refused.
     pub(super) fn refuses_commands(&self) -> bool {
         self.refuses.load(Ordering::Relaxed) && self.spool.is_at_risk()
+    }
+
+    /// Whether no event is to be lost.
+    pub(super) fn keeps_all(&self) -> bool {
+        self.refuses.load(Ordering::Relaxed)
+    }
+
+    /// How many events wait to be written.
+    pub(super) fn waiting(&self) -> usize {
+        self.spool.waiting()
     }
 
     /// Opens the file again.

@@ -94,6 +94,15 @@ impl Rejection {
     }
 }
 
+/// What the audit lacks when the program ends.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub struct AuditLoss {
+    /// Events that were dropped since the program began, and those that cannot be written now.
+    pub events: u64,
+    /// Whether none was to be lost (`when_full = "refuse"`).
+    pub is_wrong: bool,
+}
+
 /// What telemetry needs to know of a new session.
 #[derive(Clone, Debug)]
 pub struct Opening {
@@ -430,6 +439,13 @@ impl Telemetry {
             DialResult::Connected => {
                 tracing::info!(upstream, address, "the upstream answers again");
             }
+            DialResult::Loop => {
+                tracing::error!(
+                    upstream,
+                    address,
+                    "the upstream is the gateway itself and is not dialled"
+                );
+            }
             failed => {
                 let result = failed.name();
                 tracing::warn!(
@@ -464,6 +480,7 @@ impl Telemetry {
     pub fn render(&self) -> String {
         self.sessions.count_moved();
         self.metrics.show_bans(self.bans.now().0);
+        self.metrics.show_refusing(self.refuses_commands());
         self.metrics.render()
     }
 
@@ -471,6 +488,20 @@ impl Telemetry {
     pub fn flush(&self) {
         if let Some(open) = self.audit.load_full() {
             open.file.flush(FAREWELL);
+        }
+    }
+
+    /// The end: waits like [`Self::flush`], then says what the audit lacks.
+    pub fn finish(&self) -> AuditLoss {
+        let open = self.audit.load_full();
+        let waiting = open.as_ref().map_or(0, |open| {
+            open.file.flush(FAREWELL);
+            open.file.waiting()
+        });
+        let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
+        AuditLoss {
+            events: self.metrics.audit_lost().saturating_add(waiting),
+            is_wrong: open.is_some_and(|open| open.file.keeps_all()),
         }
     }
 

@@ -1,20 +1,15 @@
 //! Whether the gateway is of use, and all that `/status` shows.
 //!
-//! Owns when a failed dial still counts. Must not dial.
+//! A failed dial counts until another one has succeeded: the gateway sees to it that there is one.
+//! Must not dial.
 
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
 use super::bans::BanStatus;
 use super::status::SessionStatus;
 use super::{Telemetry, clock};
-
-/// How long a failed dial speaks for its server. Afterwards nothing is known, and the gateway is
-/// ready again: if it were not, whoever asks would send it no clients, it would dial no more, and
-/// would never learn that the server is back.
-const FAILURE_COUNTS_FOR: Duration = Duration::from_secs(30);
 
 /// All that `/status` shows.
 #[derive(Debug, Serialize)]
@@ -64,14 +59,12 @@ pub struct PortStatus {
 impl Telemetry {
     /// Why the gateway is not of use at this moment; nothing if it is.
     pub fn obstacles(&self) -> Vec<String> {
-        self.obstacles_at(clock::monotonic())
-    }
-
-    /// The same, at a time.
-    pub(super) fn obstacles_at(&self, now: Instant) -> Vec<String> {
         let mut obstacles = Vec::new();
         if self.draining.load(Ordering::Relaxed) {
             obstacles.push("the gateway is draining".to_owned());
+        }
+        if self.refuses_commands() {
+            obstacles.push("the audit cannot be written and refuses commands".to_owned());
         }
         let tables = self.tables.load();
         for (listener, upstream) in &tables.routes {
@@ -79,9 +72,7 @@ impl Telemetry {
                 .upstreams
                 .get(upstream)
                 .and_then(|table| table.last_dial())
-                .filter(|dial| {
-                    !dial.succeeded() && now.saturating_duration_since(dial.at) < FAILURE_COUNTS_FOR
-                });
+                .filter(|dial| !dial.succeeded());
             if let Some(dial) = failed {
                 obstacles.push(format!(
                     "listener {listener}: upstream {upstream} is down ({})",
@@ -90,6 +81,14 @@ impl Telemetry {
             }
         }
         obstacles
+    }
+
+    /// Whether the last dial of an upstream of the configuration in force failed.
+    pub fn is_down(&self, upstream: &str) -> bool {
+        let tables = self.tables.load();
+        let last = tables.upstreams.get(upstream);
+        let last = last.and_then(|table| table.last_dial());
+        last.is_some_and(|dial| !dial.succeeded())
     }
 
     /// All that `/status` shows.

@@ -3,7 +3,8 @@
 //! Owns what each fact becomes. Must not decide anything: a session does the same whether or not
 //! anybody watches. No secret gets through (law L4): a line that was no command, or whose verb
 //! the table does not have and the server did not take, may be a password with a slip of the
-//! finger, and neither its verb nor its argument is told.
+//! finger, and its argument is not told; nor is its verb, unless its client is logged in and it is like no
+//! verb behind which a password stands.
 
 use std::borrow::Cow;
 use std::cell::LazyCell;
@@ -21,7 +22,7 @@ use super::{Telemetry, clock, log};
 use crate::ftp::command::Name;
 use crate::ftp::misbehaviour::ServerFault;
 use crate::ftp::security::TlsVersion;
-use crate::ftp::verb::Verb;
+use crate::ftp::verb::{Verb, may_hold_secret};
 use crate::policy::PolicySet;
 use crate::policy::verdict::RuleId;
 use crate::session::event::{CloseReason, DataOutcome, LoginOutcome, TransferOutcome};
@@ -205,6 +206,8 @@ impl SessionRecorder {
             Fact::TransferEnded {
                 direction,
                 ref name,
+                ref argument,
+                ref directory,
                 ref path,
                 bytes,
                 took,
@@ -212,6 +215,8 @@ impl SessionRecorder {
             } => self.transfer_ended(&Ended {
                 direction,
                 name,
+                argument: argument.as_ref(),
+                directory: directory.as_ref(),
                 path: path.as_ref(),
                 bytes,
                 took,
@@ -377,7 +382,7 @@ impl SessionRecorder {
 
     /// Logs and audits a command that has had its final reply. What neither of them takes is not made.
     fn tell_command(&self, record: &CommandRecord) {
-        let verb = LazyCell::new(|| told_verb(record));
+        let verb = LazyCell::new(|| told_verb(record, self.user.is_some()));
         let argument = LazyCell::new(|| told_argument(record, *verb));
         let decided = LazyCell::new(|| self.decision(record.decided));
         let upstream = LazyCell::new(|| self.decision(record.upstream));
@@ -502,12 +507,15 @@ impl SessionRecorder {
         listener.transferred(ended.direction, ended.bytes.saturating_sub(counted));
         listener.transfer(ended.direction, ended.outcome, ended.took.as_secs_f64());
         let path = ended.path.map(|path| escape(path));
+        let argument = ended.argument.map(|argument| escape(argument));
+        let directory = ended.directory.map(|directory| escape(directory));
         say!(
             info,
             self,
             "transfer ended",
             direction = ended.direction.name(),
             command = ended.name.as_str(),
+            argument = argument.as_deref(),
             path = path.as_deref(),
             bytes = ended.bytes,
             seconds = audit::seconds(ended.took),
@@ -518,6 +526,8 @@ impl SessionRecorder {
             let body = TransferEvent {
                 direction: ended.direction.name(),
                 verb: ended.name.as_str(),
+                argument,
+                directory,
                 path,
                 bytes: ended.bytes,
                 seconds: audit::seconds(ended.took),
@@ -534,6 +544,10 @@ struct Ended<'a> {
     direction: Direction,
     /// The verb.
     name: &'a Name,
+    /// What followed it.
+    argument: Option<&'a Bytes>,
+    /// The working directory.
+    directory: Option<&'a Bytes>,
     /// The path.
     path: Option<&'a Bytes>,
     /// Bytes that arrived.
@@ -544,28 +558,28 @@ struct Ended<'a> {
     outcome: TransferOutcome,
 }
 
-/// The verb as it may be told: one that the table does not have only where the server took it,
-/// for `PASSsecret` and `PAS secret` are verbs as well.
-fn told_verb(record: &CommandRecord) -> Option<&str> {
-    let name = record.name.as_ref()?;
-    let taken = record.outcome == Outcome::Forwarded && record.code.is_some_and(|code| code < 500);
-    match name {
+/// The verb as it may be told: one that the table does not have only where the server took it or its
+/// client is logged in, for `PASSsecret` and `PAS secret` are verbs as well.
+fn told_verb(record: &CommandRecord, logged_in: bool) -> Option<&str> {
+    match record.name.as_ref()? {
         Name::Known(verb) => Some(verb.name()),
-        Name::Other(text) if taken && !begins_with_secret_verb(text) => Some(text),
+        Name::Other(text) if (logged_in || is_taken(record)) && !may_hold_secret(text) => {
+            Some(text)
+        }
         Name::Other(_) => Some(OTHER),
     }
 }
 
-/// Whether a verb that the table does not have begins with one whose argument is a secret.
-fn begins_with_secret_verb(name: &str) -> bool {
-    Verb::ALL
-        .iter()
-        .any(|verb| verb.row().secret && name.starts_with(verb.name()))
+/// Whether the server took the command for one.
+fn is_taken(record: &CommandRecord) -> bool {
+    record.outcome == Outcome::Forwarded && record.code.is_some_and(|code| code < 500)
 }
 
-/// The argument as it may be told.
+/// The argument as it may be told; of a verb that the table does not have only where the server took it.
 fn told_argument<'a>(record: &'a CommandRecord, verb: Option<&str>) -> Option<Cow<'a, str>> {
-    let hidden = record.secret || verb.is_none_or(|verb| verb == OTHER);
+    let is_unknown = matches!(record.name, Some(Name::Other(_)));
+    let hidden =
+        record.secret || verb.is_none_or(|verb| verb == OTHER) || is_unknown && !is_taken(record);
     match (&record.argument, hidden) {
         (None, _) if !record.secret => None,
         (_, true) | (None, _) => Some(Cow::Borrowed(SECRET)),

@@ -169,9 +169,12 @@ impl Spool {
         self.shared.crowded.load(Ordering::Relaxed) || self.shared.broken.load(Ordering::Relaxed)
     }
 
-    /// Whether what cannot be written is kept and tried again (true) or dropped (false).
+    /// Whether what cannot be written is kept and tried again (true) or dropped (false). Where the last
+    /// write has failed it is tried again at once: nobody may hand in a line before that.
     pub(super) fn keep(&self, keep: bool) {
         self.shared.keep.store(keep, Ordering::Relaxed);
+        self.send(Message::Wake);
+        self.thread.thread().unpark();
     }
 
     /// Opens the file again before the next line.
@@ -198,6 +201,11 @@ impl Spool {
             })
             .unwrap_or_else(PoisonError::into_inner);
         !outcome.timed_out()
+    }
+
+    /// How many lines are neither written nor lost.
+    pub(super) fn waiting(&self) -> usize {
+        self.shared.lines.load(Ordering::Acquire)
     }
 
     /// Puts a message into the queue; false if it is full.

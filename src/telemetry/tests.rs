@@ -115,6 +115,16 @@ pub(crate) fn session(telemetry: &Arc<Telemetry>) -> SessionRecorder {
     })
 }
 
+/// Waits until what another thread does has come to pass.
+pub(super) fn until(mut has_come: impl FnMut() -> bool) {
+    let began = super::clock::monotonic();
+    while !has_come() {
+        let waited = super::clock::monotonic().duration_since(began);
+        assert!(waited < Duration::from_secs(20), "it does not come");
+        std::thread::yield_now();
+    }
+}
+
 /// The value of a series; the labels may stand in any order. None if it is not there.
 pub(super) fn value(telemetry: &Telemetry, name: &str, labels: &[(&str, &str)]) -> Option<f64> {
     let wanted: BTreeMap<String, String> = labels
@@ -513,34 +523,44 @@ fn the_full_audit_is_told_and_refuses_where_that_is_wanted() {
     let dropped = || value(&telemetry, "ftpwarden_audit_events_dropped_total", &[]);
     assert_eq!(dropped(), Some(1.0));
     assert!(!telemetry.refuses_commands(), "it drops");
+    assert_eq!(
+        value(&telemetry, "ftpwarden_audit_refusing", &[]),
+        Some(0.0)
+    );
 
     settings.audit.as_mut().unwrap().when_full = WhenFull::Refuse;
     telemetry
         .reconfigure_rules(&settings, None, &rules())
         .unwrap();
+    drop(session(&telemetry));
+    let refusing = || value(&telemetry, "ftpwarden_audit_refusing", &[]);
+    until(|| refusing() == Some(1.0));
     assert!(telemetry.refuses_commands(), "the last write failed");
+    let reason = "the audit cannot be written and refuses commands";
+    assert_eq!(telemetry.obstacles(), [reason]);
     settings.audit.as_mut().unwrap().when_full = WhenFull::Drop;
     telemetry
         .reconfigure_rules(&settings, None, &rules())
         .unwrap();
     assert!(!telemetry.refuses_commands());
-    assert_eq!(dropped(), Some(1.0));
+    assert_eq!(refusing(), Some(0.0));
+    assert_eq!(telemetry.obstacles(), Vec::<String>::new());
+    until(|| dropped() == Some(2.0));
 }
 
 #[test]
-fn a_dial_that_failed_long_ago_counts_no_more() {
+fn a_dial_that_failed_counts_until_one_succeeds() {
     let telemetry = telemetry(&settings(None));
     assert_eq!(telemetry.obstacles(), Vec::<String>::new());
     telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Refused, None);
-    let now = super::clock::monotonic();
     assert_eq!(
-        telemetry.obstacles_at(now),
+        telemetry.obstacles(),
         ["listener main: upstream legacy is down (refused)"]
     );
-    let later = now + Duration::from_mins(1);
-    assert_eq!(telemetry.obstacles_at(later), Vec::<String>::new());
+    assert!(telemetry.is_down("legacy"));
     telemetry.upstream_connect("legacy", "10.0.0.5:21", DialResult::Connected, None);
     assert_eq!(telemetry.obstacles(), Vec::<String>::new());
+    assert!(!telemetry.is_down("legacy") && !telemetry.is_down("other"));
     telemetry.draining();
     assert_eq!(telemetry.obstacles(), ["the gateway is draining"]);
 }

@@ -35,16 +35,26 @@ pub struct Dialled {
     pub local: SocketAddr,
 }
 
-/// Dials the addresses of `target` one after the other until one answers.
+/// Dials the addresses of `target` one after the other until one answers. One that `is_ours`, where a
+/// dial would come back to us, is passed over.
 ///
 /// # Errors
 /// [`Fault`], by variant; of several addresses that of the last.
-pub async fn dial(target: &Target, resolver: &Resolver, now: Instant) -> Result<Dialled, Fault> {
+pub async fn dial(
+    target: &Target,
+    resolver: &Resolver,
+    now: Instant,
+    is_ours: impl Fn(SocketAddr) -> bool,
+) -> Result<Dialled, Fault> {
     let addresses = resolver.resolve(&target.host, now, target.timeout);
     let addresses = addresses.await.map_err(Fault::Name)?;
     let mut fault = Fault::Name(io::ErrorKind::NotFound.into());
     for address in addresses {
         let server = SocketAddr::new(address, target.port);
+        if is_ours(server) {
+            fault = Fault::Loop;
+            continue;
+        }
         match dial_address(server, target.source, target.timeout).await {
             Ok(stream) => {
                 let local = stream.local_addr()?;
@@ -154,12 +164,36 @@ mod tests {
         let mut target = target(listener.local_addr().unwrap().port());
         target.source = Some("127.0.0.9".parse().unwrap());
         let resolver = resolver();
-        let (dialled, accepted) =
-            tokio::join!(dial(&target, &resolver, Instant::now()), listener.accept());
+        let (dialled, accepted) = tokio::join!(
+            dial(&target, &resolver, Instant::now(), nobody),
+            listener.accept()
+        );
         let dialled = dialled.unwrap();
         assert_eq!(accepted.unwrap().1, dialled.local);
         assert_eq!(dialled.local.ip(), target.source.unwrap());
         assert_eq!(dialled.server, listener.local_addr().unwrap());
+    }
+
+    /// That no address is ours.
+    fn nobody(_: SocketAddr) -> bool {
+        false
+    }
+
+    #[tokio::test]
+    async fn an_address_of_our_own_is_not_dialled() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let is_ours = |dialled| dialled == address;
+        let fault = dial(
+            &target(address.port()),
+            &resolver(),
+            Instant::now(),
+            is_ours,
+        )
+        .await;
+        assert!(matches!(fault, Err(Fault::Loop)));
+        let accepted = poll_fn(|context| Poll::Ready(listener.poll_accept(context))).await;
+        assert!(accepted.is_pending(), "it was dialled");
     }
 
     #[tokio::test]
@@ -168,7 +202,7 @@ mod tests {
         let socket = TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.1:0".parse().unwrap()).unwrap();
         let target = target(socket.local_addr().unwrap().port());
-        let fault = dial(&target, &resolver(), Instant::now()).await;
+        let fault = dial(&target, &resolver(), Instant::now(), nobody).await;
         assert!(matches!(fault, Err(Fault::Refused(_))));
     }
 
@@ -176,7 +210,7 @@ mod tests {
     async fn a_name_without_an_address_is_a_fault_of_its_own() {
         let mut target = target(21);
         target.host = "no-such-host.invalid".into();
-        let fault = dial(&target, &resolver(), Instant::now()).await;
+        let fault = dial(&target, &resolver(), Instant::now(), nobody).await;
         assert!(matches!(fault, Err(Fault::Name(_))));
     }
 
@@ -184,7 +218,7 @@ mod tests {
     async fn families_do_not_mix() {
         let mut target = target(21);
         target.source = Some("::1".parse().unwrap());
-        let fault = dial(&target, &resolver(), Instant::now()).await;
+        let fault = dial(&target, &resolver(), Instant::now(), nobody).await;
         assert!(matches!(fault, Err(Fault::Refused(_))));
     }
 
@@ -200,7 +234,7 @@ mod tests {
         let resolver = resolver();
         let mut held = Vec::new();
         let fault = loop {
-            match dial(&target, &resolver, Instant::now()).await {
+            match dial(&target, &resolver, Instant::now(), nobody).await {
                 Ok(dialled) => held.push(dialled),
                 Err(fault) => break fault,
             }

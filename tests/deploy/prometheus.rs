@@ -14,6 +14,7 @@ const RUNBOOK: &str = "docs/alerts.md";
 /// What alerts may be about: metrics of the gateway, and what Prometheus and the process itself report.
 const METRICS: &[&str] = &[
     "ftpwarden_audit_events_dropped_total",
+    "ftpwarden_audit_refusing",
     "ftpwarden_build_info",
     "ftpwarden_command_duration_seconds_bucket",
     "ftpwarden_commands_total",
@@ -46,7 +47,7 @@ fn values<'a>(yaml: &'a str, key: &str) -> Vec<&'a str> {
 /// The names of all alerts; their number is asserted so that a change of layout cannot empty the tests below.
 fn alerts(rules: &str) -> Vec<&str> {
     let alerts = values(rules, "alert");
-    assert_eq!(alerts.len(), 17);
+    assert_eq!(alerts.len(), 18);
     alerts
 }
 

@@ -646,6 +646,8 @@ const EVASION: &[Topic] = &[
         &[
             "policy/directory-is-asked-once",
             "policy/directory-that-cannot-be-asked",
+            "policy/names-for-the-audit",
+            "policy/names-that-the-server-keeps",
             "policy/directory-is-stated-by-257-alone",
             "policy/home",
             "policy/home-of-the-clients-own-question",

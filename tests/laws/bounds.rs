@@ -263,7 +263,7 @@ fn law_6_faults_before_and_behind_the_login() {
                 world
                     .facts
                     .iter()
-                    .any(|fact| matches!(fact, Fact::Closing(CloseReason::Violation)))
+                    .any(|fact| matches!(fact, Fact::Closing(CloseReason::Violations)))
             );
         }
     }
@@ -296,7 +296,7 @@ fn law_6_replies_that_nothing_asked_for() {
             |fact: &&Fact| matches!(fact, Fact::ServerFault(ServerFault::Unsolicited));
         let told = world.facts.iter().filter(is_unsolicited).count();
         assert_eq!(told, 4 * bound + 1);
-        let is_end = |fact: &Fact| matches!(fact, Fact::Closing(CloseReason::Violation));
+        let is_end = |fact: &Fact| matches!(fact, Fact::Closing(CloseReason::Violations));
         assert!(world.facts.iter().any(is_end));
     }
     // 421 may come at any time.

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use ftpwarden::session::Leg;
+use ftpwarden::ftp::command::Name;
+use ftpwarden::session::{Fact, Leg};
 use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::sample::select;
@@ -100,6 +101,43 @@ fn law_4_no_form_of_a_password_is_told() {
             look(&all[..all.len() - 1], 7);
         }
     }
+}
+
+/// Fails where a password that begins with `hunter` shows.
+fn look_for_hunter(login: &[u8], line: &str, policy: &str) {
+    let tables = Tables {
+        policy: vec![policy.into()],
+        ..Tables::default()
+    };
+    let loaded = rules::load(&tables.source("192.0.2.1:21", "10.0.0.5:21")).unwrap();
+    let mut world = of_tables(&tables);
+    world.send(Leg::Server, b"220 Ready.\r\n");
+    world.send(Leg::Client, &[login, line.as_bytes(), b"\r\n"].concat());
+    agree(&mut world);
+    for fact in &world.facts {
+        let mut told = format!("{fact:?}{}", describe(fact, &loaded.policies));
+        if let Fact::Command(record) = fact {
+            write!(told, "{:?}", record.name.as_ref().map(Name::as_str)).unwrap();
+            write!(told, "{:?}", record.argument).unwrap();
+        }
+        assert!(!told.to_lowercase().contains("hunter"), "{line}: {told}");
+    }
+}
+
+#[test]
+fn law_4_a_refused_verb_that_is_like_pass_is_not_told() {
+    let logins = [b"".as_slice(), b"USER ann\r\nPASS x\r\n"];
+    for verb in [
+        "PASS", "PAS", "PSAS", "PASSS", "PADS", "ASS", "ACCT", "ACT", "ADAT", "ADTA",
+    ] {
+        for login in logins {
+            for line in [format!("{verb}hunter2"), format!("{verb} hunter2")] {
+                look_for_hunter(login, &line, "extends = \"standard\"");
+            }
+        }
+    }
+    // Before the login nothing that nobody knows is told.
+    look_for_hunter(b"", "hunter2", "extends = \"standard\"");
 }
 
 #[test]

@@ -299,10 +299,30 @@ fn a_full_disk_refuses_commands_where_that_is_wanted() {
     } {
         assert!(began.elapsed().as_secs() < 20, "nothing is refused");
     }
+    // Who watches the gateway is told, and so is who reads the log.
+    assert_eq!(
+        gateway.sum("ftpwarden_audit_refusing", &[]).to_bits(),
+        1.0_f64.to_bits()
+    );
+    let readiness = gateway.answer("/readyz").unwrap();
+    assert!(readiness.starts_with("HTTP/1.1 503"), "{readiness}");
+    assert!(
+        readiness.contains("the audit cannot be written and refuses commands"),
+        "{readiness}"
+    );
+    gateway.line("reason=audit");
     let before = heard.lines().len();
     let reply = Client::refused(gateway.address, "SYST");
     assert!(reply.starts_with("421"), "{reply:?}");
     assert_eq!(heard.lines().len(), before, "a command went on unrecorded");
+    // What was carried out and is not recorded is told at the end.
+    drop(client);
+    gateway.settles("ftpwarden_sessions", 0.0);
+    gateway.signal("TERM");
+    let line = gateway.line("the audit lacks events");
+    assert!(line.contains("ERROR") && line.contains("events="), "{line}");
+    assert!(!line.contains("events=0"), "{line}");
+    assert_eq!(gateway.wait().code(), Some(1));
 }
 
 /// A named pipe in `directory`.
@@ -369,6 +389,9 @@ fn an_audit_pipe_that_stands_still_holds_up_nothing() {
     gateway.settles("ftpwarden_sessions", 0.0);
     let began = now();
     gateway.signal("TERM");
+    // They may be dropped, but not in silence.
+    let line = gateway.line("the audit lacks events");
+    assert!(line.contains("ERROR"), "{line}");
     assert!(gateway.wait().success());
     assert!(began.elapsed().as_secs() < 15, "the end waits for the pipe");
     drop(reader);

@@ -197,6 +197,16 @@ impl Gateway {
 
     /// The same, where it may not answer.
     pub(crate) fn try_get(&self, path: &str) -> io::Result<String> {
+        let answer = self.answer(path)?;
+        let (head, body) = answer
+            .split_once("\r\n\r\n")
+            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        Ok(body.to_owned())
+    }
+
+    /// All that an endpoint answers.
+    pub(crate) fn answer(&self, path: &str) -> io::Result<String> {
         let mut stream = TcpStream::connect(self.admin)?;
         stream.set_read_timeout(Some(PATIENCE))?;
         let host = self.admin;
@@ -206,11 +216,7 @@ impl Gateway {
         )?;
         let mut answer = String::new();
         stream.read_to_string(&mut answer)?;
-        let (head, body) = answer
-            .split_once("\r\n\r\n")
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
-        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
-        Ok(body.to_owned())
+        Ok(answer)
     }
 
     /// All samples of the metric `name` with its labels, and their values.

@@ -201,9 +201,11 @@ async fn the_subject_of_a_clients_certificate_decides_and_is_audited() {
                 .exchange(&mut server, "USER test", "230 Welcome.")
                 .await;
             if seen {
-                client.exchange(&mut server, "DELE a", "250 Deleted.").await;
+                client
+                    .exchange(&mut server, "DELE /a", "250 Deleted.")
+                    .await;
             } else {
-                client.control.say("DELE a").await;
+                client.control.say("DELE /a").await;
                 client.control.hear_code("530 ").await;
             }
             let expected = if seen {
@@ -220,7 +222,7 @@ async fn the_subject_of_a_clients_certificate_decides_and_is_audited() {
 async fn a_client_in_clear_has_no_certificate() {
     let scene = Scene::start("required", "require = \"no\"").await;
     let (mut client, mut server) = scene.bench.logged_in().await;
-    client.say("DELE a").await;
+    client.say("DELE /a").await;
     client.hear_code("530 ").await;
     assert_eq!(scene.audited("DELE"), Value::Null);
     client.say("QUIT").await;
@@ -239,7 +241,7 @@ async fn data_connections_show_the_certificate_or_resume() {
             if kind == HandshakeKind::Full {
                 client.config = Arc::new(scene.client(version, true));
             }
-            let (data, mut peer) = client.begin(&mut server, "RETR a").await;
+            let (data, mut peer) = client.begin(&mut server, "RETR /a").await;
             let mut data = handshake(&client.config, data).await.unwrap();
             peer.write_all(b"abc").await.unwrap();
             drop(peer);
@@ -250,7 +252,7 @@ async fn data_connections_show_the_certificate_or_resume() {
             assert_eq!(data.get_ref().1.handshake_kind(), Some(kind));
             client.control.hear("226 Done.").await;
         }
-        let (data, peer) = client.begin(&mut server, "RETR a").await;
+        let (data, peer) = client.begin(&mut server, "RETR /a").await;
         refusal(scene.client(version, false), data).await;
         assert!(is_reset(peer).await);
         server.say("426 Broken.").await;
@@ -267,7 +269,7 @@ async fn a_data_connection_with_the_certificate_of_another_client_is_refused() {
             let (clear, mut server) = scene.bench.greeted().await;
             let mut client = Client::auth(clear, scene.client(version, true)).await;
             client.log_in(&mut server).await;
-            let (data, peer) = client.begin(&mut server, "RETR a").await;
+            let (data, peer) = client.begin(&mut server, "RETR /a").await;
             let refused = match handshake(&Arc::new(scene.rival(version)), data).await {
                 Err(_) => true,
                 Ok(mut data) => within(data.read(&mut [0; 8])).await.is_err(),

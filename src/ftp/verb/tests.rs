@@ -129,3 +129,30 @@ fn no_group_holds_what_the_gateway_never_sends() {
         }
     }
 }
+
+#[test]
+fn verbs_that_may_hold_a_password_are_told_from_others() {
+    for name in [
+        "PASS",
+        "PASSHUNTER2",
+        "PAS",
+        "PASHUNTER2",
+        "PSASHUNTER",
+        "PAASSHUNTER",
+        "PADSHUNTER2",
+        "ASSHUNTER2",
+        "ACCTHUNTER2",
+        "ACTHUNTER2",
+        "ADATHUNTER2",
+        "ADTAHUNTER2",
+        "ENCHUNTER2",
+        "MICX",
+    ] {
+        assert!(may_hold_secret(name), "{name}");
+    }
+    for name in [
+        "RCMD", "ADDM", "ADDV", "CRTL", "CRTP", "DLTF", "DLTL", "CRTS", "XRCMD", "Q", "STIE",
+    ] {
+        assert!(!may_hold_secret(name), "{name}");
+    }
+}

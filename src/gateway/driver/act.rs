@@ -11,12 +11,13 @@ use super::{Driver, FADING, Running};
 use crate::ftp::address::Family;
 use crate::gateway::leg::{ControlLeg, later};
 use crate::gateway::offer::{self, Expected, Offer};
+use crate::gateway::upstreams;
 use crate::relay::{Ending, Relay};
 use crate::session::event::EndReason;
 use crate::session::{Action, Direction, End, Fact, Leg, LoginOutcome, OwnCommand, RelayEnd, Told};
 use crate::settings::Advertised;
 use crate::tls::handshake::Handshake;
-use crate::upstream::{self, Target};
+use crate::upstream;
 
 /// How long the end of a data connection waits for what precedes it on the control connection.
 const HELD_END: Duration = Duration::from_secs(10);
@@ -113,18 +114,9 @@ impl Driver {
     /// Begins to dial the upstream. A connection whose TLS was refused is given up for it.
     fn connect(&mut self, now: Instant) {
         self.legs.server = ControlLeg::of_server();
-        let upstream = &self.route.upstream;
-        let target = Target {
-            host: Arc::clone(&upstream.host),
-            port: upstream.port,
-            source: upstream.source_address,
-            timeout: upstream.connect_timeout,
-        };
-        let names = Arc::clone(&self.shared.upstream_names);
         self.dialled_at = Some(now);
-        self.connecting = Some(Box::pin(async move {
-            upstream::dial(&target, &names, now).await
-        }));
+        let (shared, upstream) = (Arc::clone(&self.shared), Arc::clone(&self.route.upstream));
+        self.connecting = Some(Box::pin(upstreams::dial(shared, upstream, now)));
     }
 
     /// How many bytes of the transfer the relay has moved so far, or did.

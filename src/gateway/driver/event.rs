@@ -1,6 +1,5 @@
 //! Whatever happens next, found and fed to the session.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -12,16 +11,15 @@ use crate::gateway::data::DataEvent;
 use crate::gateway::leg::{LegEvent, Read, later};
 use crate::gateway::listener::canonical;
 use crate::gateway::plan::secret_words;
-use crate::gateway::{Orders, Stage};
+use crate::gateway::{Orders, Stage, upstreams};
 use crate::relay::{Ending, give_way};
 use crate::session::event::EndReason;
 use crate::session::{Channel, Direction, End, Leg, Secured, TlsOffer, Told};
 use crate::settings::Settings;
 use crate::sys::socket;
-use crate::telemetry::DialResult;
 use crate::tls::fault::HandshakeFault;
 use crate::tls::peer::{self, Peer};
-use crate::upstream::{Dialled, Fault};
+use crate::upstream::Dialled;
 
 /// How many bytes of a control connection are read at a time. The buffer is on the stack: a
 /// session that waits holds none.
@@ -546,19 +544,10 @@ impl Driver {
         };
         let dialled = ready!(Connecting::as_mut(connecting).poll(context));
         self.connecting = None;
-        self.note_dial(dialled.as_ref().err());
+        upstreams::note_dial(&self.shared, &self.route.upstream, dialled.as_ref().err());
         let told = dialled.map_or(Told::ConnectFailed, |dialled| self.connected(dialled));
         self.told.push_back(told);
         Poll::Ready(())
-    }
-
-    /// A dial of the upstream ended.
-    fn note_dial(&self, fault: Option<&Fault>) {
-        let result = fault.map_or(DialResult::Connected, dial_result);
-        let error = fault.map(|fault| fault as &dyn Error);
-        let upstream = &self.route.upstream;
-        let telemetry = &self.shared.telemetry;
-        telemetry.upstream_connect(&upstream.name, &upstream.address(), result, error);
     }
 
     /// The upstream is there.
@@ -582,16 +571,5 @@ impl Driver {
         } else {
             Poll::Pending
         }
-    }
-}
-
-/// How telemetry calls a dial that failed.
-const fn dial_result(fault: &Fault) -> DialResult {
-    match fault {
-        Fault::Name(_) => DialResult::Name,
-        Fault::Refused(_) => DialResult::Refused,
-        Fault::Unreachable(_) => DialResult::Unreachable,
-        Fault::Timeout => DialResult::Timeout,
-        Fault::Local(_) => DialResult::Local,
     }
 }

@@ -210,36 +210,68 @@ impl LoginOutcome {
 /// Why a session ended.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub enum CloseReason {
+    /// The audit cannot be written, and `when_full = "refuse"`.
+    Audit,
+    /// Too many logins from the client's address have failed.
+    Banned,
     /// The client closed its control connection, or vanished.
     ClientGone,
+    /// `limits.command_timeout`: a line was not finished.
+    CommandTimeout,
     /// The gateway is stopping.
     Drain,
-    /// A limit or timeout of the gateway's.
-    Limit,
+    /// `limits.idle_timeout`: no command for too long.
+    IdleTimeout,
+    /// `limits.login_timeout`: the login was not finished.
+    LoginTimeout,
     /// Policy said `disconnect`.
     Policy,
     /// QUIT.
     Quit,
-    /// The server closed its control connection, said 421, or vanished.
+    /// The server closed its control connection, said 421, vanished, or cannot be reached.
     ServerGone,
     /// A TLS handshake failed, or TLS that was required was refused.
     Tls,
     /// A side broke the protocol beyond repair.
     Violation,
+    /// `limits.violations`: a side broke the protocol too often.
+    Violations,
 }
 
 impl CloseReason {
+    /// Every reason.
+    pub const ALL: [Self; 13] = [
+        Self::Audit,
+        Self::Banned,
+        Self::ClientGone,
+        Self::CommandTimeout,
+        Self::Drain,
+        Self::IdleTimeout,
+        Self::LoginTimeout,
+        Self::Policy,
+        Self::Quit,
+        Self::ServerGone,
+        Self::Tls,
+        Self::Violation,
+        Self::Violations,
+    ];
+
     /// The word in logs and audit.
     pub const fn name(self) -> &'static str {
         match self {
+            Self::Audit => "audit",
+            Self::Banned => "banned",
             Self::ClientGone => "client_gone",
+            Self::CommandTimeout => "command_timeout",
             Self::Drain => "drain",
-            Self::Limit => "limit",
+            Self::IdleTimeout => "idle_timeout",
+            Self::LoginTimeout => "login_timeout",
             Self::Policy => "policy",
             Self::Quit => "quit",
             Self::ServerGone => "server_gone",
             Self::Tls => "tls",
             Self::Violation => "violation",
+            Self::Violations => "violations",
         }
     }
 }
@@ -331,6 +363,10 @@ pub enum Fact {
         direction: Direction,
         /// The verb.
         name: Name,
+        /// The verb's argument as the client wrote it: no transfer's is a secret.
+        argument: Option<Bytes>,
+        /// The working directory in which it was judged, where it is known.
+        directory: Option<Bytes>,
         /// The normalised path, or the name that the server gave (STOU).
         path: Option<Bytes>,
         /// Bytes that the sink took.

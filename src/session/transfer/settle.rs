@@ -263,6 +263,8 @@ impl Session {
         self.note(Fact::TransferEnded {
             direction: transfer.direction,
             name: transfer.name.clone(),
+            argument: transfer.argument.clone(),
+            directory: transfer.directory.clone(),
             path: transfer.path.clone(),
             bytes: transfer.bytes,
             took: self.now.elapsed.saturating_sub(transfer.began),

@@ -130,6 +130,8 @@ metrics! {
         "Ways in which clients and servers broke the protocol.";
     AUDIT_EVENTS_DROPPED = "audit_events_dropped_total", Counter, Count, [],
         "Audit events that were lost because they could not be written in time.";
+    AUDIT_REFUSING = "audit_refusing", Gauge, Count, [],
+        "Whether commands are refused (1) because the audit cannot be written.";
     RELOAD_SUCCESSFUL = "config_last_reload_successful", Gauge, Count, [],
         "Whether the last attempt to load the configuration succeeded.";
     RELOAD_TIMESTAMP = "config_last_reload_success_timestamp_seconds", Gauge, Seconds, [],

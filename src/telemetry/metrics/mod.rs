@@ -80,6 +80,8 @@ pub(super) struct Metrics {
     pub(super) registrar: Arc<Registrar>,
     /// Audit events that were lost.
     pub(super) audit_dropped: Counter,
+    /// Whether commands are refused for want of the audit.
+    audit_refusing: Gauge,
     /// The process's own numbers.
     process: metrics_process::Collector,
     /// By leg, mode and result.
@@ -141,6 +143,7 @@ impl Metrics {
             .set(1.0);
         let metrics = Self {
             audit_dropped: registrar.counter(catalogue::AUDIT_EVENTS_DROPPED, &[]),
+            audit_refusing: registrar.gauge(catalogue::AUDIT_REFUSING, &[]),
             process,
             data_connections: data_connections(&registrar),
             client_faults: row(
@@ -173,6 +176,17 @@ impl Metrics {
     #[expect(clippy::cast_precision_loss, reason = "their number is bounded")]
     pub(super) fn show_bans(&self, bans: usize) {
         self.bans.set(bans as f64);
+    }
+
+    /// How many audit events were lost so far.
+    pub(super) fn audit_lost(&self) -> u64 {
+        let key = Registrar::key(catalogue::AUDIT_EVENTS_DROPPED, &[]);
+        self.registrar.recorder.count(&key).unwrap_or_default()
+    }
+
+    /// Whether commands are refused because the audit cannot be written.
+    pub(super) fn show_refusing(&self, refusing: bool) {
+        self.audit_refusing.set(f64::from(u8::from(refusing)));
     }
 
     /// A reload ended.

@@ -160,6 +160,15 @@ impl Registry {
         text
     }
 
+    /// What a counter has come to.
+    pub(super) fn count(&self, key: &Key) -> Option<u64> {
+        let families = self.families();
+        match families.get(key.name())?.series.get(&written(key))? {
+            Value::Counter(value) => Some(value.load(Ordering::Relaxed)),
+            Value::Gauge(_) | Value::Histogram(_) => None,
+        }
+    }
+
     /// Sets the upper bounds of a histogram's buckets.
     pub(super) fn bound(&self, name: &str, bounds: &'static [f64]) {
         self.families().entry(name.to_owned()).or_default().bounds = bounds;

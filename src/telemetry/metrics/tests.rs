@@ -8,6 +8,7 @@ use crate::telemetry::tests::{session, settings, telemetry};
 /// Every metric with its type and labels. A line that changes here breaks somebody's dashboard.
 const GOLDEN: &str = "\
 ftpwarden_audit_events_dropped_total counter
+ftpwarden_audit_refusing gauge
 ftpwarden_bans gauge
 ftpwarden_bans_total counter listener
 ftpwarden_build_info gauge version

@@ -26,17 +26,20 @@ pub enum DialResult {
     Timeout,
     /// The gateway had nothing to dial with.
     Local,
+    /// It would have dialled itself.
+    Loop,
 }
 
 impl DialResult {
     /// All of them.
-    const ALL: [Self; 6] = [
+    const ALL: [Self; 7] = [
         Self::Connected,
         Self::Name,
         Self::Refused,
         Self::Unreachable,
         Self::Timeout,
         Self::Local,
+        Self::Loop,
     ];
 
     /// The word for it, in metrics, log and `/status`.
@@ -48,6 +51,7 @@ impl DialResult {
             Self::Unreachable => "unreachable",
             Self::Timeout => "timeout",
             Self::Local => "local",
+            Self::Loop => "loop",
         }
     }
 
@@ -60,6 +64,7 @@ impl DialResult {
             Self::Unreachable => 3,
             Self::Timeout => 4,
             Self::Local => 5,
+            Self::Loop => 6,
         }
     }
 }

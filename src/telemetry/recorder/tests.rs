@@ -1,3 +1,4 @@
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -8,14 +9,17 @@ use serde_json::Value;
 use super::{FORMER_MAX, SessionRecorder, told_argument, told_verb};
 use crate::ftp::command::{Command, Name};
 use crate::ftp::misbehaviour::{ClientFault, ServerFault};
+use crate::ftp::security::TlsVersion;
 use crate::policy::judge::{Channels, Dialect, Query, System};
 use crate::policy::spec::{Located, Span, Stance};
 use crate::policy::{Judge, PolicySet, PolicySpec, Verdict, compile};
 use crate::session::event::{CloseReason, DataForm, DataOutcome, LoginOutcome, TransferOutcome};
-use crate::session::{CommandRecord, Direction, Fact, Leg, Origin, Outcome};
+use crate::session::{Channel, CommandRecord, Direction, Fact, Leg, Origin, Outcome};
 use crate::settings::{LogFormat, LogLevel};
 use crate::telemetry::tests::{check, session, settings, telemetry, value};
 use crate::telemetry::{Rejection, Telemetry, log};
+use crate::tls::fault::HandshakeFault;
+use crate::tls::peer::Peer;
 
 /// A secret that must turn up nowhere.
 const SECRET: &str = "hunter2";
@@ -54,6 +58,8 @@ fn ended(bytes: u64, outcome: TransferOutcome) -> Fact {
     Fact::TransferEnded {
         direction: Direction::Upload,
         name: Name::parse(b"STOR").unwrap(),
+        argument: Some(Bytes::from_static(b"x")),
+        directory: Some(Bytes::from_static(b"/in")),
         path: Some(Bytes::from_static(b"/in/x")),
         bytes,
         took: Duration::from_millis(1_500),
@@ -277,7 +283,7 @@ fn the_audit_has_one_event_for_each() {
             + r#""observed_policy":null,"observed_rule":null,"observed_verdict":null,"#
             + r#""outcome":"forwarded","code":226,"origin":"server","duration":0.012345}"#,
         common("transfer")
-            + r#""user":"bob","direction":"upload","verb":"STOR","path":"/in/x","bytes":100,"#
+            + r#""user":"bob","direction":"upload","verb":"STOR","argument":"x","directory":"/in","path":"/in/x","bytes":100,"#
             + r#""seconds":1.5,"result":"complete"}"#,
         common("logout") + r#""user":"bob","reason":"quit","duration":"#,
     ];
@@ -295,13 +301,14 @@ fn the_audit_has_one_event_for_each() {
 
 #[test]
 fn what_may_be_a_secret_by_mistake_is_not_told() {
-    let told = |name: &str, outcome, code| {
+    let told_to = |logged_in, name: &str, outcome, code| {
         let mut record = record(name, outcome, code);
         record.argument = Some(Bytes::from_static(SECRET.as_bytes()));
-        let verb = told_verb(&record).map(str::to_owned);
+        let verb = told_verb(&record, logged_in).map(str::to_owned);
         let argument = told_argument(&record, verb.as_deref()).map(std::borrow::Cow::into_owned);
         (verb, argument)
     };
+    let told = |name: &str, outcome, code| told_to(false, name, outcome, code);
     let hidden = (Some("other".to_owned()), Some("***".to_owned()));
     assert_eq!(told("PASSHUNTER", Outcome::Denied, 502), hidden);
     assert_eq!(told("PAS", Outcome::Invalid, 500), hidden);
@@ -311,6 +318,15 @@ fn what_may_be_a_secret_by_mistake_is_not_told() {
         told("?", Outcome::Invalid, 500),
         (None, Some("***".to_owned()))
     );
+    assert_eq!(told("RCMD", Outcome::Denied, 502), hidden);
+    // Behind the login the verb is told, so that a policy can name it, and its argument is not.
+    let named = (Some("RCMD".to_owned()), Some("***".to_owned()));
+    assert_eq!(told_to(true, "RCMD", Outcome::Denied, 502), named);
+    assert_eq!(told_to(true, "RCMD", Outcome::Forwarded, 500), named);
+    for slip in ["PASSHUNTER", "PASHUNTER", "PSASHUNTER", "ACTHUNTER"] {
+        assert_eq!(told_to(true, slip, Outcome::Denied, 502), hidden);
+        assert_eq!(told_to(true, slip, Outcome::Forwarded, 200), hidden);
+    }
     let shown = (Some("RCMD".to_owned()), Some(SECRET.to_owned()));
     assert_eq!(told("RCMD", Outcome::Forwarded, 250), shown);
     let shown = (Some("STOR".to_owned()), Some(SECRET.to_owned()));
@@ -375,7 +391,7 @@ fn sessions_logins_refusals_and_transfers_are_logged() {
         (
             "INFO",
             "transfer ended",
-            "user=bob direction=upload command=STOR path=/in/x bytes=100 seconds=1.5 result=aborted",
+            "user=bob direction=upload command=STOR argument=x path=/in/x bytes=100 seconds=1.5 result=aborted",
         ),
         ("INFO", "session ended", "user=bob reason=quit seconds="),
     ] {
@@ -724,4 +740,75 @@ fn a_command_that_outlasts_many_reloads_has_its_rule() {
         "SITE HELP",
     ))));
     check(&telemetry, counts);
+}
+
+/// All that a session may log, as JSON.
+fn all_that_is_logged(recorder: &mut SessionRecorder) {
+    recorder.note(&Fact::Greeted);
+    recorder.note(&Fact::ClientFault(ClientFault::BareCr));
+    for _ in 0..2 {
+        recorder.note(&Fact::ServerFault(ServerFault::Unsolicited));
+    }
+    recorder.note(&login(b"bob", LoginOutcome::Success));
+    let set = policies(&["SITE"]);
+    recorder.judge_changed(&set);
+    for line in ["SITE x", "STOR x"] {
+        let mut record = judged(&set, line);
+        record.argument = Some(Bytes::from_static(b"x"));
+        recorder.note(&Fact::Command(Box::new(record)));
+    }
+    recorder.note(&began("STOR", "/in/x"));
+    recorder.note(&ended(100, TransferOutcome::Complete));
+    for outcome in [DataOutcome::Opened, DataOutcome::Stranger] {
+        recorder.note(&Fact::DataConnection {
+            leg: Leg::Client,
+            form: DataForm::Pasv,
+            outcome,
+        });
+    }
+    let peer = Peer {
+        version: TlsVersion::V1_3,
+        cipher: "x".into(),
+        resumed: false,
+        server_name: None,
+        subject: None,
+    };
+    recorder.handshake(Leg::Client, Channel::Control, Ok(&peer));
+    recorder.handshake(Leg::Client, Channel::Control, Err(HandshakeFault::Pin));
+    recorder.note(&Fact::Closing(CloseReason::Quit));
+}
+
+#[test]
+fn the_reference_has_every_log_line_of_a_session() {
+    let text = logged(LogFormat::Json, LogLevel::Debug, all_that_is_logged);
+    let mut found = BTreeMap::new();
+    for line in text.lines() {
+        let line: BTreeMap<String, Value> = serde_json::from_str(line).unwrap();
+        let common = [
+            "ts", "level", "message", "session", "listener", "client", "user",
+        ];
+        let keys = line.keys().filter(|key| !common.contains(&key.as_str()));
+        let message = line["message"].as_str().unwrap().to_owned();
+        found.insert(message, keys.cloned().collect::<BTreeSet<_>>());
+    }
+    let reference = include_str!("../../../docs/audit.md");
+    let (_, table) = reference.split_once("Lines of a session").unwrap();
+    let (table, _) = table.split_once("A failed login").unwrap();
+    let quoted = |text: &str| -> Vec<String> {
+        text.split('`')
+            .skip(1)
+            .step_by(2)
+            .map(str::to_owned)
+            .collect()
+    };
+    let told: BTreeMap<String, BTreeSet<String>> = table
+        .lines()
+        .filter(|line| line.starts_with("| `"))
+        .map(|line| {
+            let cells: Vec<&str> = line.trim_matches('|').split('|').collect();
+            let message = quoted(cells[0]).concat();
+            (message, quoted(cells[2]).into_iter().collect())
+        })
+        .collect();
+    assert_eq!(found, told);
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use metrics::Counter;
 
 use super::{BYTES_MAX, Shared, Spool, Target};
+use crate::telemetry::tests::until;
 
 /// Long enough for a test that is going to fail anyway.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -233,6 +234,20 @@ fn what_must_be_kept_survives_a_full_disk() {
 }
 
 #[test]
+fn a_disk_that_was_full_when_nothing_was_kept_is_tried_again() {
+    let gate = Gate::new(Mode::Room(0));
+    let (spool, lost) = spool(&gate, 64);
+    spool.push(line(0));
+    assert!(spool.flush(PATIENCE));
+    assert_eq!(lost.load(Ordering::Relaxed), 1);
+    assert!(spool.is_at_risk(), "the last write failed");
+    gate.set(Mode::Open);
+    // From now on nobody hands in a line before it is known to be safe.
+    spool.keep(true);
+    until(|| !spool.is_at_risk());
+}
+
+#[test]
 fn a_full_disk_does_not_outlive_its_spool() {
     let gate = Gate::new(Mode::Room(0));
     let (spool, lost) = spool(&gate, 64);
@@ -282,6 +297,41 @@ fn a_file_is_appended_to_and_opened_again_on_request() {
     assert_eq!(std::fs::read_to_string(&moved).unwrap(), "before\nline 1\n");
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "line 2\n");
     assert_eq!(lost.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_line_that_somebody_was_cut_off_in_is_ended_before_another_begins() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    for (before, after) in [
+        ("", "line 1\nline 2\n"),
+        ("whole\n", "whole\nline 1\nline 2\n"),
+        ("whole\nha", "whole\nha\nline 1\nline 2\n"),
+    ] {
+        std::fs::write(&path, before).unwrap();
+        let (spool, lost) = file_spool(&path);
+        spool.push(line(1));
+        assert!(spool.flush(PATIENCE));
+        spool.push(line(2));
+        assert!(spool.flush(PATIENCE));
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), after);
+        assert_eq!(lost.load(Ordering::Relaxed), 0);
+    }
+}
+
+#[test]
+fn a_line_that_is_torn_begins_anew_behind_what_is_there_of_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("audit.jsonl");
+    std::fs::write(&path, "line 0\n").unwrap();
+    let (spool, _) = file_spool(&path);
+    // Half of it got there before the file took no more.
+    std::fs::write(&path, "line 0\nlin").unwrap();
+    spool.reopen();
+    spool.push(line(1));
+    assert!(spool.flush(PATIENCE));
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, "line 0\nlin\nline 1\n");
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::{Message, Shared};
-use crate::sys::file::append_to;
+use crate::sys::file::{append_to, ends_within_a_line};
 use crate::telemetry::clock;
 
 /// How many bytes are written at once, about.
@@ -48,6 +48,8 @@ pub(in crate::telemetry) struct OpenFile {
     file: File,
     /// When the name was last looked up.
     looked: Instant,
+    /// Whether its last line was cut off, and is to be ended before another one begins.
+    torn: bool,
 }
 
 impl fmt::Debug for Target {
@@ -65,15 +67,38 @@ impl Target {
     /// # Errors
     /// It cannot be opened for appending.
     pub(in crate::telemetry) fn file(path: &Path) -> io::Result<Self> {
-        Ok(Self::File(OpenFile {
-            path: path.to_owned(),
-            file: append_to(path)?,
-            looked: clock::monotonic(),
-        }))
+        OpenFile::open(path).map(Self::File)
     }
 }
 
 impl OpenFile {
+    /// The file called `path`, to be appended to.
+    ///
+    /// # Errors
+    /// It cannot be opened.
+    fn open(path: &Path) -> io::Result<Self> {
+        let file = append_to(path)?;
+        Ok(Self {
+            torn: ends_within_a_line(&file, path),
+            path: path.to_owned(),
+            file,
+            looked: clock::monotonic(),
+        })
+    }
+
+    /// Writes some of `bytes`, which begin a line or go on with one of ours. The line that somebody was
+    /// cut off in is ended first.
+    ///
+    /// # Errors
+    /// The file takes no more.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.torn {
+            self.file.write_all(b"\n")?;
+            self.torn = false;
+        }
+        self.file.write(bytes)
+    }
+
     /// Whether the name means another file by now, or none: logrotate moved ours away.
     fn has_moved(&mut self) -> bool {
         let now = clock::monotonic();
@@ -206,7 +231,7 @@ impl Writer {
         while self.written < self.batch.len() {
             let rest = self.batch.get(self.written..).unwrap_or_default();
             let outcome = match &mut self.target {
-                Target::File(open) => open.file.write(rest),
+                Target::File(open) => open.write(rest),
                 Target::Stream(stream) => stream.write(rest),
             };
             match outcome {
@@ -268,10 +293,10 @@ impl Writer {
         if !asked && !open.has_moved() {
             return;
         }
-        match append_to(&open.path) {
+        match OpenFile::open(&open.path) {
             Ok(file) => {
-                open.file = file;
-                // A torn line begins anew in the new file.
+                *open = file;
+                // A torn line begins anew in the new file, or behind what is there of it.
                 self.written = 0;
             }
             Err(failure) => self.complain("cannot reopen", &failure),
