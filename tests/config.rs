@@ -76,14 +76,14 @@ fn odd_configurations_load_with_warnings() {
 #[test]
 fn invalid_configurations_are_refused_as_expected() {
     let all = files("tests/configs/invalid", "toml");
-    assert_eq!(all.len(), 43);
+    assert_eq!(all.len(), 44);
     for path in all {
         let error = parse(&path)
             .err()
             .unwrap_or_else(|| panic!("{} loads", path.display()));
         compare(&path, &error.report(Style::Plain));
     }
-    assert_eq!(files("tests/configs/invalid", "stderr").len(), 43);
+    assert_eq!(files("tests/configs/invalid", "stderr").len(), 44);
 }
 
 /// Compares a report with the `.stderr` beside its configuration.
