@@ -532,7 +532,11 @@ fn the_manual_page_is_good_roff() {
         "EXIT STATUS",
         "SIGHUP",
         "NO_COLOR",
+        "SSL_CERT_FILE",
+        "NOTIFY_SOCKET",
         "healthcheck",
+        "RFC 2228",
+        "RFC 4217",
     ] {
         assert!(page.contains(word), "{word}");
     }
