@@ -665,6 +665,35 @@ fn probe_says_why_it_cannot() {
     assert!(text(&output.stderr).contains("cannot be probed"));
 }
 
+#[test]
+fn probe_and_healthcheck_say_what_did_not_come_in_time() {
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    for (arguments, what) in [
+        (
+            vec!["probe", &address],
+            "it took the connection and did not greet within 10 s",
+        ),
+        (
+            vec!["healthcheck", "--address", &address],
+            "it took the connection and did not answer within 3 s",
+        ),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        assert!(told.contains(what), "{told}");
+    }
+    // One that closes at once is another thing.
+    let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closing.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || drop(closing.accept().unwrap()));
+    let told = text(&run(&["probe", &address]).stderr);
+    server.join().unwrap();
+    assert!(told.contains("ended it without a greeting"), "{told}");
+}
+
 /// A gateway that runs, and is killed in the end.
 struct Running {
     /// The process.
