@@ -694,6 +694,22 @@ fn probe_and_healthcheck_say_what_did_not_come_in_time() {
     assert!(told.contains("ended it without a greeting"), "{told}");
 }
 
+#[test]
+fn an_audit_file_that_cannot_be_opened_is_named() {
+    let directory = TempDir::new().unwrap();
+    let audit = directory.path().join("absent/audit.jsonl");
+    let (_directory, path) = file(&format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\n\
+         [upstreams.old]\naddress = \"127.0.0.1:21\"\n[audit]\npath = {audit:?}\n"
+    ));
+    let output = run(&["run", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    let wanted = format!("[audit] cannot write to `path` {}", audit.display());
+    assert!(told.contains(&wanted), "{told}");
+    assert!(told.contains("; make the directory"), "{told}");
+}
+
 /// A gateway that runs, and is killed in the end.
 struct Running {
     /// The process.

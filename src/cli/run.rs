@@ -47,8 +47,8 @@ enum RunError {
     /// The kernel does not let signals be heard.
     #[error("signals cannot be heard: {0}")]
     Signals(#[source] io::Error),
-    /// The audit file cannot be opened, or metrics cannot be counted.
-    #[error("telemetry cannot be started: {0}")]
+    /// The audit file cannot be opened or written to; the error says which it is.
+    #[error("{0}")]
     Telemetry(#[source] io::Error),
 }
 

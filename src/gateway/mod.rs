@@ -79,8 +79,8 @@ pub enum StartError {
         /// The policy.
         policy: Arc<str>,
     },
-    /// Telemetry does not take the configuration over.
-    #[error("the audit file cannot be opened: {0}")]
+    /// Telemetry does not take the configuration over: the error names the audit file.
+    #[error("{0}")]
     Telemetry(#[source] io::Error),
     /// TLS cannot be had as it is configured.
     #[error("`{section}`: {source}")]
