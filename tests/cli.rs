@@ -361,6 +361,16 @@ fn a_path_put_together_from_short_pieces_is_too_long() {
 }
 
 #[test]
+fn a_file_that_is_no_text_is_told_with_its_place() {
+    let (_directory, path) = file("");
+    fs::write(&path, b"# \xc3\xa4\n# ab\xff\n").unwrap();
+    let output = run(&["check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let told = text(&output.stderr);
+    assert!(told.contains("line 2, column 5 is not UTF-8"), "{told}");
+}
+
+#[test]
 fn explain_says_which_condition_on_channels_fails() {
     let (_directory, path) = file(
         "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"p\" }\n\

@@ -31,7 +31,7 @@ pub use flags::{Flags, from_flags};
 
 use crate::policy::PolicySet;
 use crate::settings::Settings;
-use diagnostic::{Diagnostic, Source, Sources, Span, Style};
+use diagnostic::{Diagnostic, Place, Source, Sources, Span, Style};
 use section::Problems;
 use tls::TlsPlaces;
 
@@ -142,9 +142,11 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         )));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
+        let end = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..end).unwrap_or_default();
+        let Place { line, column } = Place::behind(&String::from_utf8_lossy(before));
         unreadable(format!(
-            "byte {} is not UTF-8",
-            error.utf8_error().valid_up_to()
+            "line {line}, column {column} is not UTF-8; save it in that encoding"
         ))
     })?;
     parse(&text, &path.display().to_string())
