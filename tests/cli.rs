@@ -371,14 +371,51 @@ fn a_file_that_is_no_text_is_told_with_its_place() {
 }
 
 #[test]
+fn explain_refuses_what_is_no_command_and_no_directory_in_full() {
+    let refused = |arguments: &[&str], what: &str| {
+        let config = ["explain", "--config", "config/examples/zos-datasets.toml"];
+        let output = run(&[&config[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(what), "{told}");
+    };
+    refused(&[""], "a command is empty");
+    refused(&["PWD", " "], "a command is empty");
+    refused(
+        &["--cwd", "ANNA.", "PWD"],
+        "--cwd \"ANNA.\" is not written in full",
+    );
+    let config = Path::new("config/examples/zos-datasets.toml");
+    for directory in ["'ANNA.'", "/u/anna"] {
+        let (code, told) = explain(config, &["--cwd", directory, "PWD"]);
+        assert_eq!(code, Some(0), "{told}");
+    }
+    let config = Path::new("config/ftpwarden.toml");
+    let output = run(&[
+        "explain",
+        "--config",
+        config.to_str().unwrap(),
+        "--cwd",
+        "home",
+        "PWD",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
 fn explain_says_which_condition_on_channels_fails() {
+    let tls = "listeners.main.tls = { certificate = \"c\", key = \"k\", require = \"no\", \
+               client_certificates = \"optional\", client_ca = \"ca\" }\n";
     let (_directory, path) = file(
-        "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"p\" }\n\
-         upstreams.legacy.address = \"10.0.0.5:21\"\n\
+        &("listeners.main.bind = \"127.0.0.1:0\"\nlisteners.main.upstream = \"legacy\"\n\
+         listeners.main.policy = \"p\"\n"
+            .to_owned()
+            + tls
+            + "upstreams.legacy.address = \"10.0.0.5:21\"\n\
          [policies.p]\nallow = [\"@session\"]\nrules = [\n\
          { commands = \"RETR\", tls = true, client_certificate = \"CN=acme,*\", action = \"allow\" },\n\
          { commands = \"STOR\", tls = false, action = \"deny\", reply = \"553 Not in clear.\" },\n\
-         { commands = \"STOR\", action = \"allow\" },\n]\n",
+         { commands = \"STOR\", action = \"allow\" },\n]\n"),
     );
     let explain = |more: &[&str]| explain(&path, more);
     let in_clear = "lacks: `tls`, the control connection is in clear";
@@ -403,6 +440,29 @@ fn explain_says_which_condition_on_channels_fails() {
     assert_eq!(code, Some(3));
     assert!(told.contains("reply: 521 "), "{told}");
     assert!(told.contains("lacks: `tls`, the data connection"), "{told}");
+
+    // Nobody is asked for a certificate, or is under TLS.
+    let written = fs::read_to_string(&path).unwrap();
+    let asks = ", client_certificates = \"optional\", client_ca = \"ca\"";
+    fs::write(&path, written.replace(asks, "")).unwrap();
+    let output = run(&[
+        &["explain", "--config", path.to_str().unwrap()],
+        &acme[..],
+        &["PWD"],
+    ]
+    .concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("main asks no client for a certificate"));
+    fs::write(&path, written.replace(tls, "")).unwrap();
+    let output = run(&[
+        "explain",
+        "--config",
+        path.to_str().unwrap(),
+        "--tls",
+        "PWD",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no client of the listener main is under TLS"));
 
     let (_, told) = explain(&["--json", "RETR a", "DELE a"]);
     let value: Value = serde_json::from_str(&told).unwrap();
