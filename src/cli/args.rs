@@ -27,9 +27,9 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the gateway.
     ///
-    /// SIGHUP reloads the file, all or nothing. SIGTERM and SIGINT drain: nobody new is let in,
-    /// transfers may finish until `drain_timeout`; a second one ends at once. SIGUSR1 reopens
-    /// files.
+    /// SIGHUP reloads the file, all or nothing; without a file it does nothing. SIGTERM, SIGINT and
+    /// SIGQUIT drain: nobody new is let in, transfers may finish until `drain_timeout`; a second one
+    /// ends at once. SIGUSR1 reopens files, SIGUSR2 is ignored.
     Run(Run),
     /// Load and check a configuration, and bind nothing.
     ///

@@ -131,7 +131,7 @@ impl Report<'_> {
                 ),
                 _ => continue,
             };
-            let help = "renew it; a running gateway takes a new file over with SIGHUP";
+            let help = "renew it; a running gateway takes a new file over within ten seconds";
             warn(
                 "config/certificate-expires",
                 &certificate.path,

@@ -23,12 +23,16 @@ const CLOSING: &str = r#".SH SIGNALS
 .TP
 \fBSIGHUP\fR
 Reload the configuration, all or nothing; a file that does not pass leaves the running one in force.
+Without a file there is nothing to reload, and the gateway stays: also when its terminal is closed, which sends this signal too.
 .TP
-\fBSIGTERM\fR, \fBSIGINT\fR
+\fBSIGTERM\fR, \fBSIGINT\fR, \fBSIGQUIT\fR
 Drain: accept nobody new, let transfers finish until \fBdrain_timeout\fR; a second one ends at once.
 .TP
 \fBSIGUSR1\fR
 Reopen files.
+.TP
+\fBSIGUSR2\fR
+Nothing: it is logged and ignored.
 .SH "EXIT STATUS"
 .TP
 0
