@@ -940,6 +940,37 @@ fn a_gateway_without_a_file_has_nothing_to_reload() {
 }
 
 #[test]
+fn a_limit_on_descriptors_that_is_too_low_is_warned_of() {
+    let configuration = |sessions: u32| {
+        format!(
+            "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\n\
+             [upstreams.old]\naddress = \"{}\"\n[admin]\nbind = \"127.0.0.1:0\"\n\
+             [limits]\nsessions = {sessions}\n",
+            server()
+        )
+    };
+    let warning = "the hard limit on open descriptors is too low for `limits.sessions`";
+    // At the edge: four for each, and 128.
+    let gateway = Gateway::run_with_descriptors(&configuration(43), 300);
+    let is_told = gateway.before().iter().any(|line| line.contains(warning));
+    assert!(!is_told, "{:#?}", gateway.before());
+    fs::write(&gateway.file, configuration(44)).unwrap();
+    gateway.signal("HUP");
+    let line = gateway.line(warning);
+    assert!(
+        line.contains("limit=300 sessions=44 needed=304 enough_for=43"),
+        "{line}"
+    );
+    let gateway = Gateway::run_with_descriptors(&configuration(10_000), 300);
+    let mut told = gateway.before().iter();
+    assert!(
+        told.any(|line| line.contains(warning)),
+        "{:#?}",
+        gateway.before()
+    );
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let upstream = server().to_string();
     let gateway = Gateway::run_without_file(&[
