@@ -1140,6 +1140,55 @@ fn check_looks_at_certificates_and_keys() {
 }
 
 #[test]
+fn check_shows_all_that_is_wrong_with_files_beside_all_else() {
+    let late = (2099, 1, 1);
+    let told = |path: &Path| {
+        let said = run(&["check", path.to_str().unwrap()]);
+        assert_eq!(said.status.code(), Some(78));
+        text(&said.stderr)
+    };
+    // Both files are missing, and a key of another table is none.
+    let (_directory, path) = with_tls("absent.crt", "absent.key", late);
+    let written = fs::read_to_string(&path).unwrap() + "[limits]\nsesions = 3\n";
+    fs::write(&path, written).unwrap();
+    let report = told(&path);
+    for part in [
+        "absent.crt: No such",
+        "absent.key: No such",
+        "`sesions`",
+        "3 errors",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    // What is in the files is no certificate and no key.
+    let (directory, path) = with_tls("one.crt", "one.key", late);
+    fs::write(directory.path().join("one.crt"), "junk").unwrap();
+    fs::write(directory.path().join("one.key"), "").unwrap();
+    let report = told(&path);
+    for part in ["no certificate in PEM", "no private key in PEM", "3 errors"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    // A pin that is none hides no missing file, and says nothing of authorities.
+    let (_directory, path) = with_tls("absent.crt", "one.key", late);
+    let written = fs::read_to_string(&path).unwrap();
+    let (head, _) = written.split_once("ca = ").unwrap();
+    fs::write(
+        &path,
+        format!("{head}pin = \"short\", certificate = \"gone.crt\" }}\n"),
+    )
+    .unwrap();
+    let report = told(&path);
+    for part in [
+        "absent.crt: No such",
+        "gone.crt: No such",
+        "`key` is missing",
+        "4 errors",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+}
+
+#[test]
 fn check_warns_of_certificates_that_expire() {
     let (_directory, path) = with_tls("one.crt", "one.key", (2020, 1, 1));
     let said = run(&["check", path.to_str().unwrap()]);

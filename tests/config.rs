@@ -103,6 +103,7 @@ fn every_problem_has_a_code_and_a_place() {
         let Err(ConfigError::Refused {
             diagnostics,
             sources,
+            ..
         }) = parse(&path)
         else {
             panic!("{} loads", path.display());

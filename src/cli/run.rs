@@ -101,7 +101,7 @@ impl Origin {
 /// Runs the gateway until a signal ends it.
 pub(super) fn run(arguments: &Run) -> Answer {
     let origin = Origin::of(arguments);
-    let loaded = match origin.load().and_then(certificates::checked) {
+    let loaded = match certificates::checked(origin.load()) {
         Ok(loaded) => loaded,
         Err(error) => return Answer::refused(&error),
     };
@@ -398,14 +398,18 @@ impl Service {
             if let ConfigError::Refused {
                 diagnostics,
                 sources,
+                ..
             } = &error
             {
                 log_all(diagnostics, sources);
             }
             error.to_string()
         };
-        let loaded = config::load(path).map_err(refused)?;
-        self.confinement.admits(&loaded.settings)?;
+        let loaded = config::load(path);
+        // What the gateway may not read any more is told as that, not as a file's fault.
+        if let Ok(loaded) = &loaded {
+            self.confinement.admits(&loaded.settings)?;
+        }
         let loaded = certificates::checked(loaded).map_err(refused)?;
         let settings = Arc::new(loaded.settings);
         let endpoints = Endpoints::bind(&settings, self.admin.as_ref())

@@ -73,6 +73,7 @@ pub(super) fn compile(
         _ => Err(ConfigError::Refused {
             diagnostics,
             sources: Arc::new(sources),
+            tls: document.mentions.tls,
         }),
     }
 }

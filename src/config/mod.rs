@@ -62,6 +62,8 @@ pub enum ConfigError {
         diagnostics: Vec<Diagnostic>,
         /// What they point into.
         sources: Arc<Sources>,
+        /// Where files of certificates and keys are named.
+        tls: TlsPlaces,
     },
     /// The file cannot be read.
     Unreadable {
@@ -79,6 +81,7 @@ impl ConfigError {
             Self::Refused {
                 diagnostics,
                 sources,
+                ..
             } => diagnostic::render(diagnostics, sources, style),
             Self::Unreadable { .. } => format!("error: {self}\n"),
         }
@@ -92,6 +95,7 @@ impl fmt::Display for ConfigError {
             Self::Refused {
                 diagnostics,
                 sources,
+                ..
             } => {
                 let errors = diagnostics
                     .iter()
@@ -183,6 +187,7 @@ pub fn parse(text: &str, name: &str) -> Result<Loaded, ConfigError> {
             Err(ConfigError::Refused {
                 diagnostics: vec![syntax],
                 sources: Arc::new(sources),
+                tls: TlsPlaces::default(),
             })
         }
     }
