@@ -61,7 +61,7 @@ fn valid_configurations_load_without_a_warning() {
 #[test]
 fn odd_configurations_load_with_warnings() {
     let all = files("tests/configs/warned", "toml");
-    assert_eq!(all.len(), 10);
+    assert_eq!(all.len(), 11);
     for path in all {
         let loaded = parse(&path)
             .unwrap_or_else(|error| panic!("{}:\n{}", path.display(), error.report(Style::Plain)));

@@ -7,11 +7,11 @@ use std::collections::BTreeSet;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::builtin;
 use super::diagnostic::{self, Diagnostic, Severity, Sources, Span};
 use super::section::Problems;
 use super::tables::{Document, Mentions};
 use super::{ConfigError, Loaded};
+use super::{builtin, reach};
 use crate::policy;
 use crate::policy::spec::{Consequence, Located, PolicySpec};
 use crate::policy::suggest;
@@ -39,6 +39,7 @@ pub(super) fn compile(
     check_upstreams(&document.mentions, &mut problems);
     check_loops(&document.mentions, &mut problems);
     check_policies(&document, &built_in, &mut problems);
+    reach::check_tls(&document, &mut problems);
     let taken = |spec: &PolicySpec| built_in.iter().any(|other| name(other) == name(spec));
     let own = document
         .policies
@@ -79,7 +80,7 @@ pub(super) fn compile(
 }
 
 /// The name of a policy.
-fn name(spec: &PolicySpec) -> &str {
+pub(super) fn name(spec: &PolicySpec) -> &str {
     spec.name.as_ref().map_or("", |name| name.value.as_str())
 }
 
@@ -298,7 +299,7 @@ fn used_policies(document: &Document) -> BTreeSet<&str> {
 }
 
 /// The policies that `spec` names.
-fn references(spec: &PolicySpec) -> Vec<&str> {
+pub(super) fn references(spec: &PolicySpec) -> Vec<&str> {
     let handed = spec
         .rules
         .iter()

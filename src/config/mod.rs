@@ -11,6 +11,7 @@ mod compile;
 pub mod diagnostic;
 mod flags;
 mod listener;
+mod reach;
 mod rules;
 pub mod schema;
 mod section;
