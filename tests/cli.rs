@@ -462,6 +462,17 @@ fn explain_says_which_condition_on_channels_fails() {
     .concat());
     assert_eq!(output.status.code(), Some(2));
     assert!(text(&output.stderr).contains("main asks no client for a certificate"));
+    // The newest version that the listener has.
+    let newer = written.replace("tls = true, client", "tls_version = \"1.3\", client");
+    let explained = |text: String| {
+        fs::write(&path, text).unwrap();
+        explain(&[&acme[..], &["RETR a"]].concat())
+    };
+    let (code, told) = explained(newer.clone());
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = explained(newer.replace("key = ", "versions = [\"1.2\"], key = "));
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("lacks: `tls_version`"), "{told}");
     fs::write(&path, written.replace(tls, "")).unwrap();
     let output = run(&[
         "explain",

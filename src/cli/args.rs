@@ -133,7 +133,7 @@ pub(super) struct Explain {
     /// The client's address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(super) client: IpAddr,
-    /// The client is under TLS 1.3, its data connections too.
+    /// The client is under the newest TLS that the listener has, its data connections too.
     #[arg(long)]
     pub(super) tls: bool,
     /// The subject of the certificate that it shows: `CN=acme,O=Acme`.
