@@ -1,19 +1,28 @@
 //! The command line: exit codes, what is printed where, completions, the manual page, and a
 //! gateway that is run, asked, reloaded and ended by its signals.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(
+    clippy::panic,
+    clippy::unwrap_used,
+    reason = "a test fails by panicking"
+)]
 
 use std::fs;
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Output, Stdio};
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use assert_cmd::cargo::cargo_bin;
+use gateway::Gateway;
 use serde_json::Value;
 use tempfile::TempDir;
 use tokio::net::TcpSocket;
+
+#[expect(dead_code, reason = "each suite uses a part of it")]
+#[path = "support/process.rs"]
+mod gateway;
 
 /// The program.
 fn program() -> Command {
@@ -361,14 +370,61 @@ fn a_path_put_together_from_short_pieces_is_too_long() {
 }
 
 #[test]
+fn explain_refuses_what_is_no_command_and_no_directory_in_full() {
+    let refused = |arguments: &[&str], what: &str| {
+        let config = ["explain", "--config", "config/examples/zos-datasets.toml"];
+        let output = run(&[&config[..], arguments].concat());
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        let told = text(&output.stderr);
+        assert!(told.contains(what), "{told}");
+    };
+    refused(&[""], "a command is empty");
+    refused(&["PWD", " "], "a command is empty");
+    refused(
+        &["--cwd", "ANNA.", "PWD"],
+        "--cwd \"ANNA.\" is not written in full",
+    );
+    let config = Path::new("config/examples/zos-datasets.toml");
+    for directory in ["'ANNA.'", "/u/anna"] {
+        let (code, told) = explain(config, &["--cwd", directory, "PWD"]);
+        assert_eq!(code, Some(0), "{told}");
+    }
+    let config = Path::new("config/ftpwarden.toml");
+    let output = run(&[
+        "explain",
+        "--config",
+        config.to_str().unwrap(),
+        "--cwd",
+        "home",
+        "PWD",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+}
+
+#[test]
+fn a_file_that_is_no_text_is_told_with_its_place() {
+    let (_directory, path) = file("");
+    fs::write(&path, b"# \xc3\xa4\n# ab\xff\n").unwrap();
+    let output = run(&["check", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(78));
+    let told = text(&output.stderr);
+    assert!(told.contains("line 2, column 5 is not UTF-8"), "{told}");
+}
+
+#[test]
 fn explain_says_which_condition_on_channels_fails() {
+    let tls = "listeners.main.tls = { certificate = \"c\", key = \"k\", require = \"no\", \
+               client_certificates = \"optional\", client_ca = \"ca\" }\n";
     let (_directory, path) = file(
-        "listeners.main = { bind = \"127.0.0.1:0\", upstream = \"legacy\", policy = \"p\" }\n\
-         upstreams.legacy.address = \"10.0.0.5:21\"\n\
+        &("listeners.main.bind = \"127.0.0.1:0\"\nlisteners.main.upstream = \"legacy\"\n\
+         listeners.main.policy = \"p\"\n"
+            .to_owned()
+            + tls
+            + "upstreams.legacy.address = \"10.0.0.5:21\"\n\
          [policies.p]\nallow = [\"@session\"]\nrules = [\n\
          { commands = \"RETR\", tls = true, client_certificate = \"CN=acme,*\", action = \"allow\" },\n\
          { commands = \"STOR\", tls = false, action = \"deny\", reply = \"553 Not in clear.\" },\n\
-         { commands = \"STOR\", action = \"allow\" },\n]\n",
+         { commands = \"STOR\", action = \"allow\" },\n]\n"),
     );
     let explain = |more: &[&str]| explain(&path, more);
     let in_clear = "lacks: `tls`, the control connection is in clear";
@@ -393,6 +449,40 @@ fn explain_says_which_condition_on_channels_fails() {
     assert_eq!(code, Some(3));
     assert!(told.contains("reply: 521 "), "{told}");
     assert!(told.contains("lacks: `tls`, the data connection"), "{told}");
+
+    // Nobody is asked for a certificate, or is under TLS.
+    let written = fs::read_to_string(&path).unwrap();
+    let asks = ", client_certificates = \"optional\", client_ca = \"ca\"";
+    fs::write(&path, written.replace(asks, "")).unwrap();
+    let output = run(&[
+        &["explain", "--config", path.to_str().unwrap()],
+        &acme[..],
+        &["PWD"],
+    ]
+    .concat());
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("main asks no client for a certificate"));
+    // The newest version that the listener has.
+    let newer = written.replace("tls = true, client", "tls_version = \"1.3\", client");
+    let explained = |text: String| {
+        fs::write(&path, text).unwrap();
+        explain(&[&acme[..], &["RETR a"]].concat())
+    };
+    let (code, told) = explained(newer.clone());
+    assert_eq!(code, Some(0), "{told}");
+    let (code, told) = explained(newer.replace("key = ", "versions = [\"1.2\"], key = "));
+    assert_eq!(code, Some(3), "{told}");
+    assert!(told.contains("lacks: `tls_version`"), "{told}");
+    fs::write(&path, written.replace(tls, "")).unwrap();
+    let output = run(&[
+        "explain",
+        "--config",
+        path.to_str().unwrap(),
+        "--tls",
+        "PWD",
+    ]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(text(&output.stderr).contains("no client of the listener main is under TLS"));
 
     let (_, told) = explain(&["--json", "RETR a", "DELE a"]);
     let value: Value = serde_json::from_str(&told).unwrap();
@@ -532,7 +622,11 @@ fn the_manual_page_is_good_roff() {
         "EXIT STATUS",
         "SIGHUP",
         "NO_COLOR",
+        "SSL_CERT_FILE",
+        "NOTIFY_SOCKET",
         "healthcheck",
+        "RFC 2228",
+        "RFC 4217",
     ] {
         assert!(page.contains(word), "{word}");
     }
@@ -661,75 +755,49 @@ fn probe_says_why_it_cannot() {
     assert!(text(&output.stderr).contains("cannot be probed"));
 }
 
-/// A gateway that runs, and is killed in the end.
-struct Running {
-    /// The process.
-    child: Child,
-    /// Its log.
-    log: BufReader<std::process::ChildStderr>,
-    /// Every line of the log so far.
-    seen: String,
+#[test]
+fn probe_and_healthcheck_say_what_did_not_come_in_time() {
+    // It takes connections and says nothing.
+    let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = silent.local_addr().unwrap().to_string();
+    for (arguments, what) in [
+        (
+            vec!["probe", &address],
+            "it took the connection and did not greet within 10 s",
+        ),
+        (
+            vec!["healthcheck", "--address", &address],
+            "it took the connection and did not answer within 3 s",
+        ),
+    ] {
+        let output = run(&arguments);
+        assert_eq!(output.status.code(), Some(1));
+        let told = text(&output.stderr);
+        assert!(told.contains(what), "{told}");
+    }
+    // One that closes at once is another thing.
+    let closing = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = closing.local_addr().unwrap().to_string();
+    let server = std::thread::spawn(move || drop(closing.accept().unwrap()));
+    let told = text(&run(&["probe", &address]).stderr);
+    server.join().unwrap();
+    assert!(told.contains("ended it without a greeting"), "{told}");
 }
 
-impl Running {
-    /// Runs the program.
-    fn start(arguments: &[&str]) -> Self {
-        let mut child = program()
-            .arg("run")
-            .args(arguments)
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let log = BufReader::new(child.stderr.take().unwrap());
-        Self {
-            child,
-            log,
-            seen: String::new(),
-        }
-    }
-
-    /// Reads the log up to a line with `what`, and returns that line.
-    fn until(&mut self, what: &str) -> String {
-        loop {
-            let mut line = String::new();
-            let count = self.log.read_line(&mut line).unwrap();
-            assert!(count > 0, "no line with {what:?}:\n{}", self.seen);
-            self.seen.push_str(&line);
-            if line.contains(what) {
-                return line;
-            }
-        }
-    }
-
-    /// Sends a signal.
-    fn signal(&self, name: &str) {
-        let id = self.child.id().to_string();
-        assert!(
-            Command::new("kill")
-                .args(["-s", name, &id])
-                .status()
-                .unwrap()
-                .success()
-        );
-    }
-
-    /// Waits for the end: the exit code.
-    fn end(mut self) -> Option<i32> {
-        self.child.wait().unwrap().code()
-    }
-}
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// The address that a log line tells.
-fn address(line: &str) -> SocketAddr {
-    let told = line.split("address=").nth(1).unwrap();
-    told.split_whitespace().next().unwrap().parse().unwrap()
+#[test]
+fn an_audit_file_that_cannot_be_opened_is_named() {
+    let directory = TempDir::new().unwrap();
+    let audit = directory.path().join("absent/audit.jsonl");
+    let (_directory, path) = file(&format!(
+        "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\n\
+         [upstreams.old]\naddress = \"127.0.0.1:21\"\n[audit]\npath = {audit:?}\n"
+    ));
+    let output = run(&["run", "--config", path.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(1));
+    let told = text(&output.stderr);
+    let wanted = format!("[audit] cannot write to `path` {}", audit.display());
+    assert!(told.contains(&wanted), "{told}");
+    assert!(told.contains("; make the directory"), "{told}");
 }
 
 /// A client's connection.
@@ -764,6 +832,13 @@ impl Client {
     }
 }
 
+/// The lines of the log in which `gateway` said what it listens on.
+fn announced(gateway: &Gateway) -> String {
+    let lines = gateway.before().iter();
+    let told = lines.filter(|line| line.contains(" listening "));
+    told.cloned().collect::<Vec<_>>().join("\n")
+}
+
 #[test]
 fn a_gateway_runs_reloads_and_ends() {
     let upstream = server();
@@ -778,30 +853,29 @@ fn a_gateway_runs_reloads_and_ends() {
              [upstreams.old]\naddress = \"{upstream}\"\n[admin]\nbind = \"{free}\"\n"
         )
     };
-    let (_directory, path) = file(&configuration("standard"));
-    let name = path.to_str().unwrap();
-    let mut gateway = Running::start(&["--config", name]);
-    let line = gateway.until("listening");
+    let gateway = Gateway::run(&configuration("standard"));
+    let name = gateway.file.to_str().unwrap();
+    let line = announced(&gateway);
     assert!(
         line.contains("listener=main") && line.contains(&upstream.to_string()),
         "{line}"
     );
-    let (mut client, greeting) = Client::dial(address(&line));
+    let (mut client, greeting) = Client::dial(gateway.address);
     assert_eq!(greeting, "220 Old FTP service\r\n");
     assert!(client.ask("USER anna").starts_with("331"));
     assert!(client.ask("PASS x").starts_with("230"));
     assert!(client.ask("SITE HELP").starts_with("502"));
     assert!(client.ask("DELE a").starts_with("200"));
-    let admin = address(&gateway.until("admin endpoints")).to_string();
+    let admin = gateway.admin.to_string();
     assert_eq!(
         run(&["healthcheck", "--config", name]).status.code(),
         Some(0)
     );
 
     // A file that cannot be taken changes nothing.
-    fs::write(&path, configuration("read-onli")).unwrap();
+    fs::write(&gateway.file, configuration("read-onli")).unwrap();
     gateway.signal("HUP");
-    let line = gateway.until("not reloaded");
+    let line = gateway.line("not reloaded");
     assert!(line.contains("there is no policy"), "{line}");
     assert!(client.ask("DELE a").starts_with("200"));
     // The file says nothing of the gateway that runs; its address does.
@@ -810,16 +884,18 @@ fn a_gateway_runs_reloads_and_ends() {
     assert_eq!(health(&["--address", &admin]), Some(0));
 
     // A good one is in force before the next command of a live session.
-    fs::write(&path, configuration("read-only")).unwrap();
+    fs::write(&gateway.file, configuration("read-only")).unwrap();
     gateway.signal("HUP");
-    gateway.until("reloaded");
+    gateway.line("was reloaded");
     assert!(client.ask("DELE a").starts_with("502"));
     gateway.signal("USR1");
+    gateway.signal("USR2");
+    gateway.line("SIGUSR2 was ignored");
 
-    gateway.signal("TERM");
-    gateway.until("draining");
+    gateway.signal("QUIT");
+    gateway.line("draining");
     assert!(client.line().starts_with("421"));
-    assert_eq!(gateway.end(), Some(0));
+    assert_eq!(gateway.wait().code(), Some(0));
     assert_eq!(
         run(&["healthcheck", "--config", name]).status.code(),
         Some(1)
@@ -827,32 +903,107 @@ fn a_gateway_runs_reloads_and_ends() {
 }
 
 #[test]
+fn a_reload_tells_which_addresses_come_and_go() {
+    let upstream = server();
+    let configuration = |name: &str, admin: &str| {
+        format!(
+            "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\n\
+             [listeners.{name}]\nbind = \"127.0.0.9:0\"\nupstream = \"old\"\n\
+             [upstreams.old]\naddress = \"{upstream}\"\n[admin]\nbind = \"{admin}:0\"\n"
+        )
+    };
+    let gateway = Gateway::run(&configuration("second", "127.0.0.1"));
+    let second = gateway.listeners.get("second").unwrap();
+    let moved =
+        configuration("third", "127.0.0.9").replace("127.0.0.9:0\"\nup", "127.0.0.10:0\"\nup");
+    fs::write(&gateway.file, moved).unwrap();
+    gateway.signal("HUP");
+    let line = gateway.line("no longer listening");
+    let gone = format!("address={second}");
+    assert!(
+        line.contains("listener=second") && line.contains(&gone),
+        "{line}"
+    );
+    let line = gateway.line(" listening listener=");
+    assert!(
+        line.contains("listener=third address=127.0.0.10:"),
+        "{line}"
+    );
+    let line = gateway.line("no longer listening for the admin endpoints");
+    assert!(line.contains(&gateway.admin.to_string()), "{line}");
+    gateway.line("listening for the admin endpoints address=127.0.0.9:");
+    gateway.line("was reloaded");
+    gateway.signal("TERM");
+    assert_eq!(gateway.wait().code(), Some(0));
+}
+
+#[test]
+fn a_gateway_without_a_file_has_nothing_to_reload() {
+    let upstream = server().to_string();
+    let gateway = Gateway::run_without_file(&["--bind", "127.0.0.1:0", "--upstream", &upstream]);
+    let successful = || gateway.sum("ftpwarden_config_last_reload_successful", &[]);
+    let before = successful();
+    gateway.signal("HUP");
+    gateway.line("nothing to reload");
+    assert!((successful() - before).abs() < f64::EPSILON);
+    let (_client, greeting) = Client::dial(gateway.address);
+    assert_eq!(greeting, "220 Old FTP service\r\n");
+}
+
+#[test]
+fn a_limit_on_descriptors_that_is_too_low_is_warned_of() {
+    let configuration = |sessions: u32| {
+        format!(
+            "[listeners.main]\nbind = \"127.0.0.1:0\"\nupstream = \"old\"\n\
+             [upstreams.old]\naddress = \"{}\"\n[admin]\nbind = \"127.0.0.1:0\"\n\
+             [limits]\nsessions = {sessions}\n",
+            server()
+        )
+    };
+    let warning = "the hard limit on open descriptors is too low for `limits.sessions`";
+    // At the edge: four for each, and 128.
+    let gateway = Gateway::run_with_descriptors(&configuration(43), 300);
+    let is_told = gateway.before().iter().any(|line| line.contains(warning));
+    assert!(!is_told, "{:#?}", gateway.before());
+    fs::write(&gateway.file, configuration(44)).unwrap();
+    gateway.signal("HUP");
+    let line = gateway.line(warning);
+    assert!(
+        line.contains("limit=300 sessions=44 needed=304 enough_for=43"),
+        "{line}"
+    );
+    let gateway = Gateway::run_with_descriptors(&configuration(10_000), 300);
+    let mut told = gateway.before().iter();
+    assert!(
+        told.any(|line| line.contains(warning)),
+        "{:#?}",
+        gateway.before()
+    );
+}
+
+#[test]
 fn a_second_signal_ends_at_once() {
     let upstream = server().to_string();
-    let arguments = [
+    let gateway = Gateway::run_without_file(&[
         "--bind",
         "127.0.0.1:0",
         "--upstream",
         &upstream,
         "--deny",
         "DELE",
-    ];
-    let mut gateway = Running::start(&arguments);
-    let line = gateway.until("listening");
+    ]);
+    let line = announced(&gateway);
     assert!(line.contains("policy=command-line"), "{line}");
-    let (mut client, _) = Client::dial(address(&line));
+    let (mut client, _) = Client::dial(gateway.address);
     client.ask("USER anna");
     client.ask("PASS x");
     assert!(client.ask("DELE a").starts_with("502"));
     assert!(client.ask("MKD a").starts_with("200"));
-    // There is no file to load again.
-    gateway.signal("HUP");
-    gateway.until("not reloaded");
     // A line that is begun and not ended keeps a session from being idle.
     gateway.signal("INT");
-    gateway.until("draining");
+    gateway.line("draining");
     gateway.signal("INT");
-    assert_eq!(gateway.end(), Some(0));
+    assert_eq!(gateway.wait().code(), Some(0));
 }
 
 #[test]
@@ -901,6 +1052,15 @@ fn the_service_manager_hears_when_the_gateway_is_in_service() {
     signal("HUP");
     assert!(until("RELOADING=1").contains("MONOTONIC_USEC="));
     until("READY=1");
+    // A reload that failed is told with each beat, until one succeeds.
+    let good = fs::read_to_string(&config).unwrap();
+    fs::write(&config, "nothing").unwrap();
+    signal("HUP");
+    until("STATUS=in service; the last reload failed");
+    until("STATUS=in service; the last reload failed: 0 sessions");
+    fs::write(&config, good).unwrap();
+    signal("HUP");
+    until("STATUS=in service: 0 sessions");
     signal("TERM");
     until("STOPPING=1");
     let mut log = String::new();
@@ -988,6 +1148,55 @@ fn check_looks_at_certificates_and_keys() {
     assert!(told.contains("absent.crt: No such file"), "{told}");
     assert!(told.contains("there is no certificate in PEM"), "{told}");
     assert!(told.contains("2 errors"), "{told}");
+}
+
+#[test]
+fn check_shows_all_that_is_wrong_with_files_beside_all_else() {
+    let late = (2099, 1, 1);
+    let told = |path: &Path| {
+        let said = run(&["check", path.to_str().unwrap()]);
+        assert_eq!(said.status.code(), Some(78));
+        text(&said.stderr)
+    };
+    // Both files are missing, and a key of another table is none.
+    let (_directory, path) = with_tls("absent.crt", "absent.key", late);
+    let written = fs::read_to_string(&path).unwrap() + "[limits]\nsesions = 3\n";
+    fs::write(&path, written).unwrap();
+    let report = told(&path);
+    for part in [
+        "absent.crt: No such",
+        "absent.key: No such",
+        "`sesions`",
+        "3 errors",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    // What is in the files is no certificate and no key.
+    let (directory, path) = with_tls("one.crt", "one.key", late);
+    fs::write(directory.path().join("one.crt"), "junk").unwrap();
+    fs::write(directory.path().join("one.key"), "").unwrap();
+    let report = told(&path);
+    for part in ["no certificate in PEM", "no private key in PEM", "3 errors"] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
+    // A pin that is none hides no missing file, and says nothing of authorities.
+    let (_directory, path) = with_tls("absent.crt", "one.key", late);
+    let written = fs::read_to_string(&path).unwrap();
+    let (head, _) = written.split_once("ca = ").unwrap();
+    fs::write(
+        &path,
+        format!("{head}pin = \"short\", certificate = \"gone.crt\" }}\n"),
+    )
+    .unwrap();
+    let report = told(&path);
+    for part in [
+        "absent.crt: No such",
+        "gone.crt: No such",
+        "`key` is missing",
+        "4 errors",
+    ] {
+        assert!(report.contains(part), "{part}: {report}");
+    }
 }
 
 #[test]

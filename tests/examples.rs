@@ -183,7 +183,8 @@ fn the_policies_of_the_manual_do_what_they_say() {
         let policy = block.split("```").next().unwrap();
         let name = policy.split(['[', '.', ']']).nth(2).unwrap();
         let text = format!(
-            "listeners.main = {{ bind = \"0.0.0.0:21\", upstream = \"legacy\", policy = \"{name}\" }}\n\
+            "listeners.main = {{ bind = \"0.0.0.0:21\", upstream = \"legacy\", policy = \"{name}\", \
+             tls = {{ certificate = \"c\", key = \"k\", require = \"no\", client_certificates = \"optional\", client_ca = \"a\" }} }}\n\
              upstreams.legacy.address = \"10.0.0.5:21\"\n{policy}"
         );
         let loaded = config::parse(&text, name).unwrap_or_else(|error| {

@@ -27,9 +27,9 @@ pub(super) struct Arguments {
 pub(super) enum Command {
     /// Run the gateway.
     ///
-    /// SIGHUP reloads the file, all or nothing. SIGTERM and SIGINT drain: nobody new is let in,
-    /// transfers may finish until `drain_timeout`; a second one ends at once. SIGUSR1 reopens
-    /// files.
+    /// SIGHUP reloads the file, all or nothing; without a file it does nothing. SIGTERM, SIGINT and
+    /// SIGQUIT drain: nobody new is let in, transfers may finish until `drain_timeout`; a second one
+    /// ends at once. SIGUSR1 reopens files, SIGUSR2 is ignored.
     Run(Run),
     /// Load and check a configuration, and bind nothing.
     ///
@@ -133,7 +133,7 @@ pub(super) struct Explain {
     /// The client's address.
     #[arg(long, value_name = "IP", default_value = "127.0.0.1")]
     pub(super) client: IpAddr,
-    /// The client is under TLS 1.3, its data connections too.
+    /// The client is under the newest TLS that the listener has, its data connections too.
     #[arg(long)]
     pub(super) tls: bool,
     /// The subject of the certificate that it shows: `CN=acme,O=Acme`.

@@ -10,7 +10,7 @@ use crate::config::{self, ConfigError, Loaded, diagnostic};
 
 /// Checks the file.
 pub(super) fn check(arguments: &Check) -> Answer {
-    let loaded = config::load(&arguments.file).and_then(certificates::checked);
+    let loaded = certificates::checked(config::load(&arguments.file));
     let outcome = match &loaded {
         Ok(loaded) if loaded.warnings.is_empty() || !arguments.strict => Outcome::Fine,
         Ok(_) | Err(_) => Outcome::Configuration,
@@ -47,6 +47,7 @@ fn for_scripts(loaded: &Result<Loaded, ConfigError>, outcome: Outcome) -> String
         Err(ConfigError::Refused {
             diagnostics,
             sources,
+            ..
         }) => json::diagnostics(diagnostics, sources),
         Err(error @ ConfigError::Unreadable { .. }) => json::unreadable(&error.to_string()),
     };

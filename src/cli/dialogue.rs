@@ -73,13 +73,35 @@ impl Dialogue {
     /// # Errors
     /// It does not answer in time.
     fn dial(address: &SocketAddr) -> io::Result<Self> {
-        let stream = TcpStream::connect_timeout(address, CONNECT_TIMEOUT)?;
+        let stream = TcpStream::connect_timeout(address, CONNECT_TIMEOUT)
+            .map_err(|error| in_words(error, "it was not reached", CONNECT_TIMEOUT))?;
         stream.set_read_timeout(Some(REPLY_TIMEOUT))?;
         stream.set_write_timeout(Some(REPLY_TIMEOUT))?;
         stream.set_nodelay(true)?;
         Ok(Self {
             stream,
             reader: ReplyReader::new(LINE_BYTES, REPLY_BYTES),
+        })
+    }
+
+    /// The greeting, which is the first reply.
+    ///
+    /// # Errors
+    /// As [`Dialogue::reply`], told as what a server did that took the connection.
+    pub(super) fn greeting(&mut self) -> io::Result<Reply> {
+        self.reply().map_err(|error| {
+            let said = match error.kind() {
+                io::ErrorKind::TimedOut => format!(
+                    "it took the connection and did not greet within {} s",
+                    REPLY_TIMEOUT.as_secs()
+                ),
+                io::ErrorKind::UnexpectedEof => {
+                    "it took the connection and ended it without a greeting".to_owned()
+                }
+                io::ErrorKind::InvalidData => format!("what it greets with is no reply: {error}"),
+                _ => return error,
+            };
+            io::Error::new(error.kind(), said)
         })
     }
 
@@ -115,7 +137,10 @@ impl Dialogue {
                 }
             }
             let mut buffer = [0_u8; 4096];
-            let count = self.stream.read(&mut buffer)?;
+            let count = self
+                .stream
+                .read(&mut buffer)
+                .map_err(|error| in_words(error, "it did not answer", REPLY_TIMEOUT))?;
             if count == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -142,5 +167,17 @@ impl Dialogue {
                 Err(_) => return Ok(codes),
             }
         }
+    }
+}
+
+/// `error`; where time ran out, with what did not happen `within` it. The kernel calls it a resource that is not
+/// available at the moment.
+pub(super) fn in_words(error: io::Error, what: &str, within: Duration) -> io::Error {
+    match error.kind() {
+        io::ErrorKind::TimedOut | io::ErrorKind::WouldBlock => io::Error::new(
+            io::ErrorKind::TimedOut,
+            format!("{what} within {} s", within.as_secs()),
+        ),
+        _ => error,
     }
 }

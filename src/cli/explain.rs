@@ -15,8 +15,9 @@ use super::terminal::{self, printable};
 use super::{Answer, Outcome, groups, json};
 use crate::config::diagnostic::{Sources, Style};
 use crate::config::{self, Loaded};
-use crate::policy::{Lack, RuleInfo, suggest};
+use crate::policy::{Lack, RuleInfo, System, suggest};
 use crate::settings::Listener;
+use crate::tls::options::ClientCertificates;
 
 /// Explains the commands.
 pub(super) fn explain(arguments: &Explain) -> Answer {
@@ -32,12 +33,19 @@ pub(super) fn explain(arguments: &Explain) -> Answer {
         let sentence = format!("{several:?} is more than one line; write each command by itself");
         return Answer::wrong(Outcome::Usage, &sentence);
     }
+    if arguments.commands.iter().any(|one| one.trim().is_empty()) {
+        let sentence = "a command is empty; write one such as 'RETR file'";
+        return Answer::wrong(Outcome::Usage, sentence);
+    }
     let loaded = match config::load(path) {
         Ok(loaded) => loaded,
         Err(error) => return Answer::refused(&error),
     };
-    let chosen = choose(&loaded, arguments.listener.as_deref())
-        .and_then(|listener| Ok((listener, moment(arguments.at.as_deref())?)));
+    let chosen = choose(&loaded, arguments.listener.as_deref()).and_then(|listener| {
+        check_directory(&loaded, listener, arguments.cwd.as_deref())?;
+        check_channels(listener, arguments)?;
+        Ok((listener, moment(arguments.at.as_deref())?))
+    });
     let (listener, unix_time) = match chosen {
         Ok(chosen) => chosen,
         Err(sentence) => return Answer::wrong(Outcome::Usage, &sentence),
@@ -109,6 +117,65 @@ fn choose<'a>(loaded: &'a Loaded, wanted: Option<&str>) -> Result<&'a Listener, 
         };
         format!("there is no listener {wanted}; {help}")
     })
+}
+
+/// Whether `directory` is written in full, as a server states one.
+///
+/// # Errors
+/// A sentence that says how it is written.
+fn check_directory(
+    loaded: &Loaded,
+    listener: &Listener,
+    directory: Option<&str>,
+) -> Result<(), String> {
+    let upstream = loaded.settings.upstreams.get(&listener.upstream);
+    let (Some(directory), Some(upstream)) = (directory, upstream) else {
+        return Ok(());
+    };
+    let has_drive = || {
+        let mut letters = directory.chars();
+        letters.next().is_some_and(|one| one.is_ascii_alphabetic()) && letters.next() == Some(':')
+    };
+    let (is_full, example) = match upstream.system {
+        System::Unix => (directory.starts_with('/'), "/home/anna"),
+        System::Windows => (
+            directory.starts_with(['/', '\\']) || has_drive(),
+            "/home/anna",
+        ),
+        System::Mvs => (directory.starts_with(['/', '\'']), "\"'ANNA.'\" or /u/anna"),
+    };
+    if is_full {
+        return Ok(());
+    }
+    Err(format!(
+        "--cwd {:?} is not written in full, as a server states a directory; write one such as \
+         {example}",
+        printable(directory)
+    ))
+}
+
+/// Whether a client of `listener` can have the channels that are asked about.
+///
+/// # Errors
+/// A sentence that says what the listener lacks.
+fn check_channels(listener: &Listener, arguments: &Explain) -> Result<(), String> {
+    let name = &listener.name;
+    match &listener.tls {
+        None if arguments.tls => Err(format!(
+            "no client of the listener {name} is under TLS: there is no [listeners.{name}.tls]; leave \
+             --tls out, or write that table"
+        )),
+        Some(tls)
+            if arguments.client_certificate.is_some()
+                && tls.options.clients == ClientCertificates::Off =>
+        {
+            Err(format!(
+                "the listener {name} asks no client for a certificate; leave --client-certificate out, or \
+                 write `client_certificates` into [listeners.{name}.tls]"
+            ))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The time that was asked for, in seconds since 1970, or the present one.

@@ -8,6 +8,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::args::Healthcheck;
+use super::dialogue::in_words;
 use super::{Answer, Outcome};
 use crate::config;
 
@@ -70,13 +71,17 @@ fn reachable(bind: SocketAddr) -> SocketAddr {
 /// # Errors
 /// The address cannot be dialled, or does not answer in time.
 fn ask(address: SocketAddr) -> io::Result<String> {
-    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)?;
+    let mut stream = TcpStream::connect_timeout(&address, TIMEOUT)
+        .map_err(|error| in_words(error, "it was not reached", TIMEOUT))?;
     stream.set_read_timeout(Some(TIMEOUT))?;
     stream.set_write_timeout(Some(TIMEOUT))?;
     let request = format!("GET /healthz HTTP/1.1\r\nHost: {address}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes())?;
     let mut answer = Vec::new();
-    stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
+    stream
+        .take(ANSWER_BYTES_MAX)
+        .read_to_end(&mut answer)
+        .map_err(|error| in_words(error, "it took the connection and did not answer", TIMEOUT))?;
     let text = String::from_utf8_lossy(&answer);
     Ok(text.lines().next().unwrap_or_default().to_owned())
 }

@@ -23,12 +23,16 @@ const CLOSING: &str = r#".SH SIGNALS
 .TP
 \fBSIGHUP\fR
 Reload the configuration, all or nothing; a file that does not pass leaves the running one in force.
+Without a file there is nothing to reload, and the gateway stays: also when its terminal is closed, which sends this signal too.
 .TP
-\fBSIGTERM\fR, \fBSIGINT\fR
+\fBSIGTERM\fR, \fBSIGINT\fR, \fBSIGQUIT\fR
 Drain: accept nobody new, let transfers finish until \fBdrain_timeout\fR; a second one ends at once.
 .TP
 \fBSIGUSR1\fR
 Reopen files.
+.TP
+\fBSIGUSR2\fR
+Nothing: it is logged and ignored.
 .SH "EXIT STATUS"
 .TP
 0
@@ -49,12 +53,20 @@ The configuration cannot be taken.
 .TP
 \fBNO_COLOR\fR
 Where set and not empty, nothing is coloured.
+.TP
+\fBSSL_CERT_FILE\fR, \fBSSL_CERT_DIR\fR
+The system's authorities, by which servers are checked where \fB[upstreams.NAME.tls]\fR has neither \fBca\fR nor \fBpin\fR.
+.TP
+\fBNOTIFY_SOCKET\fR, \fBWATCHDOG_USEC\fR, \fBWATCHDOG_PID\fR
+Where the service manager is told how things are, and how often; see \fBsd_notify\fR(3).
+.PP
+No value of the configuration comes from the environment.
 .SH FILES
 .TP
 \fI/etc/ftpwarden/ftpwarden.toml\fR
 The configuration.
 .SH STANDARDS
-RFC 959, RFC 1123, RFC 2389, RFC 2428, RFC 3659.
+RFC 959, RFC 1123, RFC 2228, RFC 2389, RFC 2428, RFC 3659, RFC 4217.
 "#;
 
 /// Prints the manual page.

@@ -65,7 +65,7 @@ pub(super) fn probe(arguments: &Probe) -> Answer {
 /// The server cannot be dialled or does not greet.
 fn examine(host: &str, port: u16) -> io::Result<Findings> {
     let mut dialogue = Dialogue::open(host, port)?;
-    let greeting = dialogue.reply()?;
+    let greeting = dialogue.greeting()?;
     if greeting.code != 220 {
         let said = greeting.lines.first().map_or("", String::as_str);
         let sentence = format!("it does not greet with 220 but says {said:?}");

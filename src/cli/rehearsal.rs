@@ -170,6 +170,8 @@ struct Stage<'a> {
     certificate: Option<Arc<str>>,
     /// Whether the client is under TLS.
     is_secured: bool,
+    /// The version that it then has: the newest of the listener's.
+    version: TlsVersion,
     /// Whether its data connections are.
     is_data_private: bool,
     /// What judges the session, to be asked why.
@@ -218,6 +220,8 @@ impl<'a> Stage<'a> {
         let gateway = if client.is_ipv4() { GATEWAY } else { GATEWAY6 };
         let local = SocketAddr::new(gateway, 21);
         let is_secured = situation.tls.is_some();
+        let versions = listener.tls.iter().flat_map(|tls| &tls.options.versions);
+        let version = versions.copied().max().unwrap_or(TlsVersion::V1_3);
         let mut stage = Self {
             loaded,
             session: Session::new(Arc::new(profile), Arc::clone(&judge), client, local, now),
@@ -229,6 +233,7 @@ impl<'a> Stage<'a> {
             client,
             certificate: situation.tls.clone().flatten().map(Into::into),
             is_secured,
+            version,
             is_data_private: is_secured,
             judge,
             user: None,
@@ -310,7 +315,7 @@ impl<'a> Stage<'a> {
             renaming: None,
             unix_time: self.now.unix_time,
             channels: Channels {
-                control: self.is_secured.then_some(TlsVersion::V1_3),
+                control: self.is_secured.then_some(self.version),
                 data: self.is_data_private,
                 certificate: self.certificate.as_deref(),
             },
@@ -406,7 +411,7 @@ impl<'a> Stage<'a> {
             Action::StartTls(leg) => self.told(Told::Secured {
                 leg,
                 secured: Secured {
-                    version: TlsVersion::V1_3,
+                    version: self.version,
                     subject: match leg {
                         Leg::Client => self.certificate.clone(),
                         Leg::Server => None,

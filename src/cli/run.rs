@@ -3,8 +3,10 @@
 //! Owns the order of start and end, what each signal does, and what the service manager is told.
 //! Must not know how anything that it starts works.
 
+use std::collections::BTreeMap;
 use std::future::Future;
 use std::io;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -50,8 +52,8 @@ enum RunError {
     /// The kernel does not let signals be heard.
     #[error("signals cannot be heard: {0}")]
     Signals(#[source] io::Error),
-    /// The audit file cannot be opened, or metrics cannot be counted.
-    #[error("telemetry cannot be started: {0}")]
+    /// The audit file cannot be opened or written to; the error says which it is.
+    #[error("{0}")]
     Telemetry(#[source] io::Error),
 }
 
@@ -102,7 +104,7 @@ impl Origin {
 /// Runs the gateway until a signal ends it.
 pub(super) fn run(arguments: &Run) -> Answer {
     let origin = Origin::of(arguments);
-    let loaded = match origin.load().and_then(certificates::checked) {
+    let loaded = match certificates::checked(origin.load()) {
         Ok(loaded) => loaded,
         Err(error) => return Answer::refused(&error),
     };
@@ -202,10 +204,11 @@ async fn serve(
             order = signals.next() => match order {
                 Order::End => break,
                 Order::Reload => service.reload(),
+                Order::Nothing => ignored(),
                 Order::Reopen => service.telemetry.reopen(),
             },
             () = heart.beat() => {
-                service.report(&heart, "in service");
+                service.report(&heart, service.state());
                 service.renew_tls();
             }
         }
@@ -255,6 +258,8 @@ struct Service {
     drain_timeout: Duration,
     /// Why certificates that have changed were not taken over, as it was logged last.
     stale_tls: Option<String>,
+    /// Whether the last reload changed nothing.
+    failed_reload: bool,
 }
 
 impl Service {
@@ -289,6 +294,7 @@ impl Service {
             confinement,
             drain_timeout: settings.limits.drain_timeout,
             stale_tls: None,
+            failed_reload: false,
         };
         service.announce(&settings);
         Ok(service)
@@ -298,7 +304,32 @@ impl Service {
     fn announce(&self, settings: &Settings) {
         let version = env!("CARGO_PKG_VERSION");
         tracing::info!(version, "ftpwarden is in service");
+        self.announce_changes(settings, &BTreeMap::new(), None);
+    }
+
+    /// The address of each listening socket, and the name of its listener.
+    fn doors(&self) -> BTreeMap<SocketAddr, Arc<str>> {
+        let doors = self.gateway.local_addrs().into_iter();
+        doors.map(|(name, address)| (address, name)).collect()
+    }
+
+    /// Says what listens now that was not among the `doors` and not `admin`, and what no longer does.
+    fn announce_changes(
+        &self,
+        settings: &Settings,
+        doors: &BTreeMap<SocketAddr, Arc<str>>,
+        admin: Option<SocketAddr>,
+    ) {
+        let now = self.doors();
+        for (address, listener) in doors {
+            if !now.contains_key(address) {
+                tracing::info!(listener = &**listener, %address, "no longer listening");
+            }
+        }
         for (name, address) in self.gateway.local_addrs() {
+            if doors.contains_key(&address) {
+                continue;
+            }
             let Some(listener) = settings.listeners.get(&name) else {
                 continue;
             };
@@ -314,63 +345,86 @@ impl Service {
                 "listening"
             );
         }
-        if let Some(admin) = &self.admin {
-            tracing::info!(address = %admin.bound, "listening for the admin endpoints");
+        let bound = self.admin.as_ref().map(|admin| admin.bound);
+        if bound == admin {
+            return;
+        }
+        if let Some(address) = admin {
+            tracing::info!(%address, "no longer listening for the admin endpoints");
+        }
+        if let Some(address) = bound {
+            tracing::info!(%address, "listening for the admin endpoints");
         }
     }
 
     /// Takes the configuration over anew: all of it, or nothing.
     fn reload(&mut self) {
         told(notify::reloading());
-        let successful = match self.try_reload() {
-            Ok(()) => {
-                tracing::info!("the configuration was reloaded");
-                true
-            }
-            Err(reason) => {
-                tracing::error!(reason, "not reloaded: the configuration in force stays");
-                false
-            }
-        };
-        self.telemetry.reloaded(successful);
-        told(notify::ready(if successful {
-            "in service"
+        if let Origin::File(path) = &self.origin {
+            let path = path.clone();
+            let successful = match self.try_reload(&path) {
+                Ok(()) => {
+                    tracing::info!("the configuration was reloaded");
+                    true
+                }
+                Err(reason) => {
+                    tracing::error!(reason, "not reloaded: the configuration in force stays");
+                    false
+                }
+            };
+            self.telemetry.reloaded(successful);
+            self.failed_reload = !successful;
         } else {
-            "in service; the last reload failed"
-        }));
+            // A terminal that closes says the same: the gateway stays, as behind nohup(1).
+            tracing::info!("nothing to reload: the configuration came from the command line");
+        }
+        told(notify::ready(self.state()));
     }
 
-    /// The same.
+    /// What the service manager shows while the gateway is in service.
+    const fn state(&self) -> &'static str {
+        if self.failed_reload {
+            "in service; the last reload failed"
+        } else {
+            "in service"
+        }
+    }
+
+    /// The same of the file at `path`.
     ///
     /// # Errors
     /// Why nothing has changed, in one sentence; problems of the file are logged before.
-    fn try_reload(&mut self) -> Result<(), String> {
-        if matches!(self.origin, Origin::Flags(_)) {
-            return Err("the configuration came from the command line".to_owned());
-        }
+    fn try_reload(&mut self, path: &Path) -> Result<(), String> {
         self.confinement.admits_file()?;
         let refused = |error: ConfigError| {
             if let ConfigError::Refused {
                 diagnostics,
                 sources,
+                ..
             } = &error
             {
                 log_all(diagnostics, sources);
             }
             error.to_string()
         };
-        let loaded = self.origin.load().map_err(refused)?;
-        self.confinement.admits(&loaded.settings)?;
+        let loaded = config::load(path);
+        // What the gateway may not read any more is told as that, not as a file's fault.
+        if let Ok(loaded) = &loaded {
+            self.confinement.admits(&loaded.settings)?;
+        }
         let loaded = certificates::checked(loaded).map_err(refused)?;
         let settings = Arc::new(loaded.settings);
         let endpoints = Endpoints::bind(&settings, self.admin.as_ref())
             .map_err(|error| self.confinement.explain(&error))?;
+        let before = self.doors();
         self.gateway
             .reload(Arc::clone(&settings), loaded.policies)
             .map_err(|error| self.confinement.explain(&error))?;
         log_all(&loaded.warnings, &loaded.sources);
         self.drain_timeout = settings.limits.drain_timeout;
+        let admin = self.admin.as_ref().map(|admin| admin.bound);
         Endpoints::admit(&mut self.admin, endpoints, &self.telemetry);
+        self.announce_changes(&settings, &before, admin);
         Ok(())
     }
 
@@ -456,6 +510,7 @@ impl Service {
                 order = signals.next() => match order {
                     Order::End => return false,
                     Order::Reload => tracing::warn!("not reloaded: the gateway is draining"),
+                    Order::Nothing => ignored(),
                     Order::Reopen => self.telemetry.reopen(),
                 },
                 () = heart.beat() => self.report(heart, "draining"),
@@ -474,6 +529,11 @@ fn log_all(diagnostics: &[Diagnostic], sources: &Sources) {
             Severity::Warning => tracing::warn!(code = one.code, place, help, "{}", one.message),
         }
     }
+}
+
+/// A signal came that nothing is meant by.
+fn ignored() {
+    tracing::info!("SIGUSR2 was ignored: no order is meant by it");
 }
 
 /// Nothing depends on what the service manager hears.

@@ -9,8 +9,10 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 /// What a signal asks for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Order {
-    /// SIGTERM, SIGINT: come to an end.
+    /// SIGTERM, SIGINT, SIGQUIT: come to an end.
     End,
+    /// SIGUSR2: nothing, but it ends nothing either.
+    Nothing,
     /// SIGHUP: load the configuration anew.
     Reload,
     /// SIGUSR1: reopen files.
@@ -24,10 +26,14 @@ pub(super) struct Signals {
     hangup: Signal,
     /// SIGINT.
     interrupt: Signal,
+    /// SIGQUIT.
+    quit: Signal,
     /// SIGTERM.
     terminate: Signal,
     /// SIGUSR1.
     user1: Signal,
+    /// SIGUSR2.
+    user2: Signal,
 }
 
 impl Signals {
@@ -39,8 +45,10 @@ impl Signals {
         Ok(Self {
             hangup: signal(SignalKind::hangup())?,
             interrupt: signal(SignalKind::interrupt())?,
+            quit: signal(SignalKind::quit())?,
             terminate: signal(SignalKind::terminate())?,
             user1: signal(SignalKind::user_defined1())?,
+            user2: signal(SignalKind::user_defined2())?,
         })
     }
 
@@ -49,8 +57,10 @@ impl Signals {
         tokio::select! {
             _ = self.hangup.recv() => Order::Reload,
             _ = self.interrupt.recv() => Order::End,
+            _ = self.quit.recv() => Order::End,
             _ = self.terminate.recv() => Order::End,
             _ = self.user1.recv() => Order::Reopen,
+            _ = self.user2.recv() => Order::Nothing,
         }
     }
 }

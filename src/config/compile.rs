@@ -4,14 +4,14 @@
 //! Must not know the form of any value.
 
 use std::collections::BTreeSet;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
-use super::builtin;
 use super::diagnostic::{self, Diagnostic, Severity, Sources, Span};
 use super::section::Problems;
 use super::tables::{Document, Mentions};
 use super::{ConfigError, Loaded};
+use super::{builtin, reach};
 use crate::policy;
 use crate::policy::spec::{Consequence, Located, PolicySpec};
 use crate::policy::suggest;
@@ -39,6 +39,7 @@ pub(super) fn compile(
     check_upstreams(&document.mentions, &mut problems);
     check_loops(&document.mentions, &mut problems);
     check_policies(&document, &built_in, &mut problems);
+    reach::check_tls(&document, &mut problems);
     let taken = |spec: &PolicySpec| built_in.iter().any(|other| name(other) == name(spec));
     let own = document
         .policies
@@ -73,12 +74,13 @@ pub(super) fn compile(
         _ => Err(ConfigError::Refused {
             diagnostics,
             sources: Arc::new(sources),
+            tls: document.mentions.tls,
         }),
     }
 }
 
 /// The name of a policy.
-fn name(spec: &PolicySpec) -> &str {
+pub(super) fn name(spec: &PolicySpec) -> &str {
     spec.name.as_ref().map_or("", |name| name.value.as_str())
 }
 
@@ -193,18 +195,40 @@ fn names(located: &[Located<String>]) -> impl Iterator<Item = &str> {
     located.iter().map(|name| name.value.as_str())
 }
 
-/// No upstream is the gateway itself.
+/// The addresses that are dialled for `host`, where nobody has to be asked: those of a name that is
+/// this machine's own (RFC 6761 §6.3), and of an unspecified address, which the kernel takes for it.
+fn dialled(host: &str) -> Vec<IpAddr> {
+    let own: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        let ip = ip.to_canonical();
+        let is_own = |own: &IpAddr| own.is_ipv4() == ip.is_ipv4();
+        return if ip.is_unspecified() {
+            own.into_iter().filter(is_own).collect()
+        } else {
+            vec![ip]
+        };
+    }
+    let name = host.trim_end_matches('.').to_ascii_lowercase();
+    if name == "localhost" || name.ends_with(".localhost") {
+        own.to_vec()
+    } else {
+        Vec::new()
+    }
+}
+
+/// No upstream is the gateway itself, as far as that can be told from the file: see the dial for the
+/// rest.
 fn check_loops(mentions: &Mentions, problems: &mut Problems) {
     for server in &mentions.servers {
         let (host, port) = &server.value;
-        let Ok(host) = host.parse::<IpAddr>() else {
-            continue;
-        };
+        let addresses = dialled(host);
         let reaches = |bind: &&Located<SocketAddr>| {
             let ip = bind.value.ip();
-            bind.value.port() == *port
-                && (ip == host || ip.is_unspecified() && host.is_loopback())
-                && ip.is_ipv4() == host.is_ipv4()
+            let is_there = |host: &IpAddr| {
+                ip.is_ipv4() == host.is_ipv4()
+                    && (ip == *host || ip.is_unspecified() && host.is_loopback())
+            };
+            bind.value.port() == *port && addresses.iter().any(is_there)
         };
         if let Some(bind) = mentions.binds.iter().find(reaches) {
             problems.error(
@@ -275,7 +299,7 @@ fn used_policies(document: &Document) -> BTreeSet<&str> {
 }
 
 /// The policies that `spec` names.
-fn references(spec: &PolicySpec) -> Vec<&str> {
+pub(super) fn references(spec: &PolicySpec) -> Vec<&str> {
     let handed = spec
         .rules
         .iter()

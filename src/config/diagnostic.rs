@@ -29,6 +29,17 @@ pub struct Place {
     pub column: usize,
 }
 
+impl Place {
+    /// What follows `before`.
+    pub(super) fn behind(before: &str) -> Self {
+        let line = before.rsplit('\n').next().unwrap_or_default();
+        Self {
+            line: before.matches('\n').count().saturating_add(1),
+            column: line.chars().count().saturating_add(1),
+        }
+    }
+}
+
 /// Every source by its number: 0 is the operator's.
 #[derive(Clone, Debug, Default, Eq, PartialEq)]
 pub struct Sources(pub Vec<Source>);
@@ -42,13 +53,7 @@ impl Sources {
     /// Where `span` begins.
     pub fn place(&self, span: &Span) -> Option<Place> {
         let before = self.of(span)?.text.get(..span.bytes.start)?;
-        let line_start = before
-            .rfind('\n')
-            .map_or(0, |newline| newline.saturating_add(1));
-        Some(Place {
-            line: before.matches('\n').count().saturating_add(1),
-            column: before.get(line_start..)?.chars().count().saturating_add(1),
-        })
+        Some(Place::behind(before))
     }
 
     /// The line in which `span` begins, without its end.

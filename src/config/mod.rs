@@ -11,6 +11,7 @@ mod compile;
 pub mod diagnostic;
 mod flags;
 mod listener;
+mod reach;
 mod rules;
 pub mod schema;
 mod section;
@@ -31,7 +32,7 @@ pub use flags::{Flags, from_flags};
 
 use crate::policy::PolicySet;
 use crate::settings::Settings;
-use diagnostic::{Diagnostic, Source, Sources, Span, Style};
+use diagnostic::{Diagnostic, Place, Source, Sources, Span, Style};
 use section::Problems;
 use tls::TlsPlaces;
 
@@ -62,6 +63,8 @@ pub enum ConfigError {
         diagnostics: Vec<Diagnostic>,
         /// What they point into.
         sources: Arc<Sources>,
+        /// Where files of certificates and keys are named.
+        tls: TlsPlaces,
     },
     /// The file cannot be read.
     Unreadable {
@@ -79,6 +82,7 @@ impl ConfigError {
             Self::Refused {
                 diagnostics,
                 sources,
+                ..
             } => diagnostic::render(diagnostics, sources, style),
             Self::Unreadable { .. } => format!("error: {self}\n"),
         }
@@ -92,6 +96,7 @@ impl fmt::Display for ConfigError {
             Self::Refused {
                 diagnostics,
                 sources,
+                ..
             } => {
                 let errors = diagnostics
                     .iter()
@@ -142,9 +147,11 @@ pub fn load(path: &Path) -> Result<Loaded, ConfigError> {
         )));
     }
     let text = String::from_utf8(bytes).map_err(|error| {
+        let end = error.utf8_error().valid_up_to();
+        let before = error.as_bytes().get(..end).unwrap_or_default();
+        let Place { line, column } = Place::behind(&String::from_utf8_lossy(before));
         unreadable(format!(
-            "byte {} is not UTF-8",
-            error.utf8_error().valid_up_to()
+            "line {line}, column {column} is not UTF-8; save it in that encoding"
         ))
     })?;
     parse(&text, &path.display().to_string())
@@ -181,6 +188,7 @@ pub fn parse(text: &str, name: &str) -> Result<Loaded, ConfigError> {
             Err(ConfigError::Refused {
                 diagnostics: vec![syntax],
                 sources: Arc::new(sources),
+                tls: TlsPlaces::default(),
             })
         }
     }

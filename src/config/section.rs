@@ -31,6 +31,12 @@ impl Problems {
         }
     }
 
+    /// How many errors were kept so far.
+    pub(super) fn errors(&self) -> usize {
+        let kept = self.list.iter();
+        kept.filter(|one| one.severity == Severity::Error).count()
+    }
+
     /// The span of `bytes` in this source.
     pub(super) const fn span(&self, bytes: Range<usize>) -> Span {
         Span {

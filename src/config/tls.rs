@@ -16,19 +16,43 @@ use crate::ftp::security::TlsVersion;
 use crate::policy::spec::{Located, Span};
 use crate::session::{ClientTls, Require, ServerTls, TlsOffer};
 use crate::settings::{ListenerTls, UpstreamTls};
+use crate::tls::load::Content;
 use crate::tls::options::{
     ClientCertificates, ClientOptions, Identity, ServerOptions, SessionReuse, Trust,
 };
 
-/// Where TLS is written of, for those who look at the files.
+/// Where TLS is written of, for those who look at the files: of a configuration that cannot be
+/// taken, too.
 #[derive(Debug, Default)]
 pub struct TlsPlaces {
-    /// The table of each listener that has TLS, by its name.
-    pub listeners: Vec<(String, Span)>,
-    /// The table of each upstream that has TLS, by its name.
-    pub upstreams: Vec<(String, Span)>,
+    /// The table of each listener that has one.
+    pub listeners: Vec<TlsTable<ServerOptions>>,
+    /// The table of each upstream whose TLS is not off.
+    pub upstreams: Vec<TlsTable<ClientOptions>>,
     /// Each file of certificates or keys.
-    pub files: Vec<(PathBuf, Span)>,
+    pub files: Vec<TlsFile>,
+}
+
+/// A table of TLS.
+#[derive(Debug)]
+pub struct TlsTable<O> {
+    /// The name of the listener or upstream that it belongs to.
+    pub owner: String,
+    /// Where it stands.
+    pub span: Span,
+    /// What it says; None where it cannot be taken.
+    pub options: Option<O>,
+}
+
+/// A file that is named.
+#[derive(Debug)]
+pub struct TlsFile {
+    /// Its path.
+    pub path: PathBuf,
+    /// Where it is named.
+    pub span: Span,
+    /// What it is to hold.
+    pub content: Content,
 }
 
 /// The words of `listeners.NAME.tls.mode`.
@@ -93,8 +117,8 @@ pub(super) fn listener(
     problems: &mut Problems,
 ) -> Option<ListenerTls> {
     let (place, table) = parent.table("tls", problems)?;
-    places.listeners.push((name.to_owned(), place.clone()));
-    let section = Section::open(table, &schema::LISTENER_TLS, place, problems);
+    let before = problems.errors();
+    let section = Section::open(table, &schema::LISTENER_TLS, place.clone(), problems);
     let offer = section.one("mode", problems, value::word(&OFFERS));
     let require = section.one("require", problems, value::word(&REQUIRES));
     let own = identity(&section, places, problems);
@@ -117,6 +141,12 @@ pub(super) fn listener(
         session_reuse: or_default(section.one("session_reuse", problems, value::word(&REUSES))),
         clients: client_certificates(&section, places, problems),
     };
+    let is_sound = problems.errors() == before;
+    places.listeners.push(TlsTable {
+        owner: name.to_owned(),
+        span: place,
+        options: is_sound.then(|| options.clone()),
+    });
     (!options.identities.is_empty()).then_some(ListenerTls {
         offer: ClientTls {
             offer: offer.map_or(TlsOffer::Explicit, |found| found.value),
@@ -137,12 +167,13 @@ pub(super) fn upstream(
 ) -> Option<UpstreamTls> {
     let (place, table) = parent.table("tls", problems)?;
     let places = &mut mentions.tls;
+    let before = problems.errors();
     let section = Section::open(table, &schema::UPSTREAM_TLS, place.clone(), problems);
     let written = section.one("mode", problems, value::word(&MODES));
     let misfits = written.is_none() && section.value("mode").is_some();
     let mode: ServerTls = or_default(written);
     let own_places = &mut TlsPlaces::default();
-    let ca = file(&section, "ca", own_places, problems);
+    let ca = file(&section, "ca", Content::Authorities, own_places, problems);
     let pin = section.one("pin", problems, value::pin);
     if let (Some(ca), Some(pin)) = (&ca, &pin) {
         problems.warning(
@@ -179,7 +210,12 @@ pub(super) fn upstream(
         }
         return None;
     }
-    places.upstreams.push((name.to_owned(), place));
+    let is_sound = problems.errors() == before && !options.server_name.is_empty();
+    places.upstreams.push(TlsTable {
+        owner: name.to_owned(),
+        span: place,
+        options: is_sound.then(|| options.clone()),
+    });
     places.files.append(&mut own_places.files);
     Some(UpstreamTls {
         mode,
@@ -205,11 +241,16 @@ fn server_name(value: &DeValue<'_>) -> value::Read<Arc<str>> {
 fn file(
     section: &Section<'_>,
     key: &str,
+    content: Content,
     places: &mut TlsPlaces,
     problems: &mut Problems,
 ) -> Option<Located<PathBuf>> {
     let found = section.one(key, problems, value::file)?;
-    places.files.push((found.value.clone(), found.span.clone()));
+    places.files.push(TlsFile {
+        path: found.value.clone(),
+        span: found.span.clone(),
+        content,
+    });
     Some(found)
 }
 
@@ -219,8 +260,14 @@ fn identity(
     places: &mut TlsPlaces,
     problems: &mut Problems,
 ) -> Option<Identity> {
-    let certificate = file(section, "certificate", places, problems);
-    let key = file(section, "key", places, problems);
+    let certificate = file(
+        section,
+        "certificate",
+        Content::Certificate,
+        places,
+        problems,
+    );
+    let key = file(section, "key", Content::Key, places, problems);
     for (here, there, example) in [
         ("certificate", "key", "\"/etc/ftpwarden/key.pem\""),
         ("key", "certificate", "\"/etc/ftpwarden/cert.pem\""),
@@ -337,7 +384,8 @@ fn client_certificates(
         section.lacks("client_ca", "\"/etc/ftpwarden/clients-ca.pem\"", problems);
     }
     // Where the file does not fit an error says so, and nothing is built of this.
-    match (asked, file(section, "client_ca", places, problems)) {
+    let ca = file(section, "client_ca", Content::Authorities, places, problems);
+    match (asked, ca) {
         (Asked::Required, Some(ca)) => ClientCertificates::Required(ca.value),
         (Asked::Optional, Some(ca)) => ClientCertificates::Optional(ca.value),
         _ => ClientCertificates::Off,

@@ -81,8 +81,8 @@ pub enum StartError {
         /// The policy.
         policy: Arc<str>,
     },
-    /// Telemetry does not take the configuration over.
-    #[error("the audit file cannot be opened: {0}")]
+    /// Telemetry does not take the configuration over: the error names the audit file.
+    #[error("{0}")]
     Telemetry(#[source] io::Error),
     /// TLS cannot be had as it is configured.
     #[error("`{section}`: {source}")]
@@ -113,6 +113,38 @@ pub fn advice(error: &io::Error) -> &'static str {
             "; give the program CAP_NET_BIND_SERVICE or use a port from 1024"
         }
         _ => "",
+    }
+}
+
+/// The most descriptors that a session has open while it transfers, without the pipe.
+const SESSION_DESCRIPTORS: u64 = 4;
+
+/// How many descriptors are needed beside those of sessions: sockets that listen, the endpoints,
+/// files, lanes, pipes.
+const OWN_DESCRIPTORS: u64 = 128;
+
+/// Raises the limit on open descriptors, and warns where as many sessions as `settings` allow do not
+/// fit within it.
+fn warn_of_descriptors(settings: &Settings) {
+    let sessions = settings.limits.sessions;
+    let needed = u64::try_from(sessions)
+        .unwrap_or(u64::MAX)
+        .saturating_mul(SESSION_DESCRIPTORS)
+        .saturating_add(OWN_DESCRIPTORS);
+    match rlimit::raise_descriptors() {
+        Err(error) => tracing::warn!(%error, "the limit on open descriptors stays as it is"),
+        Ok(Some(limit)) if limit < needed => {
+            let enough_for = limit.saturating_sub(OWN_DESCRIPTORS) / SESSION_DESCRIPTORS;
+            tracing::warn!(
+                limit,
+                sessions,
+                needed,
+                enough_for,
+                "the hard limit on open descriptors is too low for `limits.sessions`: raise it \
+                 (`LimitNOFILE`, `ulimit -Hn`), or allow fewer sessions"
+            );
+        }
+        Ok(_) => {}
     }
 }
 
@@ -288,9 +320,7 @@ impl Gateway {
     /// # Errors
     /// [`StartError`]: a runtime does not take a socket.
     pub fn open(prepared: Prepared, lanes: Lanes) -> Result<Self, StartError> {
-        if let Err(error) = rlimit::raise_descriptors() {
-            tracing::warn!(%error, "the limit on open descriptors stays as it is");
-        }
+        warn_of_descriptors(&prepared.plan.settings);
         let Prepared {
             plan,
             bound,
@@ -371,6 +401,9 @@ impl Gateway {
             .reconfigure(&plan.settings, &plan.policies)
             .map_err(StartError::Telemetry)?;
         let plan = Arc::new(plan);
+        if plan.settings.limits.sessions != orders.plan.settings.limits.sessions {
+            warn_of_descriptors(&plan.settings);
+        }
         if plan.settings.limits.failed_logins.is_none() {
             self.shared.guard.lift();
         }

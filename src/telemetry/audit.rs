@@ -8,6 +8,7 @@
 use std::borrow::Cow;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
@@ -171,11 +172,16 @@ impl Audit {
     /// Opens the audit file, or standard output.
     ///
     /// # Errors
-    /// The file cannot be opened.
+    /// The file cannot be opened: which it is, and what to do.
     pub(super) fn open(settings: &settings::Audit) -> io::Result<Target> {
-        Ok(match &settings.path {
-            Some(path) => Target::file(path)?,
-            None => Target::Stream(Box::new(io::stdout())),
+        let Some(path) = &settings.path else {
+            return Ok(Target::Stream(Box::new(io::stdout())));
+        };
+        Target::file(path).map_err(|error| {
+            let advice = advice(path, error.kind());
+            let path = path.display();
+            let sentence = format!("[audit] cannot write to `path` {path}: {error}{advice}");
+            io::Error::new(error.kind(), sentence)
         })
     }
 
@@ -189,7 +195,10 @@ impl Audit {
         lost: Counter,
     ) -> io::Result<Self> {
         let audit = Self {
-            spool: Spool::new("audit", target, lost)?,
+            spool: Spool::new("audit", target, lost).map_err(|error| {
+                let sentence = format!("[audit] the thread that writes cannot be started: {error}");
+                io::Error::new(error.kind(), sentence)
+            })?,
             refuses: AtomicBool::new(false),
         };
         audit.set_when_full(settings.when_full);
@@ -234,6 +243,22 @@ impl Audit {
     /// Waits until what was written so far is out.
     pub(super) fn flush(&self, patience: Duration) -> bool {
         self.spool.flush(patience)
+    }
+}
+
+/// What to do about a `path` that cannot be opened.
+fn advice(path: &Path, kind: io::ErrorKind) -> String {
+    match kind {
+        io::ErrorKind::NotFound => {
+            let directory = path.parent().map(Path::display);
+            let directory = directory.map_or_else(String::new, |name| format!(" {name}"));
+            format!("; make the directory{directory}, and let the gateway's user write in it")
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; let the gateway's user write to it and in its directory".to_owned()
+        }
+        io::ErrorKind::IsADirectory => "; write the path of a file in it".to_owned(),
+        _ => String::new(),
     }
 }
 

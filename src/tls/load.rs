@@ -204,6 +204,39 @@ fn read(path: &Path) -> Result<Vec<u8>, LoadFault> {
     })
 }
 
+/// What a file is to hold.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Content {
+    /// Certificates of authorities.
+    Authorities,
+    /// A certificate, and its chain.
+    Certificate,
+    /// A key.
+    Key,
+}
+
+/// What is wrong with the file at `path` by itself; None where it holds what it is to.
+pub fn fault(path: &Path, content: Content) -> Option<LoadFault> {
+    match content {
+        Content::Authorities => authorities(path).err(),
+        Content::Certificate => chain(path).err(),
+        Content::Key => {
+            let sound = key(path).and_then(|key| {
+                let key = provider().key_provider.load_private_key(key);
+                key.map_err(|_| LoadFault::BadKey {
+                    path: path.to_path_buf(),
+                })
+            });
+            sound.err()
+        }
+    }
+}
+
+/// Why a certificate and its key cannot be used together; None where they can.
+pub fn pair_fault(pair: &Identity) -> Option<LoadFault> {
+    identity(pair).err()
+}
+
 /// The certificates in a file; at least one.
 ///
 /// # Errors
@@ -247,18 +280,26 @@ fn key(path: &Path) -> Result<PrivateKeyDer<'static>, LoadFault> {
     })
 }
 
+/// A certificate with its chain, and what it says.
+///
+/// # Errors
+/// As of [`certificates`]; [`LoadFault::BadCertificate`] where the first cannot be read.
+fn chain(path: &Path) -> Result<(Vec<CertificateDer<'static>>, CertificateInfo), LoadFault> {
+    let chain = certificates(path)?;
+    let own = chain.first().and_then(|own| info(path, own));
+    let info = own.ok_or_else(|| LoadFault::BadCertificate {
+        path: path.to_path_buf(),
+        number: 1,
+    })?;
+    Ok((chain, info))
+}
+
 /// A certificate with its key.
 ///
 /// # Errors
 /// All of [`LoadFault`] that concern certificates and keys.
 pub(super) fn identity(identity: &Identity) -> Result<Loaded, LoadFault> {
-    let chain = certificates(&identity.certificate)?;
-    let bad_certificate = || LoadFault::BadCertificate {
-        path: identity.certificate.clone(),
-        number: 1,
-    };
-    let own = chain.first().ok_or_else(bad_certificate)?;
-    let info = info(&identity.certificate, own).ok_or_else(bad_certificate)?;
+    let (chain, info) = chain(&identity.certificate)?;
     let key = key(&identity.key)?;
     let certified =
         CertifiedKey::from_der(chain, key, &provider()).map_err(|error| match error {
@@ -266,7 +307,10 @@ pub(super) fn identity(identity: &Identity) -> Result<Loaded, LoadFault> {
                 certificate: identity.certificate.clone(),
                 key: identity.key.clone(),
             },
-            rustls::Error::InvalidCertificate(_) => bad_certificate(),
+            rustls::Error::InvalidCertificate(_) => LoadFault::BadCertificate {
+                path: identity.certificate.clone(),
+                number: 1,
+            },
             _ => LoadFault::BadKey {
                 path: identity.key.clone(),
             },

@@ -16,6 +16,9 @@ use std::time::Duration;
 /// How long something may take that is to come soon.
 const PATIENCE: Duration = Duration::from_secs(30);
 
+/// The program.
+const PROGRAM: &str = env!("CARGO_BIN_EXE_ftpwarden");
+
 /// A running gateway; dropping it ends it.
 pub(crate) struct Gateway {
     child: Mutex<Child>,
@@ -50,16 +53,44 @@ impl Gateway {
 
     /// The same, with variables of its environment.
     pub(crate) fn run_with(text: &str, environment: &[(&str, &str)]) -> Self {
+        let mut command = Command::new(PROGRAM);
+        command.envs(environment.iter().copied());
+        Self::configured(command, text)
+    }
+
+    /// The same, where it may have so many descriptors.
+    pub(crate) fn run_with_descriptors(text: &str, limit: u32) -> Self {
+        let mut command = Command::new("sh");
+        let script = format!("ulimit -n {limit} && exec \"$0\" \"$@\"");
+        command.args(["-c", &script, PROGRAM]);
+        Self::configured(command, text)
+    }
+
+    /// Starts `command` with this configuration.
+    fn configured(mut command: Command, text: &str) -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Whom the gateway may become reads its configuration as one of the others.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         let file = directory.path().join("gateway.toml");
         fs::write(&file, text).unwrap();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_ftpwarden"))
-            .args(["run", "--config"])
-            .arg(&file)
+        command.args(["run", "--config"]).arg(&file);
+        Self::spawn(command, file, directory)
+    }
+
+    /// Starts it without a file, as `arguments` say, with admin endpoints.
+    pub(crate) fn run_without_file(arguments: &[&str]) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("no-file");
+        let mut command = Command::new(PROGRAM);
+        let admin = ["--admin", "127.0.0.1:0"];
+        command.arg("run").args(arguments).args(admin);
+        Self::spawn(command, file, directory)
+    }
+
+    /// Starts `command` and waits until it is in service.
+    fn spawn(mut command: Command, file: PathBuf, directory: tempfile::TempDir) -> Self {
+        let mut child = command
             .env("NO_COLOR", "1")
-            .envs(environment.iter().copied())
             .stdout(Stdio::null())
             .stderr(Stdio::piped())
             .spawn()
@@ -86,6 +117,7 @@ impl Gateway {
             if line.contains(" listening listener=") {
                 let name = field(&line, "listener=").to_owned();
                 listeners.entry(name).or_insert_with(|| address_in(&line));
+                before.push(line);
             } else if line.contains("listening for the admin endpoints") {
                 break address_in(&line);
             } else {

@@ -8,7 +8,6 @@ use std::time::Duration;
 use toml::de::{DeInteger, DeValue};
 
 use super::{Misfit, Read, split_while, text};
-use crate::policy::suggest;
 use crate::settings::Rate;
 
 /// The longest duration: a year.
@@ -123,27 +122,56 @@ pub(in crate::config) fn size(range: RangeInclusive<u64>) -> impl Fn(&DeValue<'_
             return integer(number, &range, "bytes");
         }
         let written = text(value, "a size", "64KiB")?;
-        within(Some(parse_size(written)?), &range, written, "bytes")
+        within(Some(parse_size(written, &SIZE)?), &range, written, "bytes")
     }
 }
 
-/// A number and a unit.
-fn parse_size(written: &str) -> Read<u64> {
-    let units = "a size is a number of bytes, or a number with B, KiB, MiB or GiB in quotes, \
-                 such as `\"64KiB\"`";
+/// How a kind of size is written.
+struct SizeForm {
+    /// What stands behind the unit.
+    suffix: &'static str,
+    /// One sentence with an example.
+    forms: &'static str,
+    /// What to do about a number without a unit.
+    bare: fn(&str) -> String,
+}
+
+/// A size in bytes.
+const SIZE: SizeForm = SizeForm {
+    suffix: "",
+    forms: "a size is a number of bytes, or a number with B, KiB, MiB or GiB in quotes, such as \
+            `\"64KiB\"`",
+    bare: |digits| format!("write `{digits}` without quotes, or with a unit: `\"{digits}B\"`"),
+};
+
+/// Bytes in a second.
+const BANDWIDTH: SizeForm = SizeForm {
+    suffix: "/s",
+    forms: "a bandwidth is a number with B, KiB, MiB or GiB, and `/s`, in quotes, such as \
+            `\"10MiB/s\"`",
+    bare: |digits| format!("write it with a unit, such as `\"{digits}MiB/s\"`"),
+};
+
+/// A number and a unit, with what `form` has behind it taken off.
+fn parse_size(written: &str, form: &SizeForm) -> Read<u64> {
+    let SizeForm {
+        suffix,
+        forms,
+        bare,
+    } = form;
     let bad = |message: String, help: String| Misfit::new("config/bad-size", message, help);
     let (digits, unit) = split_while(written, |byte| byte.is_ascii_digit());
     if digits.is_empty() {
-        return Err(bad(format!("`{written}` is not a size"), units.to_owned()));
+        let message = format!("`{written}{suffix}` is not a size");
+        return Err(bad(message, (*forms).to_owned()));
     }
     if unit.is_empty() {
-        let help = format!("write `{digits}` without quotes, or with a unit: `\"{digits}B\"`");
-        return Err(bad(format!("`{digits}` has no unit"), help));
+        return Err(bad(format!("`{digits}` has no unit"), bare(digits)));
     }
     let Some((_, bytes)) = SIZE_UNITS.iter().find(|(name, _)| *name == unit) else {
-        let help = suggest::nearest(unit.trim(), SIZE_UNITS.map(|(name, _)| name)).map_or_else(
-            || units.to_owned(),
-            |near| format!("did you mean `\"{digits}{near}\"`?"),
+        let help = unit_meant(unit.trim(), suffix.is_empty()).map_or_else(
+            || (*forms).to_owned(),
+            |meant| format!("did you mean `\"{digits}{meant}{suffix}\"`?"),
         );
         return Err(bad(format!("`{}` is no unit of a size", unit.trim()), help));
     };
@@ -151,7 +179,31 @@ fn parse_size(written: &str) -> Read<u64> {
         .parse::<u64>()
         .ok()
         .and_then(|number| number.checked_mul(*bytes))
-        .ok_or_else(|| bad(format!("`{written}` is too large"), units.to_owned()))
+        .ok_or_else(|| {
+            bad(
+                format!("`{written}{suffix}` is too large"),
+                (*forms).to_owned(),
+            )
+        })
+}
+
+/// The unit of a size that `unit` stands for elsewhere. Letters that are near say nothing here: a
+/// unit that is a thousand times as large is one letter away, and in a second `Mb` may be bits.
+fn unit_meant(unit: &str, has_no_bits: bool) -> Option<&'static str> {
+    let (name, _) = SIZE_UNITS.iter().find(|(name, _)| {
+        let begins = name.get(..1).unwrap_or_default();
+        let is_first = unit
+            .get(..1)
+            .is_some_and(|first| first.eq_ignore_ascii_case(begins));
+        let rest = unit.get(1..).unwrap_or_default();
+        let ends: &[&str] = if begins == "B" {
+            &["", "yte", "ytes"]
+        } else {
+            &["", "B", "i", "iB", "ib", "IB"]
+        };
+        is_first && (ends.contains(&rest) || has_no_bits && rest == "b" && begins != "B")
+    })?;
+    Some(name)
 }
 
 /// The times of a rate.
@@ -194,7 +246,7 @@ pub(in crate::config) fn bandwidth(value: &DeValue<'_>) -> Read<u64> {
             "write a size and `/s` in quotes, such as `\"10MiB/s\"`",
         ));
     };
-    let bytes = parse_size(size)?;
+    let bytes = parse_size(size, &BANDWIDTH)?;
     if (BANDWIDTH_MIN..=BANDWIDTH_MAX).contains(&bytes) {
         return Ok(bytes);
     }

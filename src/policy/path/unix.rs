@@ -40,10 +40,6 @@ pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Pl
     if text.contains('\\') {
         return None;
     }
-    // OpenBSD's server takes `/~user` for `~user`.
-    if base.is_none() && text.starts_with("/~") {
-        return None;
-    }
     let mut components: Vec<&str> = base.map_or_else(Vec::new, |path| path.components().collect());
     let mut wild: Option<usize> = None;
     for piece in text.split('/') {
@@ -56,6 +52,10 @@ pub(super) fn walk(base: Option<&Path>, text: &str, symlinks: bool) -> Option<Pl
                     return None;
                 }
                 components.pop();
+            }
+            // OpenBSD's server takes `/~user` for `~user`.
+            name if name.starts_with('~') && base.is_none() && components.is_empty() => {
+                return None;
             }
             name => {
                 if is_wild(name) {
