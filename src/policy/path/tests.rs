@@ -121,7 +121,7 @@ fn a_parent_of_the_stated_directory_is_unsure_where_there_are_links() {
 fn what_servers_expand_or_read_in_two_ways_is_unsure() {
     for argument in [
         "~", "~/x", "~root/x", "'HLQ.X'", "a\tb", "a\u{7f}", "a\u{85}b", "", "a\\b", ".\\./x",
-        "/\\a",
+        "/\\a", "/~x", "//~", "/./~x/y",
     ] {
         assert_eq!(unix(argument), "unsure", "{argument:?}");
     }
