@@ -153,7 +153,7 @@ fn every_topic_is_shown() {
             assert!(Path::new(&path).is_file(), "{name} is to show {topic}");
         }
     }
-    assert_eq!(count, 161, "topics");
+    assert_eq!(count, 162, "topics");
 }
 
 #[test]
