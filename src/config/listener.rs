@@ -125,7 +125,8 @@ fn user_bandwidth(section: &Section<'_>, problems: &mut Problems) -> Vec<(UserGl
     entries.into_iter().map(|entry| entry.value).collect()
 }
 
-/// `accept_proxy_from`: networks of balancers. Where that is everybody, everybody is whom he likes.
+/// `accept_proxy_from`: networks of balancers. A network of everybody is warned of: anybody could claim any
+/// address.
 fn accept_proxy_from(section: &Section<'_>, problems: &mut Problems) -> Vec<IpNet> {
     let networks = section.list("accept_proxy_from", problems, value::network_text);
     for network in networks.iter().filter(|net| net.value.prefix_len() == 0) {

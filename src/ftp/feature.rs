@@ -76,13 +76,7 @@ fn of_verb(label: &[u8]) -> Needs {
     }
 }
 
-/// The subcommand that a `SITE x` line names, as it was written; the first one where the line
-/// names several: see [`site_words`].
-pub fn site_word(line: &[u8]) -> Option<&[u8]> {
-    site_words(line).next()
-}
-
-/// The subcommands that a `SITE x` line names: one, or several with semicolons between (Serv-U's
+/// The subcommands that a `SITE x` line names, as they were written: one, or several with semicolons between (Serv-U's
 /// `SITE PSWD;SET;ZONE`). None of another line.
 pub fn site_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (label, rest) = split_label(line);

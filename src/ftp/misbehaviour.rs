@@ -15,7 +15,7 @@ pub enum ClientFault {
     BadVerb,
     /// A control byte in an argument.
     ControlByte,
-    /// Bytes of HTTP, TLS, SSH, SMTP or RTSP.
+    /// Bytes of HTTP, TLS, SSH, SMTP or RTSP, or a PROXY header from somebody who is no balancer.
     CrossProtocol,
     /// More than sixteen empty lines in a row.
     EmptyLines,

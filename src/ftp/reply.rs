@@ -294,7 +294,7 @@ const fn ends_a_line(byte: u8) -> bool {
     matches!(byte, b'\r' | b'\n' | 0)
 }
 
-/// Appends the same to `lines`.
+/// Appends to `lines` what [`render`] gives.
 pub fn put(lines: &mut BytesMut, code: u16, text: &str) {
     lines.reserve(text.len().saturating_add(6));
     lines.put_slice(&digits(code));

@@ -137,8 +137,6 @@ pub struct Row {
     pub alias: Option<Alias>,
     /// Whether its argument is a secret (law L4).
     pub secret: bool,
-    /// Where it is defined.
-    pub source: &'static str,
 }
 
 /// One row of the table of SITE subcommands.
@@ -186,7 +184,6 @@ macro_rules! verbs {
                             paths: Paths::$paths,
                             alias: $alias,
                             secret: $secret,
-                            source: $source,
                         };
                         &ROW
                     })*
@@ -208,6 +205,7 @@ macro_rules! verbs {
     };
 }
 
+// Variant, name, groups, forward, before login, data, argument, paths, alias, secret, source.
 verbs! {
     User = "USER", [Login], Yes, Yes, None, Text, None, None, false, "RFC 959";
     Pass = "PASS", [Login], Yes, Yes, None, OptionalText, None, None, true, "RFC 959";

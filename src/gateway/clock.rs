@@ -1,4 +1,5 @@
-//! The time: the one place where it is read.
+//! The time, for sessions and what is around them: relays with a bandwidth, telemetry and the command line
+//! read it for themselves.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -12,7 +13,10 @@ pub(super) fn instant() -> Instant {
 }
 
 /// The time of day: seconds since 1970-01-01 UTC.
-#[expect(clippy::disallowed_methods, reason = "the one place where it is read")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "sessions are told the time from here"
+)]
 fn unix_time() -> i64 {
     let since = SystemTime::now()
         .duration_since(UNIX_EPOCH)

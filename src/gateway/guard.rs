@@ -133,7 +133,7 @@ impl State {
 pub(super) struct Guard {
     /// What is remembered.
     state: Mutex<State>,
-    /// How many bans there may be: most of the time none, and nothing is to be looked up.
+    /// At most how many bans there are. Mostly it is 0, and the lock need not be taken.
     bans: AtomicUsize,
 }
 

@@ -58,7 +58,7 @@ pub(super) enum LegEvent {
 /// What a read came to.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Read {
-    /// Nothing yet, of much that has come; there may be more.
+    /// What was read gave no plaintext yet; there may be more to read: ask again.
     Again,
     /// So many bytes.
     Bytes(usize),

@@ -406,7 +406,7 @@ const fn farewell(why: Rejection) -> &'static [u8] {
         }
         Rejection::Banned => b"421 Too many failed logins, try again later.\r\n",
         Rejection::ConnectionRate => b"421 Too many connections, try again later.\r\n",
-        // Told to nobody: what has no header is closed.
+        // Of the two only the first is told: what has no header is closed without a word.
         Rejection::Descriptors | Rejection::ProxyHeader => {
             b"421 Service not available, try again later.\r\n"
         }

@@ -3,10 +3,10 @@
 //! Owns listeners, control and data connections, the order of start, reload and drain. Decides
 //! nothing about FTP: a driver feeds a [`crate::session::Session`] and does what it says.
 //!
-//! Tasks are spawned in two places: `Gateway::open` spawns one accept loop for each listening
-//! socket and one task that looks after upstreams that could not be reached, and `listener.rs` one task for each session, and before it one for a connection whose
-//! header is awaited. A session's task owns all that the session owns; it never spawns. `lanes.rs`
-//! starts the threads that all of them run on.
+//! Tasks are spawned in two places. Here: one accept loop for each listening socket, at start and at a
+//! reload, and one task that looks after upstreams that could not be reached. In `listener.rs`: one task
+//! for each session, and before it one for a connection whose header is awaited. A session's task owns
+//! all that the session owns; it never spawns. `lanes.rs` starts the threads that all of them run on.
 
 mod admission;
 mod bandwidth;
@@ -266,7 +266,8 @@ impl Prepared {
     /// Reads the files that `settings` name and binds every listener. Needs no runtime.
     ///
     /// # Errors
-    /// [`StartError`]: one listener that cannot be bound, and none is.
+    /// [`StartError`] by variant: what is configured cannot be had, or a listener cannot be bound. Then
+    /// none is.
     pub fn new(
         settings: Arc<Settings>,
         policies: Arc<PolicySet>,
@@ -306,7 +307,8 @@ impl Gateway {
     /// Binds every listener, then begins to accept, all on the runtime that this is called within.
     ///
     /// # Errors
-    /// [`StartError`]: one listener that cannot be bound, and none is.
+    /// [`StartError`] by variant: what is configured cannot be had, or a listener cannot be bound. Then
+    /// none is.
     pub fn start(
         settings: Arc<Settings>,
         policies: Arc<PolicySet>,

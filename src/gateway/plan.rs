@@ -157,7 +157,7 @@ impl Plan {
     ///
     /// # Errors
     /// A listener names an upstream, or one of them a policy, that is not there; two listeners
-    /// have the same address.
+    /// have the same address; [`StartError::Tls`].
     pub(super) fn new(
         settings: Arc<Settings>,
         policies: Arc<PolicySet>,
@@ -224,7 +224,7 @@ impl Plan {
     /// Builds the route of a listener.
     ///
     /// # Errors
-    /// Its upstream or a policy is not there.
+    /// Its upstream or a policy is not there; [`StartError::Tls`].
     fn route(
         &self,
         listener: &Arc<Listener>,

@@ -338,23 +338,11 @@ impl Judge {
                 .is_some_and(|policy| policy.uses_home)
     }
 
-    /// The same as [`Judge::could_allow_over`], where nothing is certain of the channels.
-    pub fn could_allow(
-        &self,
-        name: &Name,
-        word: Option<&str>,
-        user: Option<&[u8]>,
-        client: IpAddr,
-        unix_time: i64,
-    ) -> bool {
-        self.could_allow_over(name, word, user, client, unix_time, Outlook::Open)
-    }
-
     /// Whether a command could be allowed for this user and client at this time, with some path
     /// and argument, over channels of which `outlook` is certain. `word` is the subcommand or
     /// value; of STAT any word means the listing, of MDTM the form that sets the time. An answer
     /// that is no refusal counts. For FEAT and HELP.
-    pub fn could_allow_over(
+    pub fn could_allow(
         &self,
         name: &Name,
         word: Option<&str>,

@@ -408,19 +408,21 @@ impl Sitting {
 
     /// Whether a command could be allowed.
     pub(super) fn could(&self, name: &str, word: Option<&str>) -> bool {
-        let name = Name::parse(name.as_bytes()).unwrap();
-        let user = self.user.as_deref();
-        self.judge
-            .could_allow(&name, word, user, self.client, self.unix_time)
+        self.could_say(name, word, Outlook::Open)
     }
 
     /// The same over channels of which something is certain.
     pub(super) fn could_over(&self, name: &str, outlook: Outlook<'_>) -> bool {
+        self.could_say(name, None, outlook)
+    }
+
+    /// The same of a subcommand or value, over channels of which something may be certain.
+    fn could_say(&self, name: &str, word: Option<&str>, outlook: Outlook<'_>) -> bool {
         let name = Name::parse(name.as_bytes()).unwrap();
         let user = self.user.as_deref();
         let (client, unix_time) = (self.client, self.unix_time);
         self.judge
-            .could_allow_over(&name, None, user, client, unix_time, outlook)
+            .could_allow(&name, word, user, client, unix_time, outlook)
     }
 
     /// Shares one of the policies.

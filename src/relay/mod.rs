@@ -2,7 +2,8 @@
 //!
 //! A relay splices where both connections are in clear and a pipe is to spare. Else it copies through a
 //! buffer at first; once a transfer is long enough to be worth a pipe of its own it splices, or takes a
-//! larger buffer where it cannot, as under TLS. It never spawns, sets no timer unless its bandwidth is capped, and holds at most one buffer or one
+//! larger buffer where it cannot, as under TLS. It never spawns, sets no timer unless its bandwidth is
+//! capped, and holds at most one buffer or one
 //! pipe of bytes: a sink that takes nothing stops the source. Must not know FTP or why a transfer
 //! runs.
 
@@ -223,8 +224,8 @@ impl Relay {
     }
 }
 
-/// Wakes the task once all others that are ready have had their turn, and the runtime has looked for
-/// what has come: who only woke himself would be back before he hears of anything new.
+/// Wakes the task behind all others that are ready, once the runtime has polled for new events. A task that
+/// only wakes itself would run again before it could learn of any.
 pub fn give_way(context: &mut Context<'_>) {
     if pin!(yield_now()).poll(context).is_ready() {
         context.waker().wake_by_ref();

@@ -54,7 +54,8 @@ pub(super) struct DataPair {
     pub(super) client: DataLeg,
     /// The server's.
     pub(super) server: DataLeg,
-    /// Somebody who may have been the server has dialled what is listened on for it, and was reset.
+    /// An unexpected peer has dialled the listener that is for the server, and was reset: it may have been
+    /// the server, from another address.
     pub(super) turned_away: bool,
     /// For which leg a listener was asked for that the shell has not told of yet.
     offering: Option<Leg>,
@@ -89,7 +90,7 @@ impl DataPair {
     }
 
     /// The same, to be changed.
-    pub(super) const fn leg_mut(&mut self, leg: Leg) -> &mut DataLeg {
+    const fn leg_mut(&mut self, leg: Leg) -> &mut DataLeg {
         match leg {
             Leg::Client => &mut self.client,
             Leg::Server => &mut self.server,
@@ -229,8 +230,8 @@ impl Session {
         self.settle();
     }
 
-    /// Nobody can say that the server did not come where the gateway could not accept it: its
-    /// connection, with all that it has sent, may wait at the listener. It has failed.
+    /// For want of descriptors nothing could be accepted. The server's connection, with all that it has sent,
+    /// may wait at the listener: it counts as failed, and not as one that never came.
     pub(super) fn offer_starved(&mut self) {
         if self.data.server.endpoint != Endpoint::Listening {
             return;

@@ -157,9 +157,8 @@ impl OwnCommand {
         }
     }
 
-    /// What must be sent before the line: all but the last byte as normal data, the last byte as
-    /// urgent data (Telnet `IAC IP IAC DM`, the DM following as normal data). None for all but
-    /// ABOR.
+    /// What must be sent before the line: Telnet's `IAC IP IAC DM`, of which the third byte, the second
+    /// `IAC`, is sent as urgent data and the others as normal data. None for all but ABOR.
     pub const fn urgent(&self) -> Option<&'static [u8]> {
         match self {
             // FF F4 in band, FF urgent, F2 in band: the form that every server measured takes.

@@ -76,7 +76,7 @@ impl Session {
     }
 
     /// What is wrong with an argument, whatever the server thinks of it.
-    pub(super) fn argument_fault(command: &Command) -> Option<ClientFault> {
+    fn argument_fault(command: &Command) -> Option<ClientFault> {
         let row = command.row()?;
         let missing = row.argument.is_mandatory() && command.argument.is_none();
         #[expect(clippy::wildcard_enum_match_arm, reason = "all others are alike")]
@@ -91,7 +91,7 @@ impl Session {
     }
 
     /// EPSV: with a family, ALL, or nothing (RFC 2428 §3).
-    pub(super) fn forward_epsv(&mut self, head: Box<Head>) {
+    fn forward_epsv(&mut self, head: Box<Head>) {
         let family = Family::of(self.client.ip());
         match address::parse_epsv(head.command.argument_bytes()) {
             Ok(Epsv::All) => {
@@ -106,7 +106,7 @@ impl Session {
     }
 
     /// PORT: to the client itself, from port 1024 (RFC 2577 §3).
-    pub(super) fn forward_port(&mut self, head: Box<Head>) {
+    fn forward_port(&mut self, head: Box<Head>) {
         match address::parse_port(head.command.argument_bytes()) {
             Some(target) => self.prepare_active(head, DataForm::Port, target),
             None => self.answer_invalid(head, ClientFault::BadArgument),
@@ -114,7 +114,7 @@ impl Session {
     }
 
     /// EPRT: the same. The unspecified address means the client's own (lftp).
-    pub(super) fn forward_eprt(&mut self, head: Box<Head>) {
+    fn forward_eprt(&mut self, head: Box<Head>) {
         match address::parse_eprt(head.command.argument_bytes()) {
             Ok(mut target) => {
                 let same_family = Family::of(target.ip()) == Family::of(self.client.ip());
@@ -133,7 +133,7 @@ impl Session {
     }
 
     /// `522` with the one family that the control connection has.
-    pub(super) fn answer_family(&mut self, head: Box<Head>, family: Family) {
+    fn answer_family(&mut self, head: Box<Head>, family: Family) {
         let text = match family {
             Family::V4 => "Network protocol not supported, use (1)",
             Family::V6 => "Network protocol not supported, use (2)",
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// Prepares an active data connection if its target is one that the client may name.
-    pub(super) fn prepare_active(
+    fn prepare_active(
         &mut self,
         head: Box<Head>,
         form: DataForm,
@@ -185,7 +185,7 @@ impl Session {
     }
 
     /// Whether HELP may be asked about this: not about what the session is refused anyway.
-    pub(super) fn may_help(&self, command: &Command) -> bool {
+    fn may_help(&self, command: &Command) -> bool {
         self.may_name(command.argument_bytes())
     }
 

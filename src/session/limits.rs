@@ -13,7 +13,7 @@ pub struct Limits {
     pub command_timeout: Duration,
     /// From a command sent to the end of its final reply; not while data moves.
     pub reply_timeout: Duration,
-    /// A TLS handshake of a control connection.
+    /// A TLS handshake of a control connection, and a balancer's PROXY header.
     pub tls_handshake_timeout: Duration,
     /// Between commands; never while data moves.
     pub idle_timeout: Duration,
@@ -36,7 +36,7 @@ pub struct Limits {
     pub failed_login_delay: Duration,
 }
 
-/// From this many failed logins on, refusals take no longer.
+/// After this many failed logins the delay of a refusal stops growing.
 const REFUSALS: u32 = 5;
 
 impl Limits {

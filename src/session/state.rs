@@ -484,7 +484,7 @@ impl Session {
         let outlook = self.protection.outlook(self.profile.client_tls.offer);
         let (client, unix_time) = (self.client.ip(), self.now.unix_time);
         self.judge
-            .could_allow_over(name, word, user, client, unix_time, outlook)
+            .could_allow(name, word, user, client, unix_time, outlook)
     }
 }
 

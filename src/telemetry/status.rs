@@ -122,7 +122,7 @@ pub(super) struct Entry {
     pub(super) client: SocketAddr,
     /// When it began.
     pub(super) began: Instant,
-    /// The last verb: its index, or the number of verbs for all others, or one more for none.
+    /// The last verb: its index, the number of verbs for all others, [`usize::MAX`] for none.
     verb: AtomicUsize,
     /// What changes rarely.
     state: Mutex<State>,

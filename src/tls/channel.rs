@@ -12,7 +12,7 @@ use rustls::{Connection, Error, SupportedCipherSuite};
 /// How many bytes of plaintext wait for the socket at most.
 const UNSENT_BYTES: usize = 64 * 1024;
 
-/// What records may be longer than their plaintext, altogether.
+/// By how much the records of [`UNSENT_BYTES`] may be longer than their plaintext, altogether.
 const ROOM_BYTES: usize = 4 * 1024;
 
 /// How many bytes one record holds (RFC 8446 §5.1).
@@ -35,7 +35,7 @@ const READS: usize = 16;
 /// had, and in records of ordinary size that is more than its buffer holds.
 const FILL_READS: usize = 128;
 
-/// What a TLS record begins with whose type is none: plaintext was sent.
+/// What a TLS record may begin with, its type (RFC 8446 §5.1). Anything else is plaintext.
 const CONTENT_TYPES: RangeInclusive<u8> = 20..=24;
 
 /// Why a handshake failed.
@@ -68,9 +68,9 @@ pub struct Channel {
     failure: Option<io::Error>,
 }
 
-/// What reads a socket, as a reader.
+/// A function that reads a socket, as a reader.
 struct Source<'a, F> {
-    /// It.
+    /// The function.
     read: F,
     /// The first byte of all, if it is to be kept.
     first: Option<&'a mut Option<u8>>,

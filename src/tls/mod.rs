@@ -28,8 +28,8 @@ const ALPN_FTP: &[u8] = b"ftp";
 /// The one provider of cryptography; every configuration names it, none asks for a default of the
 /// process.
 ///
-/// Of its suites those with AES-128 come first, which have SHA-256: X25519 and P-256 are no stronger, and
-/// SHA-384 is a quarter of what a resumed handshake costs.
+/// The suites with AES-128 come first, whose hash is SHA-256. X25519 and P-256 are no stronger than they are,
+/// and the SHA-384 of the others is a quarter of what a resumed handshake costs.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: LazyLock<Arc<CryptoProvider>> = LazyLock::new(|| {
         let mut provider = aws_lc_rs::default_provider();

@@ -38,9 +38,10 @@ const TICKETS_REQUIRED: usize = 8;
 /// The most sessions that are kept for one control connection.
 const SESSIONS_MAX: usize = 64;
 
-/// The most bytes of them in all, and of one: each has the certificates that the client has shown.
+/// The most bytes of these sessions altogether: each has the certificates that the client has shown.
 const SESSIONS_BYTES: usize = 64 * 1024;
-/// As said there.
+
+/// The most bytes of one of them.
 const SESSION_BYTES: usize = 16 * 1024;
 
 /// The alert `unrecognized_name` (RFC 6066 §3) as the plain record that goes out instead of
@@ -324,7 +325,7 @@ struct Store {
 /// The sessions that control connections share, as one of these sees them.
 #[derive(Debug)]
 struct Shared {
-    /// They.
+    /// The sessions.
     sessions: Arc<Recent>,
     /// rustls' clock.
     clock: Arc<dyn TimeProvider>,

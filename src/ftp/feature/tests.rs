@@ -135,15 +135,15 @@ fn labels_of_no_verb_are_unknown() {
 #[test]
 fn site_lines_name_their_subcommands() {
     assert_eq!(need(" SITE MKDIR\r\n"), Needs::Site);
-    assert_eq!(site_word(b" SITE MKDIR\r\n"), Some(&b"MKDIR"[..]));
-    assert_eq!(site_word(b"211-site  utime x"), Some(&b"utime"[..]));
+    assert_eq!(site_words(b" SITE MKDIR\r\n").next(), Some(&b"MKDIR"[..]));
+    assert_eq!(site_words(b"211-site  utime x").next(), Some(&b"utime"[..]));
     assert_eq!(
         need(" SITE COPY"),
         Needs::Words(Verb::Site, &["COPY", "CPFR", "CPTO"])
     );
     assert_eq!(need(" SITE"), Needs::Verbs(&[Verb::Site]));
-    assert_eq!(site_word(b" SITE"), None);
-    assert_eq!(site_word(b" SIZE x"), None);
+    assert_eq!(site_words(b" SITE").next(), None);
+    assert_eq!(site_words(b" SIZE x").next(), None);
 }
 
 #[test]

@@ -332,9 +332,9 @@ impl Driver {
             })
     }
 
-    /// What the server has said by now is older than the command that the client's bytes become,
-    /// and no reply to it (law L2). Of what comes the runtime tells in the order of its coming, so
-    /// where the client's bytes are news to it, it knows of all of the server's that are older.
+    /// Feeds what the server has said before the client's bytes: it was there before the command that these
+    /// become, so it is no reply to it (law L2). The runtime tells of bytes in the order in which they came:
+    /// where the client's are new to it, it knows of all of the server's that are older.
     fn hear_server_first(&mut self, is_news: bool) {
         if is_news && !self.legs.server.may_have_come() {
             return;

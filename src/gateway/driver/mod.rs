@@ -116,8 +116,8 @@ struct Start {
     arrived: Arrived,
 }
 
-/// The task of one session, from its arrival to its end. A future by hand: one of the compiler's
-/// would keep room for what it began with beside what that became.
+/// The task of one session, from its arrival to its end. A future written by hand: an `async fn` would keep
+/// room for the arrival and for the running session at once, where this has room for the larger of both.
 pub(super) struct Task(Life);
 
 /// How far a task has come.

@@ -122,13 +122,13 @@ impl Session {
     }
 
     /// The family of the server's control connection.
-    pub(in crate::session) fn server_family(&self) -> Family {
+    fn server_family(&self) -> Family {
         self.server
             .map_or(Family::V4, |server| Family::of(server.ip()))
     }
 
     /// How the server is asked, for a client that asked in `form`.
-    pub(in crate::session) fn server_form(&self, form: DataForm) -> DataForm {
+    fn server_form(&self, form: DataForm) -> DataForm {
         let wanted = match self.profile.data_mode {
             DataMode::Active => DataForm::Port,
             DataMode::ExtendedPassive => DataForm::Epsv,
@@ -193,7 +193,7 @@ impl Session {
     }
 
     /// Tells the server where the gateway listens.
-    pub(in crate::session) fn ask_active(&mut self, form: DataForm, address: SocketAddr) {
+    fn ask_active(&mut self, form: DataForm, address: SocketAddr) {
         if let Some(setup) = self.setup() {
             setup.step = Step::Asked(form);
         }
@@ -240,7 +240,7 @@ impl Session {
     }
 
     /// What a positive reply to `asked` means; None where it is of no use.
-    pub(in crate::session) fn server_endpoint(
+    fn server_endpoint(
         &mut self,
         asked: DataForm,
         code: Code,
@@ -264,7 +264,7 @@ impl Session {
 
     /// The host that is dialled when a 227 states `stated`: the server's own, whatever it says,
     /// unless the operator named another (CVE-2020-8284).
-    pub(in crate::session) fn data_host(&mut self, server: IpAddr, stated: IpAddr) -> IpAddr {
+    fn data_host(&mut self, server: IpAddr, stated: IpAddr) -> IpAddr {
         if stated == server || self.profile.data_addresses.contains(&stated) {
             return stated;
         }
@@ -274,7 +274,7 @@ impl Session {
 
     /// Asks in the old form where the server does not know the extended one and may be sent the
     /// old one; once in a session, since the extended one is not tried again.
-    pub(in crate::session) fn fall_back(&mut self, asked: DataForm, code: Code) -> bool {
+    fn fall_back(&mut self, asked: DataForm, code: Code) -> bool {
         if self.server_family() == Family::V6
             || !matches!(code.value(), 500 | 501 | 502 | 504 | 522)
         {
@@ -304,7 +304,7 @@ impl Session {
     }
 
     /// The server's side is set up: now the client's.
-    pub(in crate::session) fn server_prepared(&mut self) {
+    fn server_prepared(&mut self) {
         let Some(setup) = self.setup() else { return };
         if let Some(target) = setup.target {
             let text = if setup.form == DataForm::Port {
@@ -324,7 +324,7 @@ impl Session {
     }
 
     /// Tells the client where the gateway listens, in the form that it asked in.
-    pub(in crate::session) fn answer_offer(&mut self, address: SocketAddr) {
+    fn answer_offer(&mut self, address: SocketAddr) {
         let extended = self.data.client.form == DataForm::Epsv;
         let line = if extended {
             Some(address::render_229(address.port()))

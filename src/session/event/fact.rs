@@ -301,7 +301,7 @@ impl Channel {
 /// Something worth counting or logging.
 #[derive(Clone, Debug)]
 pub enum Fact {
-    /// A client broke the protocol; the verb is told if the line had one of the table.
+    /// A client broke the protocol.
     ClientFault(ClientFault),
     /// The session is ending.
     Closing(CloseReason),

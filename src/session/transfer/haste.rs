@@ -68,7 +68,7 @@ impl Session {
 
     /// Breaks off the running transfer if an ABOR that policy allows has been read, wherever it
     /// stands: it acts at once, only its reply waits for its turn.
-    pub(in crate::session) fn act_on_abort(&mut self) {
+    fn act_on_abort(&mut self) {
         if self.transfer.is_some()
             && self.abort == Abort::Idle
             && self.pipeline.has_abort()
@@ -82,7 +82,7 @@ impl Session {
     /// Answers a bare STAT during a transfer when nothing is queued before it; whether there was
     /// one. Before the preliminary reply it waits: a client would take its 211 for the
     /// transfer's. One that policy refuses waits for its turn.
-    pub(in crate::session) fn act_on_status(&mut self) -> bool {
+    fn act_on_status(&mut self) -> bool {
         let is_under_way = self
             .transfer
             .as_ref()
@@ -113,7 +113,7 @@ impl Session {
     }
 
     /// Whether policy allows `command` now.
-    pub(in crate::session) fn permits(&self, command: &Command) -> bool {
+    fn permits(&self, command: &Command) -> bool {
         matches!(
             self.judge.decide(&self.query(command)).verdict,
             Verdict::Forward(_)
@@ -125,7 +125,7 @@ impl Session {
     ///
     /// The server's data connection stays until ABOR is answered, a moment at most: Pure-FTPd
     /// answers none for a transfer whose data connection broke before.
-    pub(in crate::session) fn send_abort(&mut self) {
+    fn send_abort(&mut self) {
         self.abort = Abort::Sent;
         if self
             .transfer
@@ -175,7 +175,7 @@ impl Session {
     }
 
     /// Breaks an aborted transfer off on the client's side; the server's follows in a moment.
-    pub(in crate::session) fn abort_client_side(&mut self) {
+    fn abort_client_side(&mut self) {
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };

@@ -49,7 +49,7 @@ impl Session {
 
     /// The server says that it is done before both data connections are there: a small or an
     /// empty file, or a listing without a line, for which some servers never dial.
-    pub(in crate::session) fn settle_without_relay(&mut self) {
+    fn settle_without_relay(&mut self) {
         let Some(transfer) = self.transfer.as_deref_mut() else {
             return;
         };
@@ -241,7 +241,7 @@ impl Session {
     }
 
     /// Sends the server's final reply as it is.
-    pub(in crate::session) fn finish_final(&mut self, reply: &FinalReply) {
+    fn finish_final(&mut self, reply: &FinalReply) {
         if self.abort.is_awaited() {
             // The reply timer now runs for the ABOR's own reply.
             self.out.extend_from_slice(&reply.lines);
