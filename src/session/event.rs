@@ -290,7 +290,7 @@ pub enum RelayEnd {
 pub enum EndReason {
     /// The drain timeout is over, or a second signal came.
     Drain,
-    /// The audit file is full and `when_full = "refuse"`.
+    /// The audit file is full and `when_full = "refuse"`: before the next command.
     Audit,
     /// Too many logins from the client's address have failed.
     Banned,

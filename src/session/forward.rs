@@ -142,12 +142,7 @@ impl Session {
     }
 
     /// Prepares an active data connection if its target is one that the client may name.
-    fn prepare_active(
-        &mut self,
-        head: Box<Head>,
-        form: DataForm,
-        target: std::net::SocketAddr,
-    ) {
+    fn prepare_active(&mut self, head: Box<Head>, form: DataForm, target: std::net::SocketAddr) {
         if target.ip().to_canonical() != self.client.ip() {
             self.answer_invalid(head, ClientFault::ForeignAddress);
         } else if target.port() < 1024 {

@@ -173,8 +173,8 @@ pub struct Session {
     failed_logins: u32,
     /// The client has closed its side in order.
     client_ended: bool,
-    /// The gateway is stopping.
-    draining: bool,
+    /// Why the session ends once the command in work is done, if it does.
+    ending: Option<EndReason>,
     /// Commands wait that could be worked on.
     unfinished: bool,
 }
@@ -226,7 +226,7 @@ impl Session {
             long_lines: 0,
             failed_logins: 0,
             client_ended: false,
-            draining: false,
+            ending: None,
             unfinished: false,
             profile,
         };
@@ -288,25 +288,12 @@ impl Session {
             Told::DataReset(leg) => self.data_reset(leg),
             Told::Dialled(leg) | Told::PeerArrived(leg) => self.data_opened(leg),
             Told::DialFailed(leg) => self.data_failed(leg),
-            Told::Drain => self.draining = true,
-            Told::End(EndReason::Drain) => {
-                self.goodbye(
-                    CloseReason::Drain,
-                    "Service is stopping, closing control connection.",
-                );
+            Told::Drain => self.ending = Some(EndReason::Drain),
+            // What was let through is recorded: it is finished.
+            Told::End(EndReason::Audit) if self.head.is_some() => {
+                self.ending = Some(EndReason::Audit);
             }
-            Told::End(EndReason::Audit) => {
-                self.goodbye(
-                    CloseReason::Audit,
-                    "Service not available, closing control connection.",
-                );
-            }
-            Told::End(EndReason::Banned) => {
-                self.goodbye(
-                    CloseReason::Banned,
-                    "Too many failed logins, closing control connection.",
-                );
-            }
+            Told::End(reason) => self.end(reason),
             Told::FailedLogins { count } => self.follow_failures(count),
             Told::JudgeChanged(judge) => self.judge = judge,
             Told::LimitsChanged(limits) => self.follow_limits(limits),
@@ -320,6 +307,25 @@ impl Session {
             Told::StrangerRefused(leg) => self.stranger_refused(leg),
         }
         self.go_on();
+    }
+
+    /// Takes leave of the client for a reason of the shell's.
+    fn end(&mut self, reason: EndReason) {
+        let (close, text) = match reason {
+            EndReason::Audit => (
+                CloseReason::Audit,
+                "Service not available, closing control connection.",
+            ),
+            EndReason::Banned => (
+                CloseReason::Banned,
+                "Too many failed logins, closing control connection.",
+            ),
+            EndReason::Drain => (
+                CloseReason::Drain,
+                "Service is stopping, closing control connection.",
+            ),
+        };
+        self.goodbye(close, text);
     }
 
     /// The deadline has come.

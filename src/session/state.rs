@@ -189,11 +189,8 @@ impl Session {
             if self.abort.is_awaited() {
                 return;
             }
-            if self.draining {
-                self.goodbye(
-                    CloseReason::Drain,
-                    "Service is stopping, closing control connection.",
-                );
+            if let Some(reason) = self.ending {
+                self.end(reason);
                 return;
             }
             self.read_commands();

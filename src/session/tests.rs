@@ -347,6 +347,36 @@ fn the_command_in_work_is_written_by_its_verb_alone() {
 }
 
 #[test]
+fn an_audit_that_cannot_be_written_ends_a_session_between_its_commands() {
+    let now = Now::default();
+    let mut session = logged_in();
+    session.receive(Leg::Client, b"SYST\r\n", now);
+    session.tell(Told::End(EndReason::Audit), now);
+    session.receive(Leg::Client, b"NOOP\r\n", now);
+    let done = drawn(&mut session);
+    assert!(
+        !done.iter().any(|action| action.contains("Reply")),
+        "{done:?}"
+    );
+    session.receive(Leg::Server, b"215 UNIX\r\n", now);
+    let done = drawn(&mut session).concat();
+    let told = done.find("215 UNIX").unwrap();
+    assert!(
+        done.find("421 Service not available")
+            .is_some_and(|end| told < end),
+        "{done}"
+    );
+    assert!(session.is_over());
+
+    let mut session = logged_in();
+    session.tell(Told::End(EndReason::Audit), now);
+    session.receive(Leg::Client, b"NOOP\r\n", now);
+    let done = drawn(&mut session).concat();
+    assert!(done.contains("421 Service not available"), "{done}");
+    assert!(!done.contains("NOOP"), "{done}");
+}
+
+#[test]
 fn what_is_read_ahead_of_a_full_queue_has_a_bound() {
     let mut pipeline = Pipeline::new(510, 1);
     pipeline.push(b"PWD\r\n");

@@ -58,7 +58,9 @@ fn law_7_without_room_in_the_audit_the_command_in_work_is_the_last() {
     world.send(Leg::Client, b"SIZE a\r\nSIZE b\r\n");
     assert_eq!(heard(&mut world, Leg::Server), b"SIZE a\r\n");
     world.tell(Told::End(EndReason::Audit));
-    assert_eq!(codes(&mut world), [421]);
+    assert_eq!(codes(&mut world), [0; 0]);
+    world.send(Leg::Server, b"213 5\r\n");
+    assert_eq!(codes(&mut world), [213, 421]);
     assert!(world.session.is_over());
     assert_eq!(heard(&mut world, Leg::Server), b"");
 }

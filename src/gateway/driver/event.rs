@@ -316,6 +316,8 @@ impl Driver {
         let now = self.clock.now();
         if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
             self.session.tell(Told::End(EndReason::Audit), now);
+            // What is in work is finished first, and may be broken off by what has come.
+            self.session.receive(leg, bytes.unwrap_or_default(), now);
         } else if leg == Leg::Client && self.is_kept_out() {
             self.session.tell(Told::End(EndReason::Banned), now);
         } else {

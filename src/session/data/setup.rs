@@ -240,12 +240,7 @@ impl Session {
     }
 
     /// What a positive reply to `asked` means; None where it is of no use.
-    fn server_endpoint(
-        &mut self,
-        asked: DataForm,
-        code: Code,
-        line: &[u8],
-    ) -> Option<Endpoint> {
+    fn server_endpoint(&mut self, asked: DataForm, code: Code, line: &[u8]) -> Option<Endpoint> {
         let server = self.server?.ip();
         let target = match asked {
             // Some servers dial before they answer: the connection is there already.
