@@ -997,6 +997,80 @@ async fn a_session_outlives_its_listener_and_follows_its_policy_while_there_is_o
     exchange(&mut client, &mut server, "RMD two", "250 Gone.").await;
 }
 
+/// A download of `bytes` whose 150 was relayed, and both of its data connections.
+async fn downloading(
+    client: &mut Control,
+    server: &mut Control,
+    bytes: &[u8],
+) -> (TcpStream, TcpStream) {
+    let (data, mut peer) = passive_pair(client, server).await;
+    client.say("RETR file").await;
+    server.hear("RETR file").await;
+    server.say("150 Here it comes.").await;
+    client.hear("150 Here it comes.").await;
+    peer.write_all(bytes).await.unwrap();
+    (data, peer)
+}
+
+#[tokio::test]
+async fn a_download_is_not_complete_whose_client_was_gone_before_the_server_said_so() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    // Whose turn it is to be looked at first changes from one to the next.
+    for _ in 0..10 {
+        let (data, mut peer) = downloading(&mut client, &mut server, &[b'x'; 1000]).await;
+        peer.shutdown().await.unwrap();
+        // The gateway ends its side once all is passed on.
+        assert_eq!(read_all(&mut peer).await, b"");
+        // It runs on this thread: it finds both, and the client has read nothing.
+        reset(data);
+        let reply = b"226 Transfer complete.\r\n";
+        assert_eq!(server.stream.try_write(reply).unwrap(), reply.len());
+        client.hear_code("426 ").await;
+    }
+    assert!(bench.counts(
+        "ftpwarden_transfers_total{listener=\"main\",direction=\"download\",result=\"aborted\"} 10"
+    ));
+}
+
+#[tokio::test]
+async fn a_download_is_not_complete_whose_client_was_gone_before_its_end_came() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for _ in 0..10 {
+        let (data, peer) = downloading(&mut client, &mut server, &[b'x'; 1000]).await;
+        // The relay is idle once the client has something to read.
+        data.peek(&mut [0]).await.unwrap();
+        socket::shut_down(&peer).unwrap();
+        reset(data);
+        let reply = b"226 Transfer complete.\r\n";
+        assert_eq!(server.stream.try_write(reply).unwrap(), reply.len());
+        assert!(is_reset(peer).await);
+        client.hear_code("426 ").await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_not_complete_whose_server_was_gone_before_its_end_came() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for _ in 0..10 {
+        let (mut data, peer) = passive_pair(&mut client, &mut server).await;
+        client.say("STOR file").await;
+        server.hear("STOR file").await;
+        server.say("150 Go.").await;
+        client.hear("150 Go.").await;
+        data.write_all(b"some of it").await.unwrap();
+        peer.peek(&mut [0]).await.unwrap();
+        socket::shut_down(&data).unwrap();
+        reset(peer);
+        let reply = b"226 Transfer complete.\r\n";
+        assert_eq!(server.stream.try_write(reply).unwrap(), reply.len());
+        client.hear_code("426 ").await;
+        assert!(is_reset(data).await);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_ends_with_its_upload_leaves_no_session() {
     // More than that two sockets may not hold, and the end of the data cannot come through.

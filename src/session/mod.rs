@@ -417,6 +417,14 @@ impl Session {
             .is_some_and(|transfer| transfer.awaits_upload())
     }
 
+    /// Whether all of a download was passed on, and its client's data connection is there until the
+    /// server has said what became of it.
+    pub fn awaits_report(&self) -> bool {
+        self.transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.awaits_report())
+    }
+
     /// The upstream answered the dial: its greeting comes next.
     fn connected(&mut self, server: SocketAddr) {
         if self.phase == Phase::Connecting {

@@ -153,6 +153,11 @@ impl Transfer {
         self.is_unfinished_upload() && self.relay == Relay::Waiting && self.cut.is_none()
     }
 
+    /// Whether a client that has all of its bytes still waits for the server's last word.
+    pub(super) fn awaits_report(&self) -> bool {
+        self.is_clean() && self.direction.sink() == Leg::Client && !self.sink_ended
+    }
+
     /// How it ended, once it has.
     fn outcome(&self, complete: bool) -> TransferOutcome {
         match self.cut {

@@ -132,6 +132,15 @@ pub fn has_peer_ended(socket: &impl AsFd) -> bool {
     answered.is_ok_and(|ended| ended > 0)
 }
 
+/// Whether a connection that nobody has ended on our side is broken by now: reset, or given up, whatever
+/// the runtime knows of it. The error stays where it is.
+pub fn is_broken(socket: &impl AsFd) -> bool {
+    // What says so is told unasked.
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    let answered = poll(&mut asked, Some(&Timespec::default()));
+    answered.is_ok_and(|broken| broken > 0)
+}
+
 /// From now on closing the socket resets the connection: also when the process dies.
 ///
 /// # Errors
@@ -329,6 +338,18 @@ mod tests {
         shut_down(&ours).unwrap();
         assert!(has_peer_ended(&theirs));
         assert!(!has_peer_ended(&ours));
+    }
+
+    #[test]
+    fn a_reset_is_seen_and_an_end_in_order_is_none() {
+        let (ours, mut theirs) = pair();
+        assert!(!is_broken(&theirs));
+        shut_down(&ours).unwrap();
+        assert!(!is_broken(&theirs));
+        arm_reset(&ours).unwrap();
+        drop(ours);
+        assert!(is_broken(&theirs) && is_broken(&theirs));
+        assert!(theirs.write(b"more").is_err(), "the error is still there");
     }
 
     #[test]

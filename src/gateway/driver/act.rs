@@ -15,6 +15,7 @@ use crate::relay::{Ending, Relay};
 use crate::session::event::EndReason;
 use crate::session::{Action, Direction, End, Fact, Leg, LoginOutcome, OwnCommand, RelayEnd, Told};
 use crate::settings::Advertised;
+use crate::sys::socket;
 use crate::tls::handshake::Handshake;
 use crate::upstream::{self, Target};
 
@@ -369,6 +370,12 @@ impl Driver {
         }
     }
 
+    /// Whether the data connection that bytes go to in `direction` is broken, told of or not.
+    fn is_sink_broken(&self, direction: Direction) -> bool {
+        let sink = self.data.of(direction.sink()).socket();
+        sink.is_some_and(socket::is_broken)
+    }
+
     /// The relay is over; the session is told after what it is fed first. A data connection that
     /// broke is of no use any more.
     pub(super) fn relay_over(&mut self, ending: Ending) {
@@ -376,6 +383,10 @@ impl Driver {
             return;
         };
         let (end, broken) = match ending {
+            // Bytes that it had may not have arrived.
+            Ending::Source if self.is_sink_broken(running.direction) => {
+                (RelayEnd::SinkBroke, Some(running.direction.sink()))
+            }
             Ending::Source => (RelayEnd::Source, None),
             Ending::SinkBroke => (RelayEnd::SinkBroke, Some(running.direction.sink())),
             Ending::SourceBroke => (RelayEnd::SourceBroke, Some(running.direction.source())),

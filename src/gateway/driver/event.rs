@@ -312,8 +312,9 @@ impl Driver {
     /// Bytes of a control connection; `is_news` where the runtime has told of their coming.
     fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>, is_news: bool) {
         self.put_off_quiet();
-        if leg == Leg::Client {
-            self.hear_server_first(is_news);
+        match leg {
+            Leg::Client => self.hear_server_first(is_news),
+            Leg::Server => self.see_client_first(),
         }
         let now = self.clock.now();
         if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
@@ -349,6 +350,7 @@ impl Driver {
             let (bytes, end) = self.legs.server.read_now(&mut buffer);
             let now = self.clock.now();
             if bytes > 0 {
+                self.see_client_first();
                 let first = buffer.get(..bytes).unwrap_or_default();
                 if bytes < READ_BYTES {
                     self.session.receive(Leg::Server, first, now);
@@ -365,6 +367,21 @@ impl Driver {
             if bytes < READ_BYTES {
                 break;
             }
+        }
+    }
+
+    /// A client that has reset its data connection by now has lost what was passed on to it and not read,
+    /// and what the server says next may be that it has it all (law L3). The kernel is asked once in a
+    /// transfer: where its bytes are through, before the server's word on it.
+    fn see_client_first(&mut self) {
+        if self.relay.is_none()
+            && self.session.awaits_report()
+            && self.data.client.socket().is_some_and(socket::is_broken)
+        {
+            let now = self.clock.now();
+            self.data.client.end(End::Reset, self.clock.instant());
+            self.session.tell(Told::DataReset(Leg::Client), now);
+            self.draw();
         }
     }
 
