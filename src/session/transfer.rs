@@ -148,9 +148,14 @@ impl Transfer {
         self.direction == Direction::Upload && self.relay != Relay::Clean
     }
 
+    /// Whether it waits for a data connection.
+    pub(super) fn lacks_connection(&self) -> bool {
+        self.relay == Relay::Waiting && self.cut.is_none()
+    }
+
     /// Whether its bytes are still to come from the client.
     pub(super) fn awaits_upload(&self) -> bool {
-        self.is_unfinished_upload() && self.relay == Relay::Waiting && self.cut.is_none()
+        self.is_unfinished_upload() && self.lacks_connection()
     }
 
     /// Whether a client that has all of its bytes still waits for the server's last word.
@@ -257,7 +262,8 @@ impl Session {
         self.dial_server();
         self.direct_handshake();
         self.write(Action::Forward(permit));
-        self.watch_offers();
+        self.deadlines.disarm(Timer::DataConnect);
+        self.watch_connections();
         self.settle();
         // What is queued behind it may be its ABOR.
         self.read_commands();
@@ -268,9 +274,14 @@ impl Session {
         let Some(transfer) = &mut self.transfer else {
             return;
         };
-        transfer.promised = true;
+        let is_first = !std::mem::replace(&mut transfer.promised, true);
         transfer.learn_name(line);
         self.dial(Leg::Client);
+        if is_first {
+            // Now both sides may come, however long the server took for that.
+            self.deadlines.disarm(Timer::DataConnect);
+            self.watch_connections();
+        }
         self.settle();
         self.read_commands();
     }
