@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::future::{Future, poll_fn};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use ftpwarden::upstream::connect;
 use socket2::SockRef;
 use support::{
     Bench, Control, GREETING, active_port, exchange, extended_passive, help, is_reset, login,
-    passive, passive_over_active, passive_pair, pattern, read_all, reset, settings, within,
+    passive, passive_address, passive_over_active, passive_pair, pattern, read_all, reset,
+    settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -1097,6 +1098,77 @@ async fn a_client_that_ends_with_its_upload_leaves_no_session() {
         server.hear_end().await;
         drop(server);
         within(bench.gateway.drain()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_was_gone_before_it_was_let_in_is_whole() {
+    for _ in 0..20 {
+        let bench = Bench::start("", "data_mode = \"active\"", "").await;
+        let (mut client, mut server) = bench.logged_in().await;
+        client.say("PASV").await;
+        let port = active_port(&server.line().await);
+        server.say("200 PORT command successful.").await;
+        let address = passive_address(&client.line().await);
+        client.say("STOR a").await;
+        server.hear("STOR a").await;
+        server.say("150 Go.").await;
+        client.hear("150 Go.").await;
+        // What came last was at the server's data connection: the client's comes behind all others.
+        let mut peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let opened =
+            "ftpwarden_data_connections_total{leg=\"server\",mode=\"port\",result=\"opened\"} 1";
+        within(async {
+            while !bench.counts(opened) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // The gateway runs on this thread: it finds all of that at once.
+        let mut data = std::net::TcpStream::connect(address).unwrap();
+        data.write_all(b"a small file").unwrap();
+        drop((data, client));
+        assert_eq!(read_all(&mut peer).await, b"a small file");
+        drop(peer);
+        server.say("226 Done.").await;
+        server.hear_end().await;
+        drop(server);
+        within(bench.gateway.drain()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_active_client_was_gone_before_it_was_reached_is_whole() {
+    for _ in 0..20 {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let [high, low] = own.local_addr().unwrap().port().to_be_bytes();
+        client.say(&format!("PORT 127,0,0,1,{high},{low}")).await;
+        let port = active_port(&server.line().await);
+        server.say("200 PORT command successful.").await;
+        client.hear_code("200 ").await;
+        client.say("STOR a").await;
+        server.hear("STOR a").await;
+        let mut control = client.stream.into_std().unwrap();
+        control.set_nonblocking(false).unwrap();
+        // Mostly the client has done all of that before the gateway looks who has come.
+        let sender = std::thread::spawn(move || {
+            let mut reply = [0; 9];
+            control.read_exact(&mut reply).unwrap();
+            let (mut data, _) = own.accept().unwrap();
+            data.write_all(b"a small file").unwrap();
+            drop((data, control));
+        });
+        let peer = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert_eq!(server.stream.try_write(b"150 Go.\r\n").unwrap(), 9);
+        peer.set_nonblocking(true).unwrap();
+        let mut peer = TcpStream::from_std(peer).unwrap();
+        assert_eq!(read_all(&mut peer).await, b"a small file");
+        sender.join().unwrap();
+        drop(peer);
+        server.say("226 Done.").await;
+        server.hear_end().await;
     }
 }
 

@@ -43,6 +43,9 @@ const READS_BEFORE_CLIENT: usize = 512;
 /// has ended: as much as two sockets hold.
 const LATE_BURSTS: usize = 16;
 
+/// How many who have dialled are looked at then, until one of them is the client with its upload.
+const LATE_COMERS: usize = 16;
+
 /// A session is quiet in which for this long nobody has said anything and no data connection came.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -425,12 +428,7 @@ impl Driver {
     fn upload_has_come(&mut self, context: &mut Context<'_>) -> bool {
         let Some(running) = &mut self.relay else {
             // The server's data connection may be late: what the client has sent waits for it.
-            return self.session.awaits_upload()
-                && self
-                    .data
-                    .client
-                    .socket()
-                    .is_some_and(socket::has_peer_ended);
+            return self.session.awaits_upload() && self.client_came_and_ended(context);
         };
         if running.direction != Direction::Upload {
             return false;
@@ -450,6 +448,21 @@ impl Driver {
         // The runtime may not have told of it yet.
         let stream = self.data.client.stream();
         stream.is_some_and(|stream| socket::has_peer_ended(stream.socket()))
+    }
+
+    /// Whether the client's data connection is there, let in only now if need be, and has its end already.
+    fn client_came_and_ended(&mut self, context: &mut Context<'_>) -> bool {
+        for _ in 0..LATE_COMERS {
+            if self.data.client.socket().is_some()
+                || self.poll_data(Leg::Client, context).is_pending()
+            {
+                break;
+            }
+        }
+        self.data
+            .client
+            .socket()
+            .is_some_and(socket::has_peer_ended)
     }
 
     /// The relay.
