@@ -1,7 +1,7 @@
 //! Sockets: listening, options, urgent data, and how they end.
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::ops::RangeInclusive;
 use std::os::fd::AsFd;
@@ -12,7 +12,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, sendmsg};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// The first port that anybody may listen on.
@@ -100,6 +100,17 @@ pub fn send_urgent(socket: &impl AsFd, byte: u8) -> io::Result<usize> {
 pub fn send_last(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL | SendFlags::MORE;
     Ok(rustix::net::send(socket, bytes, flags)?)
+}
+
+/// Writes what the kernel takes of `pieces` at this moment, whatever the runtime knows of it: it is told of
+/// room only where a third of all that the socket may hold is free.
+///
+/// # Errors
+/// As of a write; `WouldBlock` where there is no room.
+pub fn send_now(socket: &impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let mut nothing = SendAncillaryBuffer::default();
+    Ok(sendmsg(socket, pieces, &mut nothing, flags)?)
 }
 
 /// Reads what the kernel has at this moment, whatever the runtime knows of it.
@@ -365,6 +376,24 @@ mod tests {
         theirs.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"all");
         assert!(!has_unread(&theirs).unwrap());
+    }
+
+    #[test]
+    fn writing_now_does_not_wait() {
+        let (ours, mut theirs) = pair();
+        let pieces = [IoSlice::new(b"AB"), IoSlice::new(b"OR")];
+        assert_eq!(send_now(&ours, &pieces).unwrap(), 4);
+        let block = vec![0; 1 << 20];
+        let error = loop {
+            match send_now(&ours, &[IoSlice::new(&block)]) {
+                Ok(bytes) => assert!(bytes > 0),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let mut read = [0; 4];
+        theirs.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"ABOR");
     }
 
     #[test]

@@ -36,9 +36,10 @@ impl Driver {
             Action::EndData { leg, end } => self.end_data(leg, end, now),
             Action::Forward(permit) => self.legs.server.queue(permit.into_line()),
             Action::Measure => {
+                let running = self.relay.as_mut();
+                let held_back = running
+                    .is_some_and(|running| running.relay.push() || running.relay.is_held_back());
                 let bytes = self.measure();
-                let running = self.relay.as_ref();
-                let held_back = running.is_some_and(|running| running.relay.is_held_back());
                 self.told.push_back(Told::Measured { bytes, held_back });
             }
             Action::Note(fact) => self.note(fact, now),
