@@ -1,6 +1,6 @@
 //! What a session wants done, done.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -221,15 +221,21 @@ impl Driver {
             balancers,
             within: self.plan.settings.session_limits.tls_handshake_timeout,
         };
-        let offer = Offer::open(ports, local, expected).ok()?;
-        let bound = offer.address();
-        let data = self.data.of_mut(leg);
         // Behind a balancer a client may be of another family than the connection is.
         let peer_family = Family::of(peer);
         let advertised = match leg {
             Leg::Client => offer::choose(&self.route.listener.passive_address, peer),
             Leg::Server => &Advertised::Local,
         };
+        let mut at = local;
+        if self.is_brought && *advertised != Advertised::Local {
+            // Clients come straight to what is advertised, and the balancer to what it has dialled: who
+            // they are is what counts.
+            at = everywhere(family);
+        }
+        let offer = Offer::open(ports, at, expected).ok()?;
+        let bound = offer.address();
+        let data = self.data.of_mut(leg);
         let address = match advertised {
             Advertised::Name(name) => {
                 let names = Arc::clone(&self.shared.advertised_names);
@@ -247,7 +253,8 @@ impl Driver {
         Some(())
     }
 
-    /// Dials a data connection, from the gateway's own address on that leg.
+    /// Dials a data connection, from the gateway's own address on that leg; a client that a balancer has
+    /// brought, from whichever leads to it.
     fn dial(&mut self, leg: Leg, mut address: SocketAddr, now: Instant) {
         self.forget_data(leg, now);
         let upstream = &self.route.upstream;
@@ -255,9 +262,10 @@ impl Driver {
             Leg::Client => None,
             Leg::Server => upstream.source_address,
         };
+        let is_brought = leg == Leg::Client && self.is_brought;
         let source = chosen
             .map(|address| SocketAddr::new(address, 0))
-            .or_else(|| self.local(leg))
+            .or_else(|| self.local(leg).filter(|_| !is_brought))
             .filter(|source| source.is_ipv4() == address.is_ipv4())
             .map(without_port);
         if let (SocketAddr::V6(target), Some(SocketAddr::V6(peer))) =
@@ -405,4 +413,13 @@ impl Driver {
 const fn without_port(mut address: SocketAddr) -> SocketAddr {
     address.set_port(0);
     address
+}
+
+/// All addresses of a family, any port.
+const fn everywhere(family: Family) -> SocketAddr {
+    let address = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(address, 0)
 }
