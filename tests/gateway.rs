@@ -280,6 +280,26 @@ async fn active_mode_goes_through_the_gateway_on_both_legs() {
 }
 
 #[tokio::test]
+async fn a_name_that_has_no_address_matters_only_where_the_address_is_told() {
+    let bench = Bench::start("passive_address = \"nowhere.invalid\"", "", "").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = extended_passive(&mut client, &mut server, &listener).await;
+    let mut data = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut peer, _) = within(listener.accept()).await.unwrap();
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    peer.write_all(b"all of it").await.unwrap();
+    drop(peer);
+    server.say("226 Done.").await;
+    assert_eq!(read_all(&mut data).await, b"all of it");
+    client.hear("226 Done.").await;
+    client.say("PASV").await;
+    server.hear("PASV").await;
+    server.say("227 Here (127,0,0,1,200,1).").await;
+    client.hear_code("425 ").await;
+}
+
+#[tokio::test]
 async fn ipv6_works_end_to_end() {
     let server = TcpListener::bind("[::1]:0").await.unwrap();
     let address = server.local_addr().unwrap();

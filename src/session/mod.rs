@@ -410,6 +410,11 @@ impl Session {
         self.login.user.as_ref()
     }
 
+    /// Whether the address that is listened on for the client is told to it: 229 has a port only.
+    pub fn tells_address(&self) -> bool {
+        self.data.client.form == DataForm::Pasv
+    }
+
     /// Whether an upload was forwarded whose data connections are not both there yet.
     pub fn awaits_upload(&self) -> bool {
         self.transfer

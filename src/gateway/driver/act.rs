@@ -237,7 +237,7 @@ impl Driver {
         let bound = offer.address();
         let data = self.data.of_mut(leg);
         let address = match advertised {
-            Advertised::Name(name) => {
+            Advertised::Name(name) if self.session.tells_address() => {
                 let names = Arc::clone(&self.shared.advertised_names);
                 let look_up = offer::look_up(names, Arc::clone(name), peer_family);
                 data.offer_named(offer, Box::pin(look_up));
@@ -245,7 +245,7 @@ impl Driver {
             }
             // 229 has no address: one of the other family does no harm there.
             Advertised::Address(address) if Family::of(*address) == peer_family => *address,
-            Advertised::Address(_) | Advertised::Local => local.ip(),
+            Advertised::Address(_) | Advertised::Local | Advertised::Name(_) => local.ip(),
         };
         data.offer(offer);
         let address = SocketAddr::new(address, bound.port());
