@@ -300,6 +300,19 @@ async fn a_name_that_has_no_address_matters_only_where_the_address_is_told() {
 }
 
 #[tokio::test]
+async fn a_reply_of_a_server_goes_on_behind_its_urgent_data() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    client.say("PWD").await;
+    server.hear("PWD").await;
+    // The gateway runs on this thread: it finds both pieces, and the byte between them.
+    assert_eq!(server.stream.try_write(b"257 \"/\" i").unwrap(), 9);
+    assert_eq!(socket::send_urgent(&server.stream, b'!').unwrap(), 1);
+    assert_eq!(server.stream.try_write(b"s it\r\n").unwrap(), 6);
+    client.hear("257 \"/\" is it").await;
+}
+
+#[tokio::test]
 async fn ipv6_works_end_to_end() {
     let server = TcpListener::bind("[::1]:0").await.unwrap();
     let address = server.local_addr().unwrap();
