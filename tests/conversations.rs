@@ -122,8 +122,8 @@ fn the_corpus_has_its_size() {
         .flat_map(|directory| scripts(directory))
         .collect();
     let core_only = all.iter().filter(|script| script.pure_only.is_some());
-    assert_eq!(all.len(), 432, "conversations");
-    assert_eq!(core_only.count(), 55, "in the core only");
+    assert_eq!(all.len(), 435, "conversations");
+    assert_eq!(core_only.count(), 58, "in the core only");
     let whole_only = all.iter().filter(|script| script.whole_only.is_some());
     assert_eq!(whole_only.count(), 5, "in whole segments only");
 }

@@ -8,7 +8,7 @@ mod support;
 
 use std::fs;
 use std::future::{Future, poll_fn};
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -22,7 +22,8 @@ use ftpwarden::upstream::connect;
 use socket2::SockRef;
 use support::{
     Bench, Control, GREETING, active_port, exchange, extended_passive, help, is_reset, login,
-    passive, passive_over_active, passive_pair, pattern, read_all, reset, settings, within,
+    passive, passive_address, passive_over_active, passive_pair, pattern, read_all, reset,
+    settings, within,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -440,6 +441,39 @@ async fn active_mode_goes_through_the_gateway_on_both_legs() {
     server.say("226 Done.").await;
     assert_eq!(read_all(&mut data).await, b"a line\r\n");
     client.hear("226 Done.").await;
+}
+
+#[tokio::test]
+async fn a_name_that_has_no_address_matters_only_where_the_address_is_told() {
+    let bench = Bench::start("passive_address = \"nowhere.invalid\"", "", "").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = extended_passive(&mut client, &mut server, &listener).await;
+    let mut data = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+    let (mut peer, _) = within(listener.accept()).await.unwrap();
+    exchange(&mut client, &mut server, "RETR file", "150 Here.").await;
+    peer.write_all(b"all of it").await.unwrap();
+    drop(peer);
+    server.say("226 Done.").await;
+    assert_eq!(read_all(&mut data).await, b"all of it");
+    client.hear("226 Done.").await;
+    client.say("PASV").await;
+    server.hear("PASV").await;
+    server.say("227 Here (127,0,0,1,200,1).").await;
+    client.hear_code("425 ").await;
+}
+
+#[tokio::test]
+async fn a_reply_of_a_server_goes_on_behind_its_urgent_data() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    client.say("PWD").await;
+    server.hear("PWD").await;
+    // The gateway runs on this thread: it finds both pieces, and the byte between them.
+    assert_eq!(server.stream.try_write(b"257 \"/\" i").unwrap(), 9);
+    assert_eq!(socket::send_urgent(&server.stream, b'!').unwrap(), 1);
+    assert_eq!(server.stream.try_write(b"s it\r\n").unwrap(), 6);
+    client.hear("257 \"/\" is it").await;
 }
 
 #[tokio::test]
@@ -1161,6 +1195,80 @@ async fn a_session_outlives_its_listener_and_follows_its_policy_while_there_is_o
     exchange(&mut client, &mut server, "RMD two", "250 Gone.").await;
 }
 
+/// A download of `bytes` whose 150 was relayed, and both of its data connections.
+async fn downloading(
+    client: &mut Control,
+    server: &mut Control,
+    bytes: &[u8],
+) -> (TcpStream, TcpStream) {
+    let (data, mut peer) = passive_pair(client, server).await;
+    client.say("RETR file").await;
+    server.hear("RETR file").await;
+    server.say("150 Here it comes.").await;
+    client.hear("150 Here it comes.").await;
+    peer.write_all(bytes).await.unwrap();
+    (data, peer)
+}
+
+#[tokio::test]
+async fn a_download_is_not_complete_whose_client_was_gone_before_the_server_said_so() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    // Whose turn it is to be looked at first changes from one to the next.
+    for _ in 0..10 {
+        let (data, mut peer) = downloading(&mut client, &mut server, &[b'x'; 1000]).await;
+        peer.shutdown().await.unwrap();
+        // The gateway ends its side once all is passed on.
+        assert_eq!(read_all(&mut peer).await, b"");
+        // It runs on this thread: it finds both, and the client has read nothing.
+        reset(data);
+        let reply = b"226 Transfer complete.\r\n";
+        assert_eq!(server.stream.try_write(reply).unwrap(), reply.len());
+        client.hear_code("426 ").await;
+    }
+    assert!(bench.counts(
+        "ftpwarden_transfers_total{listener=\"main\",direction=\"download\",result=\"aborted\"} 10"
+    ));
+}
+
+#[tokio::test]
+async fn a_download_is_not_complete_whose_client_was_gone_before_its_end_came() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for _ in 0..10 {
+        let (data, peer) = downloading(&mut client, &mut server, &[b'x'; 1000]).await;
+        // The relay is idle once the client has something to read.
+        data.peek(&mut [0]).await.unwrap();
+        socket::shut_down(&peer).unwrap();
+        reset(data);
+        let reply = b"226 Transfer complete.\r\n";
+        assert_eq!(server.stream.try_write(reply).unwrap(), reply.len());
+        assert!(is_reset(peer).await);
+        client.hear_code("426 ").await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_is_not_complete_whose_server_was_gone_before_its_end_came() {
+    let bench = Bench::plain().await;
+    let (mut client, mut server) = bench.logged_in().await;
+    for _ in 0..10 {
+        let (mut data, peer) = passive_pair(&mut client, &mut server).await;
+        client.say("STOR file").await;
+        server.hear("STOR file").await;
+        server.say("150 Go.").await;
+        client.hear("150 Go.").await;
+        data.write_all(b"some of it").await.unwrap();
+        peer.peek(&mut [0]).await.unwrap();
+        socket::shut_down(&data).unwrap();
+        reset(peer);
+        let reply = b"226 Transfer complete.\r\n";
+        assert_eq!(server.stream.try_write(reply).unwrap(), reply.len());
+        client.hear_code("426 ").await;
+        assert!(is_reset(data).await);
+    }
+}
+
 #[tokio::test]
 async fn a_client_that_ends_with_its_upload_leaves_no_session() {
     // More than that two sockets may not hold, and the end of the data cannot come through.
@@ -1187,6 +1295,77 @@ async fn a_client_that_ends_with_its_upload_leaves_no_session() {
         server.hear_end().await;
         drop(server);
         within(bench.gateway.drain()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_client_was_gone_before_it_was_let_in_is_whole() {
+    for _ in 0..20 {
+        let bench = Bench::start("", "data_mode = \"active\"", "").await;
+        let (mut client, mut server) = bench.logged_in().await;
+        client.say("PASV").await;
+        let port = active_port(&server.line().await);
+        server.say("200 PORT command successful.").await;
+        let address = passive_address(&client.line().await);
+        client.say("STOR a").await;
+        server.hear("STOR a").await;
+        server.say("150 Go.").await;
+        client.hear("150 Go.").await;
+        // What came last was at the server's data connection: the client's comes behind all others.
+        let mut peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        let opened =
+            "ftpwarden_data_connections_total{leg=\"server\",mode=\"port\",result=\"opened\"} 1";
+        within(async {
+            while !bench.counts(opened) {
+                tokio::task::yield_now().await;
+            }
+        })
+        .await;
+        // The gateway runs on this thread: it finds all of that at once.
+        let mut data = std::net::TcpStream::connect(address).unwrap();
+        data.write_all(b"a small file").unwrap();
+        drop((data, client));
+        assert_eq!(read_all(&mut peer).await, b"a small file");
+        drop(peer);
+        server.say("226 Done.").await;
+        server.hear_end().await;
+        drop(server);
+        within(bench.gateway.drain()).await;
+    }
+}
+
+#[tokio::test]
+async fn an_upload_whose_active_client_was_gone_before_it_was_reached_is_whole() {
+    for _ in 0..20 {
+        let bench = Bench::plain().await;
+        let (mut client, mut server) = bench.logged_in().await;
+        let own = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let [high, low] = own.local_addr().unwrap().port().to_be_bytes();
+        client.say(&format!("PORT 127,0,0,1,{high},{low}")).await;
+        let port = active_port(&server.line().await);
+        server.say("200 PORT command successful.").await;
+        client.hear_code("200 ").await;
+        client.say("STOR a").await;
+        server.hear("STOR a").await;
+        let mut control = client.stream.into_std().unwrap();
+        control.set_nonblocking(false).unwrap();
+        // Mostly the client has done all of that before the gateway looks who has come.
+        let sender = std::thread::spawn(move || {
+            let mut reply = [0; 9];
+            control.read_exact(&mut reply).unwrap();
+            let (mut data, _) = own.accept().unwrap();
+            data.write_all(b"a small file").unwrap();
+            drop((data, control));
+        });
+        let peer = std::net::TcpStream::connect(("127.0.0.1", port)).unwrap();
+        assert_eq!(server.stream.try_write(b"150 Go.\r\n").unwrap(), 9);
+        peer.set_nonblocking(true).unwrap();
+        let mut peer = TcpStream::from_std(peer).unwrap();
+        assert_eq!(read_all(&mut peer).await, b"a small file");
+        sender.join().unwrap();
+        drop(peer);
+        server.say("226 Done.").await;
+        server.hear_end().await;
     }
 }
 

@@ -367,6 +367,72 @@ async fn data_comes_straight_from_whom_the_header_names() {
 }
 
 #[tokio::test]
+async fn data_comes_straight_to_another_address_than_the_balancer_dialled() {
+    let advertised = format!("{BELIEVED}\npassive_address = \"127.0.0.2\"");
+    let bench = Bench::start(&advertised, "", "").await;
+    let header = line("127.0.0.3");
+    let (mut client, mut server) = logged_in(&bench, &header).await;
+    let (address, listener) = passive(&mut client, &mut server).await;
+    assert_eq!(address.ip().to_string(), "127.0.0.2");
+    let stranger = connect(address, Some("127.0.0.4:0".parse().unwrap())).await;
+    assert!(is_reset(stranger.unwrap()).await);
+    let data = connect(address, Some("127.0.0.3:0".parse().unwrap())).await;
+    let (peer, _) = within(listener.accept()).await.unwrap();
+    downloads((&mut client, &mut server), data.unwrap(), peer).await;
+    // The balancer brings them to where it dials.
+    let (address, listener) = passive(&mut client, &mut server).await;
+    let dialled = SocketAddr::new(bench.address().ip(), address.port());
+    let mut data = dial(dialled).await;
+    data.send(&header).await;
+    let (peer, _) = within(listener.accept()).await.unwrap();
+    downloads((&mut client, &mut server), data.stream, peer).await;
+}
+
+#[tokio::test]
+async fn who_dials_for_himself_finds_no_port_at_another_address() {
+    let bench = Bench::start("passive_address = \"127.0.0.2\"", "", "").await;
+    let (mut client, mut server) = bench.logged_in().await;
+    let (address, _listener) = passive(&mut client, &mut server).await;
+    let refused = connect(address, None).await.unwrap_err();
+    assert_eq!(refused.kind(), io::ErrorKind::ConnectionRefused);
+}
+
+#[tokio::test]
+async fn a_client_behind_a_balancer_is_dialled_from_where_its_network_is() {
+    let second =
+        format!("[listeners.second]\nbind = \"127.0.0.8:0\"\nupstream = \"legacy\"\n{BELIEVED}");
+    let bench = Bench::start("", "", &second).await;
+    let addresses = bench.gateway.local_addrs();
+    let (_, address) = addresses
+        .iter()
+        .find(|(name, _)| &**name == "second")
+        .unwrap();
+    // The first comes through the balancer, the second by itself.
+    for (from, header, source) in [
+        ("127.0.0.9", line("127.0.0.3"), "127.0.0.1"),
+        ("127.0.0.3", Vec::new(), "127.0.0.8"),
+    ] {
+        let mut client = Control::dial_from(*address, from).await;
+        client.send(&header).await;
+        let (mut client, mut server) = bench.greet(client).await;
+        login(&mut client, &mut server).await;
+        let listener = TcpListener::bind("127.0.0.3:0").await.unwrap();
+        let [high, low] = listener.local_addr().unwrap().port().to_be_bytes();
+        client.say(&format!("PORT 127,0,0,3,{high},{low}")).await;
+        let port = active_port(&server.line().await);
+        server.say("200 Fine.").await;
+        client.hear_code("200 ").await;
+        client.say("LIST").await;
+        server.hear("LIST").await;
+        let _peer = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+        server.say("150 Here it comes.").await;
+        client.hear("150 Here it comes.").await;
+        let (_data, from) = within(listener.accept()).await.unwrap();
+        assert_eq!(from.ip().to_string(), source);
+    }
+}
+
+#[tokio::test]
 async fn data_comes_through_the_balancer_if_it_says_for_whom() {
     let limits = "[limits]\ntls_handshake_timeout = \"100ms\"";
     let bench = Bench::start(BELIEVED, "", limits).await;

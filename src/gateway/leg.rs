@@ -628,7 +628,8 @@ impl ControlLeg {
 ///
 /// A read also stops before urgent data, which clients send in the middle of a line: where one of
 /// a client's ends in that, the kernel is asked. Behind a line there may be some all the same;
-/// what is known of that is the second that is returned.
+/// what is known of that is the second that is returned. A server is to send none: where a read ends in
+/// the middle of its line, it is looked at once whether more is there.
 ///
 /// # Errors
 /// As of a read; `WouldBlock` where there is nothing.
@@ -643,7 +644,8 @@ fn receive_all(
         let is_line = buffer
             .get(..bytes)
             .is_some_and(|read| read.ends_with(b"\n"));
-        let is_all = bytes < buffer.len() && (urgent == Urgent::Never || is_line);
+        let is_all =
+            bytes < buffer.len() && (is_line || urgent == Urgent::Never && !has_more(stream));
         if bytes == 0 || !is_all {
             return Ok(bytes);
         }
@@ -656,6 +658,11 @@ fn receive_all(
         (None, Urgent::Hidden) if result.is_ok() => (result, Urgent::Possible),
         (None, _) => (result, urgent),
     }
+}
+
+/// Whether the kernel has more to be read; where it does not say, the next read will.
+fn has_more(stream: &TcpStream) -> bool {
+    socket::has_unread(stream).unwrap_or(true)
 }
 
 /// One write of what stands first in `queue`. The end of the connection follows at once what

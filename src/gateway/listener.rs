@@ -219,6 +219,8 @@ struct Caller {
     stream: Passing,
     /// Whose it is.
     client: SocketAddr,
+    /// A balancer has dialled for him.
+    is_brought: bool,
     /// It is a balancer's own, which looks whether somebody is there.
     is_probe: bool,
 }
@@ -229,6 +231,7 @@ impl Caller {
         Self {
             stream,
             client,
+            is_brought: false,
             is_probe: false,
         }
     }
@@ -244,6 +247,7 @@ impl Caller {
         Self {
             stream,
             client,
+            is_brought: true,
             is_probe: source == Source::Itself || is_named && client.ip() == balancer.ip(),
         }
     }
@@ -273,6 +277,7 @@ impl Desk {
         let Caller {
             stream,
             client,
+            is_brought,
             is_probe,
         } = caller;
         let orders = self.orders.borrow_and_update().clone();
@@ -308,6 +313,7 @@ impl Desk {
                 stream,
                 client,
                 local: canonical(local),
+                is_brought,
                 slot,
                 plan: Arc::clone(&orders.plan),
             },

@@ -1,8 +1,10 @@
 //! Read into a buffer, write it out, again.
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+
+use tokio::net::TcpStream;
 
 use super::pool::{Buffer, Pool};
 use super::{Ending, Step, give_way};
@@ -98,5 +100,19 @@ impl Copy {
                 Poll::Ready(Step::Moved(bytes))
             }
         }
+    }
+
+    /// Writes what `sink` takes at this moment of what is held, if that is anything; returns how much.
+    ///
+    /// # Errors
+    /// As of a write.
+    pub(super) fn push(
+        &mut self,
+        sink: &Stream,
+        send_now: impl Fn(&TcpStream, &[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<usize> {
+        let bytes = sink.write_now(send_now, self.buffer.slice(self.start, self.end))?;
+        self.start = self.start.saturating_add(bytes);
+        Ok(bytes)
     }
 }

@@ -15,6 +15,7 @@ mod throttle;
 #[cfg(test)]
 mod tests;
 
+use std::cell::Cell;
 use std::future::Future;
 use std::io;
 use std::pin::{Pin, pin};
@@ -31,6 +32,7 @@ pub use pool::Pool;
 use splice::Splice;
 pub use throttle::{Cap, Throttle};
 
+use crate::sys::socket::send_now;
 use crate::tls::stream::Stream;
 
 /// From this many bytes on a transfer is worth a pipe of its own, or a large buffer.
@@ -158,6 +160,28 @@ impl Relay {
     /// was made in a socket may have been filled at once.
     pub fn poll_late(&mut self, context: &mut Context<'_>) -> Poll<Ending> {
         self.poll_steps(true, context)
+    }
+
+    /// Gives the sink what it takes at this moment of what is held; returns whether it took any. The runtime
+    /// tells of room only where much is free, and a slow sink may need minutes to make so much.
+    pub fn push(&mut self) -> bool {
+        if self.engine.held() == 0 || self.is_held_back() {
+            return false;
+        }
+        // What TLS held before counts as well.
+        let sent = Cell::new(false);
+        let pushed = match &mut self.engine {
+            Engine::Copy(copy) => copy.push(&self.sink, |socket, pieces| {
+                let bytes = send_now(socket, pieces)?;
+                sent.set(true);
+                Ok(bytes)
+            }),
+            Engine::Splice(splice) => splice.push(self.sink.socket()),
+        };
+        // That the sink has broken is seen where it is watched.
+        let bytes = pushed.unwrap_or_default();
+        self.count(bytes);
+        sent.get() || bytes > 0
     }
 
     /// Some steps.

@@ -108,4 +108,11 @@ impl Splice {
             }
         }
     }
+    /// Gives `sink` what it takes at this moment of what the pipe holds; returns how much.
+    ///
+    /// # Errors
+    /// As of a write.
+    pub(super) fn push(&mut self, sink: &TcpStream) -> io::Result<usize> {
+        self.lease.drain(sink)
+    }
 }

@@ -328,6 +328,72 @@ async fn a_sink_that_reads_nothing_stops_the_source() {
     assert!(written > bench.relay.moved());
 }
 
+/// A relay whose sink is full and holds much, from a source that has more.
+async fn stuffed(bench: &mut Bench) {
+    let sink = SockRef::from(bench.relay.sink.socket());
+    sink.set_send_buffer_size(200_000).unwrap();
+    let reader = SockRef::from(&bench.reader);
+    reader.set_recv_buffer_size(4096).unwrap();
+    let block = pattern(600_000);
+    loop {
+        poll_fn(|context| {
+            assert!(bench.relay.poll(context).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let is_full = bench.writer.try_write(&block).is_err();
+        while bench.relay.push() {}
+        if is_full && bench.relay.engine.held() > 0 {
+            break;
+        }
+        yield_now().await;
+    }
+}
+
+#[tokio::test]
+async fn a_full_sink_takes_what_it_has_made_room_for_long_before_the_runtime_is_told() {
+    let mut secured = Bench::new().await;
+    let world = World::new();
+    let identity = world.issue("ftp", &["ftp.example.com"], |_| {});
+    let options = client(&world.path("ca.pem"), "ftp.example.com", VERSIONS[1]);
+    let ends = meet(&server(&[identity]), &options).unwrap();
+    let sink = Arc::clone(secured.relay.sink.socket());
+    secured.relay.sink = Stream::secured(sink, Channel::new(ends.server), false);
+    secured.relay.engine = Engine::Copy(Copy::new(&secured.relay.pool));
+    for mut bench in [Bench::new().await, Bench::with_buffer().await, secured] {
+        stuffed(&mut bench).await;
+        let mut read = 0;
+        while !bench.relay.push() {
+            let mut buffer = [0; 4096];
+            read += bench.reader.read(&mut buffer).await.unwrap();
+            assert!(read < 100_000, "a quarter of what the sink may hold");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_is_pushed_comes_in_its_place() {
+    for mut bench in [Bench::new().await, Bench::with_buffer().await] {
+        let sink = SockRef::from(bench.relay.sink.socket());
+        sink.set_send_buffer_size(4096).unwrap();
+        let sent = pattern(2_000_000);
+        let mut received = vec![0; sent.len()];
+        let write = async { bench.writer.write_all(&sent).await.unwrap() };
+        let read = async { bench.reader.read_exact(&mut received).await.unwrap() };
+        let relay = poll_fn(|context| {
+            bench.relay.push();
+            bench.relay.poll(context)
+        });
+        tokio::select! {
+            ending = relay => panic!("{ending:?}"),
+            _ = async { tokio::join!(write, read) } => {}
+        }
+        assert!(sent == received, "the bytes are not those that were sent");
+        assert_eq!(bench.relay.moved(), 2_000_000);
+        assert!(!bench.relay.push(), "nothing is held");
+    }
+}
+
 #[tokio::test]
 async fn what_tls_holds_goes_out_while_the_source_is_silent() {
     let world = World::new();

@@ -122,6 +122,31 @@ impl Session {
             .arm(Timer::DataConnect, self.now.elapsed, timeout);
     }
 
+    /// Bounds how long both data connections of a transfer may take. Before its preliminary reply a server
+    /// may have a file fetched from tape; a client in active mode is not dialled then, and a server may not
+    /// dial either: where nobody else is to come, its reply is all that is waited for.
+    pub(super) fn watch_connections(&mut self) {
+        let Some(transfer) = self.transfer.as_deref() else {
+            return;
+        };
+        let is_servers_turn = match self.data.client.endpoint {
+            Endpoint::Target(_) => true,
+            Endpoint::Connected => self.data.server.endpoint == Endpoint::Listening,
+            Endpoint::Dialling
+            | Endpoint::Failed
+            | Endpoint::Listening
+            | Endpoint::None
+            | Endpoint::Securing => false,
+        };
+        if is_servers_turn && !transfer.is_promised() {
+            self.deadlines.disarm(Timer::DataConnect);
+        } else if transfer.lacks_connection() {
+            let timeout = self.limits.data_connect_timeout;
+            self.deadlines
+                .arm_once(Timer::DataConnect, self.now.elapsed, timeout);
+        }
+    }
+
     /// A data connection is there.
     pub(super) fn data_opened(&mut self, leg: Leg) {
         let expected = match self.data.leg(leg).endpoint {
@@ -152,6 +177,7 @@ impl Session {
             self.dial_server();
             self.rest_from_offer();
         }
+        self.watch_connections();
         self.settle();
     }
 
@@ -185,6 +211,7 @@ impl Session {
         }
         self.data.leg_mut(leg).endpoint = Endpoint::Connected;
         self.rest_from_offer();
+        self.watch_connections();
         self.settle();
     }
 

@@ -331,7 +331,7 @@ pub enum Told {
     Measured {
         /// How many.
         bytes: u64,
-        /// It could move more, and a cap on bandwidth keeps it from doing so.
+        /// It could move more, and a cap on bandwidth keeps it from doing so; or the sink takes some yet.
         held_back: bool,
     },
     /// No port could be listened on.

@@ -419,11 +419,24 @@ impl Session {
         self.login.user.as_ref()
     }
 
+    /// Whether the address that is listened on for the client is told to it: 229 has a port only.
+    pub fn tells_address(&self) -> bool {
+        self.data.client.form == DataForm::Pasv
+    }
+
     /// Whether an upload was forwarded whose data connections are not both there yet.
     pub fn awaits_upload(&self) -> bool {
         self.transfer
             .as_ref()
             .is_some_and(|transfer| transfer.awaits_upload())
+    }
+
+    /// Whether all of a download was passed on, and its client's data connection is there until the
+    /// server has said what became of it.
+    pub fn awaits_report(&self) -> bool {
+        self.transfer
+            .as_ref()
+            .is_some_and(|transfer| transfer.awaits_report())
     }
 
     /// The upstream answered the dial: its greeting comes next.

@@ -149,9 +149,19 @@ impl Transfer {
         self.direction == Direction::Upload && self.relay != Relay::Clean
     }
 
+    /// Whether it waits for a data connection.
+    pub(super) fn lacks_connection(&self) -> bool {
+        self.relay == Relay::Waiting && self.cut.is_none()
+    }
+
     /// Whether its bytes are still to come from the client.
     pub(super) fn awaits_upload(&self) -> bool {
-        self.is_unfinished_upload() && self.relay == Relay::Waiting && self.cut.is_none()
+        self.is_unfinished_upload() && self.lacks_connection()
+    }
+
+    /// Whether a client that has all of its bytes still waits for the server's last word.
+    pub(super) fn awaits_report(&self) -> bool {
+        self.is_clean() && self.direction.sink() == Leg::Client && !self.sink_ended
     }
 
     /// How it ended, once it has.
@@ -255,7 +265,8 @@ impl Session {
         self.dial_server();
         self.direct_handshake();
         self.write(Action::Forward(permit));
-        self.watch_offers();
+        self.deadlines.disarm(Timer::DataConnect);
+        self.watch_connections();
         self.settle();
         // What is queued behind it may be its ABOR.
         self.read_commands();
@@ -266,9 +277,14 @@ impl Session {
         let Some(transfer) = &mut self.transfer else {
             return;
         };
-        transfer.promised = true;
+        let is_first = !std::mem::replace(&mut transfer.promised, true);
         transfer.learn_name(line);
         self.dial(Leg::Client);
+        if is_first {
+            // Now both sides may come, however long the server took for that.
+            self.deadlines.disarm(Timer::DataConnect);
+            self.watch_connections();
+        }
         self.settle();
         self.read_commands();
     }

@@ -1,7 +1,7 @@
 //! Sockets: listening, options, urgent data, and how they end.
 
 use std::fs;
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{
     IpAddr, Ipv4Addr, Ipv6Addr, Shutdown, SocketAddr, TcpListener, TcpStream, UdpSocket,
 };
@@ -14,7 +14,7 @@ use nix::sys::socket::setsockopt;
 use nix::sys::socket::sockopt::IpBindAddressNoPort;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
-use rustix::net::{RecvFlags, SendFlags, SocketFlags};
+use rustix::net::{RecvFlags, SendAncillaryBuffer, SendFlags, SocketFlags, sendmsg};
 use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 /// The first port that anybody may listen on.
@@ -133,6 +133,17 @@ pub fn send_last(socket: &impl AsFd, bytes: &[u8]) -> io::Result<usize> {
     Ok(rustix::net::send(socket, bytes, flags)?)
 }
 
+/// Writes what the kernel takes of `pieces` at this moment, whatever the runtime knows of it: it is told of
+/// room only where a third of all that the socket may hold is free.
+///
+/// # Errors
+/// As of a write; `WouldBlock` where there is no room.
+pub fn send_now(socket: &impl AsFd, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
+    let flags = SendFlags::DONTWAIT | SendFlags::NOSIGNAL;
+    let mut nothing = SendAncillaryBuffer::default();
+    Ok(sendmsg(socket, pieces, &mut nothing, flags)?)
+}
+
 /// Reads what the kernel has at this moment, whatever the runtime knows of it.
 ///
 /// # Errors
@@ -161,6 +172,15 @@ pub fn has_peer_ended(socket: &impl AsFd) -> bool {
     let mut asked = [PollFd::new(socket, PollFlags::RDHUP)];
     let answered = poll(&mut asked, Some(&Timespec::default()));
     answered.is_ok_and(|ended| ended > 0)
+}
+
+/// Whether a connection that nobody has ended on our side is broken by now: reset, or given up, whatever
+/// the runtime knows of it. The error stays where it is.
+pub fn is_broken(socket: &impl AsFd) -> bool {
+    // What says so is told unasked.
+    let mut asked = [PollFd::new(socket, PollFlags::empty())];
+    let answered = poll(&mut asked, Some(&Timespec::default()));
+    answered.is_ok_and(|broken| broken > 0)
 }
 
 /// From now on closing the socket resets the connection: also when the process dies.
@@ -378,6 +398,18 @@ mod tests {
     }
 
     #[test]
+    fn a_reset_is_seen_and_an_end_in_order_is_none() {
+        let (ours, mut theirs) = pair();
+        assert!(!is_broken(&theirs));
+        shut_down(&ours).unwrap();
+        assert!(!is_broken(&theirs));
+        arm_reset(&ours).unwrap();
+        drop(ours);
+        assert!(is_broken(&theirs) && is_broken(&theirs));
+        assert!(theirs.write(b"more").is_err(), "the error is still there");
+    }
+
+    #[test]
     fn what_is_unread_is_seen_behind_urgent_data_and_stays() {
         let (mut ours, mut theirs) = pair();
         assert!(!has_unread(&theirs).unwrap());
@@ -390,6 +422,24 @@ mod tests {
         theirs.read_to_end(&mut read).unwrap();
         assert_eq!(read, b"all");
         assert!(!has_unread(&theirs).unwrap());
+    }
+
+    #[test]
+    fn writing_now_does_not_wait() {
+        let (ours, mut theirs) = pair();
+        let pieces = [IoSlice::new(b"AB"), IoSlice::new(b"OR")];
+        assert_eq!(send_now(&ours, &pieces).unwrap(), 4);
+        let block = vec![0; 1 << 20];
+        let error = loop {
+            match send_now(&ours, &[IoSlice::new(&block)]) {
+                Ok(bytes) => assert!(bytes > 0),
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(error.kind(), io::ErrorKind::WouldBlock);
+        let mut read = [0; 4];
+        theirs.read_exact(&mut read).unwrap();
+        assert_eq!(&read, b"ABOR");
     }
 
     #[test]

@@ -184,6 +184,22 @@ impl Stream {
         }
     }
 
+    /// Writes what `send_now` finds room for at this moment, whatever the runtime knows of it; returns how
+    /// many of `bytes` were taken.
+    ///
+    /// # Errors
+    /// As of a write; `WouldBlock` where there is no room.
+    pub fn write_now(
+        &self,
+        send_now: impl Fn(&TcpStream, &[IoSlice<'_>]) -> io::Result<usize>,
+        bytes: &[u8],
+    ) -> io::Result<usize> {
+        match self.channel() {
+            None => send_now(&self.socket, &[IoSlice::new(bytes)]),
+            Some(mut channel) => channel.write(|raw| send_now(&self.socket, raw), bytes),
+        }
+    }
+
     /// Ready when the socket has all that was written.
     ///
     /// # Errors

@@ -413,6 +413,9 @@ const DATA: &[Topic] = &[
             "active/server-dials-before-it-answers",
             "active/client-cannot-be-dialled",
             "active/client-cannot-be-dialled-and-226",
+            "active/server-takes-its-time",
+            "active/server-takes-its-time-passively",
+            "passive/server-in-active-mode-takes-its-time",
         ],
     ),
     (

@@ -386,6 +386,50 @@ async fn a_slow_reader_is_alive_as_long_as_it_takes_a_little() {
     lab.over().await;
 }
 
+/// Reads what comes for `time`, and returns how much that was.
+async fn read_for(data: &mut TcpStream, time: Duration) -> usize {
+    let (mut buffer, mut read, began) = (vec![0; 64 * 1024], 0, now());
+    while began.elapsed() < time {
+        let bytes = within(data.read(&mut buffer)).await.unwrap();
+        assert!(bytes > 0, "the end came behind {read} bytes");
+        read += bytes;
+    }
+    read
+}
+
+#[tokio::test]
+async fn a_reader_is_alive_whose_progress_does_not_yet_make_room_to_speak_of() {
+    for verb in ["RETR file", "STOR file"] {
+        let lab = Lab::start("", "transfer_idle_timeout = \"800ms\"").await;
+        let (mut client, mut server) = lab.logged_in(Link::FINE, Link::FINE).await;
+        let slow = Link::FINE.paced(8 * 1024, Duration::from_millis(20));
+        let (near, far) = match verb {
+            "RETR file" => (slow, Link::FINE),
+            _ => (Link::FINE, slow),
+        };
+        let pair = lab.pair(&mut client, &mut server, near, far).await;
+        let Pair { data, peer, .. } = pair;
+        let (mut from, mut to) = match verb {
+            "RETR file" => (peer, data),
+            _ => (data, peer),
+        };
+        exchange(&mut client, &mut server, verb, "150 Go.").await;
+        let write = tokio::spawn(async move {
+            let block = pattern(1 << 20);
+            while from.write_all(&block).await.is_ok() {}
+        });
+        // The kernel tells of room once a third of megabytes is free.
+        let read = read_for(&mut to, STILL * 4).await;
+        assert!(read < 4 << 20, "{read} bytes were read");
+        reset(to);
+        within(write).await.unwrap();
+        server.say("426 Broken.").await;
+        client.hear("426 Broken.").await;
+        drop((client, server));
+        lab.over().await;
+    }
+}
+
 #[tokio::test]
 async fn a_reader_that_stops_is_given_up() {
     let lab = Lab::start("", LIMITS).await;

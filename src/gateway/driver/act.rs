@@ -1,6 +1,6 @@
 //! What a session wants done, done.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,6 +16,7 @@ use crate::relay::{Ending, Relay};
 use crate::session::event::EndReason;
 use crate::session::{Action, Direction, End, Fact, Leg, LoginOutcome, OwnCommand, RelayEnd, Told};
 use crate::settings::Advertised;
+use crate::sys::socket;
 use crate::tls::handshake::Handshake;
 use crate::upstream;
 
@@ -36,9 +37,10 @@ impl Driver {
             Action::EndData { leg, end } => self.end_data(leg, end, now),
             Action::Forward(permit) => self.legs.server.queue(permit.into_line()),
             Action::Measure => {
+                let running = self.relay.as_mut();
+                let held_back = running
+                    .is_some_and(|running| running.relay.push() || running.relay.is_held_back());
                 let bytes = self.measure();
-                let running = self.relay.as_ref();
-                let held_back = running.is_some_and(|running| running.relay.is_held_back());
                 self.told.push_back(Told::Measured { bytes, held_back });
             }
             Action::Note(fact) => self.note(fact, now),
@@ -211,17 +213,23 @@ impl Driver {
             balancers,
             within: self.plan.settings.session_limits.tls_handshake_timeout,
         };
-        let offer = Offer::open(ports, local, expected).ok()?;
-        let bound = offer.address();
-        let data = self.data.of_mut(leg);
         // Behind a balancer a client may be of another family than the connection is.
         let peer_family = Family::of(peer);
         let advertised = match leg {
             Leg::Client => offer::choose(&self.route.listener.passive_address, peer),
             Leg::Server => &Advertised::Local,
         };
+        let mut at = local;
+        if self.is_brought && *advertised != Advertised::Local {
+            // Clients come straight to what is advertised, and the balancer to what it has dialled: who
+            // they are is what counts.
+            at = everywhere(family);
+        }
+        let offer = Offer::open(ports, at, expected).ok()?;
+        let bound = offer.address();
+        let data = self.data.of_mut(leg);
         let address = match advertised {
-            Advertised::Name(name) => {
+            Advertised::Name(name) if self.session.tells_address() => {
                 let names = Arc::clone(&self.shared.advertised_names);
                 let look_up = offer::look_up(names, Arc::clone(name), peer_family);
                 data.offer_named(offer, Box::pin(look_up));
@@ -229,7 +237,7 @@ impl Driver {
             }
             // 229 has no address: one of the other family does no harm there.
             Advertised::Address(address) if Family::of(*address) == peer_family => *address,
-            Advertised::Address(_) | Advertised::Local => local.ip(),
+            Advertised::Address(_) | Advertised::Local | Advertised::Name(_) => local.ip(),
         };
         data.offer(offer);
         let address = SocketAddr::new(address, bound.port());
@@ -237,7 +245,8 @@ impl Driver {
         Some(())
     }
 
-    /// Dials a data connection, from the gateway's own address on that leg.
+    /// Dials a data connection, from the gateway's own address on that leg; a client that a balancer has
+    /// brought, from whichever leads to it.
     fn dial(&mut self, leg: Leg, mut address: SocketAddr, now: Instant) {
         self.forget_data(leg, now);
         let upstream = &self.route.upstream;
@@ -245,9 +254,10 @@ impl Driver {
             Leg::Client => None,
             Leg::Server => upstream.source_address,
         };
+        let is_brought = leg == Leg::Client && self.is_brought;
         let source = chosen
             .map(|address| SocketAddr::new(address, 0))
-            .or_else(|| self.local(leg))
+            .or_else(|| self.local(leg).filter(|_| !is_brought))
             .filter(|source| source.is_ipv4() == address.is_ipv4())
             .map(without_port);
         if let (SocketAddr::V6(target), Some(SocketAddr::V6(peer))) =
@@ -361,6 +371,12 @@ impl Driver {
         }
     }
 
+    /// Whether the data connection that bytes go to in `direction` is broken, told of or not.
+    fn is_sink_broken(&self, direction: Direction) -> bool {
+        let sink = self.data.of(direction.sink()).socket();
+        sink.is_some_and(socket::is_broken)
+    }
+
     /// The relay is over; the session is told after what it is fed first. A data connection that
     /// broke is of no use any more.
     pub(super) fn relay_over(&mut self, ending: Ending) {
@@ -368,6 +384,10 @@ impl Driver {
             return;
         };
         let (end, broken) = match ending {
+            // Bytes that it had may not have arrived.
+            Ending::Source if self.is_sink_broken(running.direction) => {
+                (RelayEnd::SinkBroke, Some(running.direction.sink()))
+            }
             Ending::Source => (RelayEnd::Source, None),
             Ending::SinkBroke => (RelayEnd::SinkBroke, Some(running.direction.sink())),
             Ending::SourceBroke => (RelayEnd::SourceBroke, Some(running.direction.source())),
@@ -385,4 +405,13 @@ impl Driver {
 const fn without_port(mut address: SocketAddr) -> SocketAddr {
     address.set_port(0);
     address
+}
+
+/// All addresses of a family, any port.
+const fn everywhere(family: Family) -> SocketAddr {
+    let address = match family {
+        Family::V4 => IpAddr::V4(Ipv4Addr::UNSPECIFIED),
+        Family::V6 => IpAddr::V6(Ipv6Addr::UNSPECIFIED),
+    };
+    SocketAddr::new(address, 0)
 }

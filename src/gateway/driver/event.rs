@@ -41,6 +41,9 @@ const READS_BEFORE_CLIENT: usize = 512;
 /// has ended: as much as two sockets hold.
 const LATE_BURSTS: usize = 16;
 
+/// How many who have dialled are looked at then, until one of them is the client with its upload.
+const LATE_COMERS: usize = 16;
+
 /// A session is quiet in which for this long nobody has said anything and no data connection came.
 const QUIET: Duration = Duration::from_secs(1);
 
@@ -310,8 +313,9 @@ impl Driver {
     /// Bytes of a control connection; `is_news` where the runtime has told of their coming.
     fn receive(&mut self, leg: Leg, bytes: Option<&[u8]>, is_news: bool) {
         self.put_off_quiet();
-        if leg == Leg::Client {
-            self.hear_server_first(is_news);
+        match leg {
+            Leg::Client => self.hear_server_first(is_news),
+            Leg::Server => self.see_client_first(),
         }
         let now = self.clock.now();
         if leg == Leg::Client && self.shared.telemetry.refuses_commands() {
@@ -349,6 +353,7 @@ impl Driver {
             let (bytes, end) = self.legs.server.read_now(&mut buffer);
             let now = self.clock.now();
             if bytes > 0 {
+                self.see_client_first();
                 let first = buffer.get(..bytes).unwrap_or_default();
                 if bytes < READ_BYTES {
                     self.session.receive(Leg::Server, first, now);
@@ -365,6 +370,21 @@ impl Driver {
             if bytes < READ_BYTES {
                 break;
             }
+        }
+    }
+
+    /// A client that has reset its data connection by now has lost what was passed on to it and not read,
+    /// and what the server says next may be that it has it all (law L3). The kernel is asked once in a
+    /// transfer: where its bytes are through, before the server's word on it.
+    fn see_client_first(&mut self) {
+        if self.relay.is_none()
+            && self.session.awaits_report()
+            && self.data.client.socket().is_some_and(socket::is_broken)
+        {
+            let now = self.clock.now();
+            self.data.client.end(End::Reset, self.clock.instant());
+            self.session.tell(Told::DataReset(Leg::Client), now);
+            self.draw();
         }
     }
 
@@ -408,12 +428,7 @@ impl Driver {
     fn upload_has_come(&mut self, context: &mut Context<'_>) -> bool {
         let Some(running) = &mut self.relay else {
             // The server's data connection may be late: what the client has sent waits for it.
-            return self.session.awaits_upload()
-                && self
-                    .data
-                    .client
-                    .socket()
-                    .is_some_and(socket::has_peer_ended);
+            return self.session.awaits_upload() && self.client_came_and_ended(context);
         };
         if running.direction != Direction::Upload {
             return false;
@@ -433,6 +448,21 @@ impl Driver {
         // The runtime may not have told of it yet.
         let stream = self.data.client.stream();
         stream.is_some_and(|stream| socket::has_peer_ended(stream.socket()))
+    }
+
+    /// Whether the client's data connection is there, let in only now if need be, and has its end already.
+    fn client_came_and_ended(&mut self, context: &mut Context<'_>) -> bool {
+        for _ in 0..LATE_COMERS {
+            if self.data.client.socket().is_some()
+                || self.poll_data(Leg::Client, context).is_pending()
+            {
+                break;
+            }
+        }
+        self.data
+            .client
+            .socket()
+            .is_some_and(socket::has_peer_ended)
     }
 
     /// The relay.

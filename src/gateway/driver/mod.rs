@@ -60,6 +60,8 @@ pub(super) struct Arrived {
     pub(super) client: SocketAddr,
     /// What was dialled.
     pub(super) local: SocketAddr,
+    /// A balancer has dialled it: the client itself may see another address of the gateway's.
+    pub(super) is_brought: bool,
     /// Its place in the counts.
     pub(super) slot: Slot,
     /// The configuration in force when it came: a change behind that is still to be followed.
@@ -249,6 +251,8 @@ struct Driver {
     turn: u8,
     /// How many events came since the deadline was last looked at.
     unhurried: u8,
+    /// The client came through a balancer.
+    is_brought: bool,
     /// Its place in the counts.
     _slot: Slot,
 }
@@ -269,6 +273,7 @@ impl Driver {
             stream,
             client,
             local,
+            is_brought,
             slot,
             plan,
         } = arrived;
@@ -321,6 +326,7 @@ impl Driver {
             alarm: Alarm::default(),
             turn: 0,
             unhurried: 0,
+            is_brought,
             _slot: slot,
             shared,
             route,

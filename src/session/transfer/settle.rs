@@ -58,7 +58,7 @@ impl Session {
                 Endpoint::Connected | Endpoint::Dialling | Endpoint::Securing,
                 Endpoint::Target(_),
             ) => {
-                self.dial(Leg::Client);
+                self.dial_late_client();
             }
             (Endpoint::Listening, client) if transfer.server_never_came => match client {
                 // What the client sent went nowhere, or what the server may have sent.
@@ -72,7 +72,7 @@ impl Session {
                     transfer.relay = Relay::Clean;
                     self.complete();
                 }
-                Endpoint::Target(_) => self.dial(Leg::Client),
+                Endpoint::Target(_) => self.dial_late_client(),
                 Endpoint::Dialling | Endpoint::Listening | Endpoint::Securing => {}
                 Endpoint::Failed | Endpoint::None => self.complete(),
             },
@@ -93,6 +93,12 @@ impl Session {
                 Endpoint::Connected | Endpoint::Dialling | Endpoint::Listening | Endpoint::Securing,
             ) => {}
         }
+    }
+
+    /// The client is dialled only now that the server says that it is done.
+    fn dial_late_client(&mut self) {
+        self.dial(Leg::Client);
+        self.watch_connections();
     }
 
     /// What trails behind has had its moment.
