@@ -194,7 +194,8 @@ impl Command {
         if self.judged() != Some(Verb::Site) {
             return false;
         }
-        if self.word().is_some_and(&is_wanted) {
+        let strict = self.word();
+        if strict.is_some_and(&is_wanted) {
             return true;
         }
         // Of Pure-FTPd's CHMOD the argument has no subcommand.
@@ -203,7 +204,8 @@ impl Command {
                 .enumerate()
                 .any(|(position, word)| {
                     let name = subcommand::lenient_name(word);
-                    (position == 0 || subcommand::assigns(word, name)) && is_wanted(name)
+                    let may_be_one = position == 0 || subcommand::assigns(word, name);
+                    may_be_one && strict != Some(name) && is_wanted(name)
                 })
     }
 

@@ -323,7 +323,7 @@ impl Session {
         let Some(mut head) = self.answer_protection(head) else {
             return;
         };
-        if self.login.is_between() && !may_come_before_login(head.verb()) {
+        if self.login.is_between() && !may_come_between_logins(head.verb()) {
             // Whoever the server takes the client for, no rule for users would hold.
             self.unlearn(&head.command);
             self.answer(
@@ -485,9 +485,10 @@ impl Session {
     }
 }
 
-/// Whether a command may come before login; one that nobody knows may not.
-fn may_come_before_login(verb: Option<Verb>) -> bool {
-    verb.is_some_and(|verb| verb.row().before_login != BeforeLogin::No)
+/// Whether a command may come between two logins: what may come before one, and ABOR, whose reply is owed
+/// for a transfer of the former. One that nobody knows may not.
+fn may_come_between_logins(verb: Option<Verb>) -> bool {
+    verb.is_some_and(|verb| verb == Verb::Abor || verb.row().before_login != BeforeLogin::No)
 }
 
 /// What belongs to `head` and comes behind it (RFC 3659 §5.2, RFC 959 §4.1.3): the transfer behind REST, RNTO

@@ -32,9 +32,9 @@ const BEFORE_TLS: [&str; 11] = [
 ];
 
 /// May come between two logins.
-const BETWEEN_LOGINS: [&str; 15] = [
-    "ACCT", "CLNT", "CSID", "FEAT", "HELP", "HOST", "LANG", "NOOP", "NOP", "OPTS", "PASS", "QUIT",
-    "REIN", "SYST", "USER",
+const BETWEEN_LOGINS: [&str; 16] = [
+    "ABOR", "ACCT", "CLNT", "CSID", "FEAT", "HELP", "HOST", "LANG", "NOOP", "NOP", "OPTS", "PASS",
+    "QUIT", "REIN", "SYST", "USER",
 ];
 
 /// Verbs whose argument must be there.
