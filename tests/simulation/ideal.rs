@@ -200,8 +200,12 @@ impl Circumstances {
         if ["PASS", "ACCT"].contains(&verb) && self.refused {
             return Verdict::Local;
         }
+        // A lenient server skips what no value begins with.
         let mode = spoken.argument.as_deref().unwrap_or_default();
-        if verb == "MODE" && matches!(mode.trim_ascii(), [b'b' | b'B' | b'c' | b'C', ..]) {
+        let value = mode.trim_ascii().split(|byte| *byte == b' ').next();
+        let mut letters = value.unwrap_or_default().iter();
+        let first = letters.find(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(byte));
+        if verb == "MODE" && matches!(first, Some(b'b' | b'B' | b'c' | b'C')) {
             return Verdict::Local;
         }
         if NAMED.contains(&verb) {
