@@ -490,7 +490,7 @@ impl Service {
             );
         }
         tracing::info!("ftpwarden has ended");
-        if loss.events > 0 && loss.is_wrong {
+        if loss.events > 0 && loss.is_forbidden {
             return Err(RunError::Audit(loss.events));
         }
         Ok(())

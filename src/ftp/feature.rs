@@ -76,8 +76,8 @@ fn of_verb(label: &[u8]) -> Needs {
     }
 }
 
-/// The subcommands that a `SITE x` line names, as they were written: one, or several with semicolons between (Serv-U's
-/// `SITE PSWD;SET;ZONE`). None of another line.
+/// The subcommands that a `SITE x` line names, as they were written: one, or several with semicolons
+/// between (Serv-U's `SITE PSWD;SET;ZONE`). None of another line.
 pub fn site_words(line: &[u8]) -> impl Iterator<Item = &[u8]> {
     let (label, rest) = split_label(line);
     let words = if label.eq_ignore_ascii_case(b"SITE") {

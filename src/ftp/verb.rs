@@ -340,14 +340,11 @@ const PASSWORDS: [Verb; 3] = [Verb::Acct, Verb::Adat, Verb::Pass];
 /// the argument behind it: `PASShunter2`, or with a slip of the finger in it, `PSAhunter2` (law L4).
 pub fn may_hold_secret(name: &str) -> bool {
     let begins = |verb: &Verb| verb.row().secret && name.starts_with(verb.name());
-    let name = name.as_bytes();
-    Verb::ALL.iter().any(begins)
-        || PASSWORDS.iter().any(|verb| {
-            let slips = (3..=5).filter_map(|length| name.get(..length));
-            slips
-                .into_iter()
-                .any(|slip| is_slip(slip, verb.name().as_bytes()))
-        })
+    let may_begin = |verb: &Verb| {
+        let mut starts = (3..=5).filter_map(|length| name.as_bytes().get(..length));
+        starts.any(|start| is_slip(start, verb.name().as_bytes()))
+    };
+    Verb::ALL.iter().any(begins) || PASSWORDS.iter().any(may_begin)
 }
 
 /// Whether `written` is `word` with a letter too many, too few, another one, or two that changed places.

@@ -181,7 +181,7 @@ impl Session {
 
     /// Whether HELP may be asked about this: not about what the session is refused anyway.
     fn may_help(&self, command: &Command) -> bool {
-        self.may_name(command.argument_bytes())
+        self.may_speak_of(command.argument_bytes())
     }
 
     /// Whether OPTS may set something about this (RFC 2389 §4): not about what the session is refused anyway.
@@ -192,12 +192,12 @@ impl Session {
             .next()
             .is_some_and(|word| word.eq_ignore_ascii_case(b"MLST"));
         // Before login nobody knows yet who it is for.
-        !self.login.is_in() || self.may_name(argument) || is_mlst && self.may_name(b"MLSD")
+        !self.login.is_in() || self.may_speak_of(argument) || is_mlst && self.may_speak_of(b"MLSD")
     }
 
     /// Whether the session could use the verb that `text` begins with, and the word behind it where that
     /// matters. What is no verb of the table is none of the gateway's business.
-    fn may_name(&self, text: &[u8]) -> bool {
+    fn may_speak_of(&self, text: &[u8]) -> bool {
         let mut words = words(text);
         let Some(name @ Name::Known(verb)) = words.next().and_then(Name::parse) else {
             return true;

@@ -100,7 +100,7 @@ pub struct AuditLoss {
     /// Events that were dropped since the program began, and those that cannot be written now.
     pub events: u64,
     /// Whether none was to be lost (`when_full = "refuse"`).
-    pub is_wrong: bool,
+    pub is_forbidden: bool,
 }
 
 /// What telemetry needs to know of a new session.
@@ -501,7 +501,7 @@ impl Telemetry {
         let waiting = u64::try_from(waiting).unwrap_or(u64::MAX);
         AuditLoss {
             events: self.metrics.audit_lost().saturating_add(waiting),
-            is_wrong: open.is_some_and(|open| open.file.keeps_all()),
+            is_forbidden: open.is_some_and(|open| open.file.keeps_all()),
         }
     }
 
