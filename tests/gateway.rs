@@ -1269,6 +1269,14 @@ async fn an_upload_is_not_complete_whose_server_was_gone_before_its_end_came() {
     }
 }
 
+/// The server has stored an upload whose client is gone: it hears the end, and no session is left.
+async fn stored_and_over(bench: &Bench, mut server: Control) {
+    server.say("226 Done.").await;
+    server.hear_end().await;
+    drop(server);
+    within(bench.gateway.drain()).await;
+}
+
 #[tokio::test]
 async fn a_client_that_ends_with_its_upload_leaves_no_session() {
     // More than that two sockets may not hold, and the end of the data cannot come through.
@@ -1291,10 +1299,7 @@ async fn a_client_that_ends_with_its_upload_leaves_no_session() {
         let received = read_all(&mut peer).await;
         assert_eq!(received.len(), length);
         drop(peer);
-        server.say("226 Done.").await;
-        server.hear_end().await;
-        drop(server);
-        within(bench.gateway.drain()).await;
+        stored_and_over(&bench, server).await;
     }
 }
 
@@ -1327,10 +1332,7 @@ async fn an_upload_whose_client_was_gone_before_it_was_let_in_is_whole() {
         drop((data, client));
         assert_eq!(read_all(&mut peer).await, b"a small file");
         drop(peer);
-        server.say("226 Done.").await;
-        server.hear_end().await;
-        drop(server);
-        within(bench.gateway.drain()).await;
+        stored_and_over(&bench, server).await;
     }
 }
 
